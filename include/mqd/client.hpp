@@ -1,0 +1,428 @@
+#pragma once
+
+// The client of mqd: a connection, producers, consumers and administration, blocking on the
+// caller's thread. No thread is started. docs/protocol.md has the terms; README.md has examples.
+//
+//     auto client = mqd::Client::connect(mqd::default_url());
+//     auto orders = client->producer("orders");
+//     auto message = orders->publish("hello");        // confirmed: on the disk, if the queue is
+//
+// Threads. A client and everything opened from it belong to one thread at a time. Another thread
+// takes another client.
+//
+// Lifetime. Producers and consumers may outlive the client object: once it is closed or destroyed,
+// their calls return ErrorCode::usage or ErrorCode::disconnected. All are movable; a moved-from
+// object may only be destroyed or assigned to.
+//
+// Time. A timeout of zero never blocks, `forever` never gives up. A call without a timeout of its
+// own takes ConnectOptions::timeout. While a call blocks, all that is due is done: gathered
+// messages and acks are written, everything that arrives is read, handlers are called. A system
+// call that a signal interrupts is taken up again.
+//
+// Errors. Besides those named at each call: ErrorCode::disconnected (the connection broke, the
+// daemon closed it), ErrorCode::protocol_violation or frame_too_big (the daemon sent what it must
+// not; the connection is closed), codes of the daemon that close the connection,
+// ErrorCode::timeout. After the connection is closed, for whatever reason, it stays closed: connect
+// anew.
+//
+// Handlers are called within a call into the library, on its thread. They must not call into the
+// library themselves: such a call returns ErrorCode::usage.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mqd/delivery.hpp"
+#include "mqd/error.hpp"
+#include "mqd/result.hpp"
+#include "mqd/types.hpp"
+#include "mqd/wire/admin.hpp"
+
+namespace mqd {
+
+namespace client {
+class Connection;
+struct ProducerPart;
+struct ConsumerPart;
+}  // namespace client
+
+using Timeout = std::chrono::milliseconds;
+inline constexpr Timeout forever = Timeout::max();
+
+struct ConnectOptions {
+    // Shown to operators in the list of clients; at most 65,535 bytes, of which the daemon may cut.
+    std::string client_name;
+    // For connecting, and for every call that has no timeout of its own.
+    Timeout timeout{5'000};
+    // How much is gathered into one PUBLISH frame and one write; 4 KiB to 16 MiB. Bigger: fewer
+    // system calls; smaller: earlier on their way. A message beyond it travels alone.
+    std::size_t send_buffer_bytes = 64 * 1024;
+    // The client promises the daemon a frame at least so often, and is closed when it breaks that.
+    // It can keep the promise only while it is within a call. 0: none.
+    std::chrono::milliseconds heartbeat{0};
+};
+
+// Where a daemon is looked for when nobody says it: MQD_URL from the environment;
+// unix:$XDG_RUNTIME_DIR/mqd.sock, if that exists; unix:/run/mqd/mqd.sock.
+[[nodiscard]] std::string default_url();
+
+// --- Producer
+// -------------------------------------------------------------------------------------
+
+struct ProducerOptions {
+    // What the confirms wait for; unspecified: the queue's own durability. More than the queue
+    // gives is refused with ErrorCode::durability_unavailable.
+    Durability durability = Durability::unspecified;
+};
+
+// A message to publish, as views.
+struct Message {
+    std::string_view body;
+    HeaderList headers;
+};
+
+// A message that the daemon took: its id (format_message_id) and the durability that it reached.
+struct Published {
+    QueueId incarnation;
+    MessageNumber number;
+    Durability durability{};
+};
+
+// `count` lines of a producer handle, beginning with `first`.
+struct LineRange {
+    LineNumber first;
+    std::uint64_t count = 0;
+
+    [[nodiscard]] constexpr LineNumber end() const { return first.plus(count); }
+    friend constexpr bool operator==(const LineRange&, const LineRange&) = default;
+};
+
+// Lines `first_line` … that became the messages `first_number` …, `count` each.
+struct ConfirmedLines {
+    LineNumber first_line;
+    std::uint64_t count = 0;
+    MessageNumber first_number;
+    Durability durability{};  // reached by all of them
+
+    friend constexpr bool operator==(const ConfirmedLines&, const ConfirmedLines&) = default;
+};
+
+using ConfirmHandler = std::function<void(const ConfirmedLines&)>;
+
+// Publishes to one queue. Each message that the library takes gets a line number, 1, 2, 3 …, and
+// the daemon answers the lines in order, each exactly once: confirmed or refused.
+//
+// Refusals. When the daemon refuses a line (a limit, see Error::limit and retry_after_ms), it
+// refuses all later ones too, so that the order is kept: what was confirmed is a prefix. From then
+// on every call returns that error, until resume(). Refused lines are not sent again by the
+// library; their numbers are used up. Publish those messages again as new lines, if they are still
+// wanted.
+//
+// A broken connection. Lines that were taken but not answered may or may not have become messages:
+// calls that wait for them return ErrorCode::outcome_unknown, and unconfirmed() says how many.
+//
+// Destroying a producer gives up its handle and waits for nothing: call wait_all() before, or
+// Client::close() after, to know what became of its lines.
+class Producer {
+  public:
+    Producer(Producer&&) noexcept;
+    Producer& operator=(Producer&&) noexcept;
+    ~Producer();
+
+    // Sends one message, behind all lines before it, and waits for its confirm. The error is a
+    // refusal (of this line or of one before it), or one of send(), or outcome_unknown, or timeout:
+    // then the line is still under way, and wait(next_line() - 1) may be tried again.
+    [[nodiscard]] Result<Published> publish(std::string_view body, HeaderList headers = {});
+
+    // Sends all and waits for all: the confirmed runs in line order, one unless other producers
+    // came between. On an error some may have been confirmed: next_line() before the call, and
+    // answered_up_to(), tell which.
+    [[nodiscard]] Result<std::vector<ConfirmedLines>> publish_many(
+        std::span<const Message> messages);
+
+    // Takes one message and returns its line: it is packed with what is waiting into one frame,
+    // which is written when send_buffer_bytes have gathered, at flush(), or whenever this client
+    // blocks. Blocks only while the daemon grants no publish credit or takes no bytes. Without an
+    // error only being taken is promised; the confirm comes later.
+    // Errors, no line used: message_too_big (body beyond the daemon's limit, or headers beyond
+    // 65,535 bytes; `limit` says which), bad_option (a header key of 0 or more than 255 bytes), a
+    // refusal that stands, timeout (no credit for so long).
+    [[nodiscard]] Result<LineNumber> send(std::string_view body, HeaderList headers = {});
+
+    // send() that never blocks: ErrorCode::timeout when it would have to.
+    [[nodiscard]] Result<LineNumber> try_send(std::string_view body, HeaderList headers = {});
+
+    // Hands everything that is gathered to the socket; returns when the kernel has it.
+    [[nodiscard]] Result<void> flush();
+
+    // Waits until the line is confirmed. Errors: its refusal (remembered for the last refusal
+    // only), outcome_unknown, timeout, usage (no such line yet).
+    [[nodiscard]] Result<void> wait(LineNumber line, Timeout timeout = forever);
+    // Waits until no more than `at_most` lines are unanswered; refusals are errors as above.
+    [[nodiscard]] Result<void> wait_unconfirmed(std::uint64_t at_most, Timeout timeout = forever);
+    // Waits until every line is confirmed.
+    [[nodiscard]] Result<void> wait_all(Timeout timeout = forever);
+
+    // Lines that are neither confirmed nor refused. After the connection broke: those whose outcome
+    // is unknown.
+    [[nodiscard]] std::uint64_t unconfirmed() const;
+    // The number that the next line will get.
+    [[nodiscard]] LineNumber next_line() const;
+    // Every line before this one has been answered.
+    [[nodiscard]] LineNumber answered_up_to() const;
+
+    // Called for confirmed lines, in line order, while a call of this client runs. Replaces the
+    // handler before.
+    void on_confirm(ConfirmHandler handler);
+
+    // The refusal that stands: its error, and the first line that was refused. All lines from there
+    // to next_line() are refused.
+    [[nodiscard]] const Error* refusal() const;
+    [[nodiscard]] std::optional<LineNumber> refused_from() const;
+    // Takes up publishing again after a refusal: asks the daemon to accept what comes from now on.
+    // Returns the lines that were refused. Does not wait; without a refusal it does nothing.
+    [[nodiscard]] Result<LineRange> resume();
+
+    [[nodiscard]] const std::string& queue() const;
+    [[nodiscard]] QueueId incarnation() const;
+    [[nodiscard]] Durability queue_durability() const;
+
+    // Flushes, waits until all lines are answered, and gives up the handle. The error is that of
+    // wait_all(); the handle is given up in any case, and later calls return usage.
+    Result<void> close(Timeout timeout = forever);
+
+  private:
+    friend class Client;
+    explicit Producer(std::unique_ptr<client::ProducerPart> part);
+
+    std::unique_ptr<client::ProducerPart> part_;
+};
+
+// --- Consumer
+// -------------------------------------------------------------------------------------
+
+struct ConsumerOptions {
+    // How much may be delivered and not yet settled. More: higher throughput over distance; less:
+    // fairer between workers and less to deliver again after a crash.
+    std::uint64_t window_messages = 1'000;
+    std::uint64_t window_bytes = 8 * 1024 * 1024;
+    // How many messages may be delivered in all, so that one who wants few is not lent more; 0: no
+    // end.
+    std::uint64_t messages_max = 0;
+    // How long the daemon waits for a worker that hangs; milliseconds up to 2^32 - 1. 0: the
+    // queue's.
+    std::chrono::milliseconds lease{0};
+    // Whether the leases of all unsettled messages are extended by the library, each third of the
+    // lease. It can do so only while the program is within a call of this client.
+    bool renew_leases = true;
+};
+
+// The answer to a settlement that was asked to be confirmed.
+struct Settlement {
+    std::uint64_t settled = 0;     // messages it applied to
+    std::uint64_t not_leased = 0;  // messages that this consumer did not hold (any more)
+    Durability durability{};       // of an ack: what it reached
+};
+
+enum class Verdict : std::uint8_t {
+    ack,   // done with it: it is gone
+    nack,  // back to its place in the queue
+    stop,  // run() ends; the message stays with this consumer, unsettled
+};
+
+using DeliveryHandler = std::function<Verdict(const Delivery&)>;
+using LeaseLostHandler = std::function<void(MessageRange)>;
+
+// Takes messages from one queue. Each is leased to this consumer until it is settled: acked,
+// nacked, or given back when the consumer or the connection ends.
+//
+// Settlements are gathered, merged to ranges and written when a quarter of the window is settled,
+// at Client::flush(), or whenever this client blocks. Losing the last of them in a crash means that
+// messages are delivered again, never that one is lost. Messages that this consumer does not hold
+// (any more) are passed over.
+class Consumer {
+  public:
+    Consumer(Consumer&&) noexcept;
+    Consumer& operator=(Consumer&&) noexcept;
+    ~Consumer();
+
+    // The next message; nothing when none came within `timeout`.
+    // The delivery is valid until the next receive of any kind on this consumer.
+    [[nodiscard]] Result<std::optional<Delivery>> receive(Timeout timeout = forever);
+    // The rest of what came in one frame: at least one message, consecutive numbers.
+    [[nodiscard]] Result<std::optional<DeliveredBatch>> receive_batch(Timeout timeout = forever);
+
+    // These messages are done with and may be forgotten.
+    [[nodiscard]] Result<void> ack(MessageNumber number);
+    [[nodiscard]] Result<void> ack(MessageRange range);
+    // All messages that receive() or receive_batch() returned, that are unsettled, and whose number
+    // is at most `number`.
+    [[nodiscard]] Result<void> ack_up_to(MessageNumber number);
+    // These messages go back to their place in the queue, to be delivered again to whom it may be.
+    [[nodiscard]] Result<void> nack(MessageNumber number);
+    [[nodiscard]] Result<void> nack(MessageRange range);
+    // Their leases run from now on again, `lease` long; 0: as long as this consumer's.
+    [[nodiscard]] Result<void> extend(MessageRange range, std::chrono::milliseconds lease);
+
+    // ack() that waits until the daemon has it as durable as the queue is.
+    [[nodiscard]] Result<Settlement> ack_confirmed(MessageRange range, Timeout timeout = forever);
+    // Receives and settles by what `handler` says, until it says stop or no message came for
+    // `idle`. Returns how many were handled, that of the stop not counted.
+    [[nodiscard]] Result<std::uint64_t> run(const DeliveryHandler& handler, Timeout idle = forever);
+
+    // Messages whose lease ran out before they were settled: they are ready again, and this
+    // consumer does not hold them any more. Called while a call of this client runs.
+    void on_lease_lost(LeaseLostHandler handler);
+    [[nodiscard]] std::uint64_t leases_lost() const;
+    // Messages delivered by the daemon and not settled, those that receive() has yet to return
+    // included.
+    [[nodiscard]] std::uint64_t unsettled() const;
+
+    [[nodiscard]] const std::string& queue() const;
+    [[nodiscard]] QueueId incarnation() const;
+    // As it holds for this consumer.
+    [[nodiscard]] std::chrono::milliseconds lease() const;
+
+    // Writes the settlements, gives back what is unsettled, and waits until the daemon has done so.
+    // Later calls return usage.
+    Result<void> close(Timeout timeout = forever);
+
+  private:
+    friend class Client;
+    explicit Consumer(std::unique_ptr<client::ConsumerPart> part);
+
+    std::unique_ptr<client::ConsumerPart> part_;
+};
+
+// --- Administration
+// -------------------------------------------------------------------------------
+
+struct QueueSpec {
+    Durability durability = Durability::unspecified;  // unspecified: the daemon's default
+    std::chrono::milliseconds lease{0};               // 0: the daemon's default
+};
+
+struct QueueInfo {
+    std::string name;
+    QueueId incarnation;
+    Durability durability{};
+    std::chrono::milliseconds lease{0};
+    std::uint64_t ready = 0;   // messages
+    std::uint64_t leased = 0;  // messages
+    std::uint64_t bytes = 0;   // as encoded: 8 a message, headers, bodies
+    MessageNumber next_number;
+    std::uint32_t consumers = 0;
+    std::uint32_t producers = 0;
+};
+
+using MessageState = wire::MessageState;
+
+// A message that was looked at and not taken. `deliveries` counts those so far.
+struct PeekedMessage {
+    MessageNumber number;
+    MessageState state{};
+    std::uint32_t deliveries = 0;
+    WallTime published;
+    Identity sender;
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::string body;
+};
+
+struct PeekPage {
+    std::vector<PeekedMessage> messages;
+    MessageNumber next;  // where to go on
+    bool more = false;   // whether there may be more from there on
+};
+
+struct StatusItem {
+    std::string name;
+    std::uint64_t value = 0;
+};
+
+// --- Client
+// ---------------------------------------------------------------------------------------
+
+class Client {
+  public:
+    // Connects and greets. `url` is unix:/path, tcp://host:port or tcp://[address]:port.
+    // Errors: bad_url, connect_failed (text and os_errno say why), timeout, and what the daemon
+    // answers: unsupported_version, too_many_connections, not_permitted.
+    [[nodiscard]] static Result<Client> connect(std::string_view url,
+                                                const ConnectOptions& options = {});
+    // Greets over a stream socket that is connected already; takes it over and closes it in the
+    // end.
+    [[nodiscard]] static Result<Client> adopt(int socket, const ConnectOptions& options = {});
+
+    Client(Client&&) noexcept;
+    Client& operator=(Client&&) noexcept;
+    // Breaks the connection, if close() did not end it: what was gathered and not written is
+    // dropped, what consumers held is ready again at once.
+    ~Client();
+
+    // Ends properly: writes everything, waits until the daemon has dealt with it all (every line
+    // answered, every ack taken), and closes. The connection is closed in any case.
+    Result<void> close(Timeout timeout = forever);
+
+    // Errors: no_such_queue, bad_name, too_many_handles, not_permitted.
+    [[nodiscard]] Result<Producer> producer(std::string_view queue, ProducerOptions options = {});
+    // Errors: as producer(); usage for a window of 0.
+    [[nodiscard]] Result<Consumer> consumer(std::string_view queue, ConsumerOptions options = {});
+
+    // The queue as it is then. A queue of that name and the same options is fine; one with other
+    // options is queue_exists. Errors: bad_name, bad_option, too_many_queues, not_permitted.
+    [[nodiscard]] Result<QueueInfo> create_queue(std::string_view name, QueueSpec spec = {});
+    // The messages that went with it. Errors: no_such_queue, not_permitted.
+    [[nodiscard]] Result<std::uint64_t> delete_queue(std::string_view name);
+    // The messages removed; what is leased stays with its consumers. Errors: as delete_queue().
+    [[nodiscard]] Result<std::uint64_t> purge_queue(std::string_view name);
+    // All queues, in byte order of their names.
+    [[nodiscard]] Result<std::vector<QueueInfo>> list_queues();
+    [[nodiscard]] Result<QueueInfo> show_queue(std::string_view name);
+    // At most `max` messages (1..1000) from the number `from` on; takes nothing.
+    [[nodiscard]] Result<PeekPage> peek(std::string_view queue, MessageNumber from,
+                                        std::uint32_t max);
+    // Named numbers of the daemon, in its order.
+    [[nodiscard]] Result<std::vector<StatusItem>> status();
+    // The time until the daemon answered.
+    [[nodiscard]] Result<std::chrono::nanoseconds> ping();
+
+    // What the daemon calls itself ("mqd 0.1.0"), and whom it sees at this end.
+    [[nodiscard]] const std::string& server_name() const;
+    [[nodiscard]] const Identity& identity() const;
+    // The daemon's limit on the body of one message, in bytes.
+    [[nodiscard]] std::uint32_t message_body_bytes_max() const;
+
+    // Whether the connection stands; when it does not, the reason, which is usage after close().
+    [[nodiscard]] bool connected() const;
+    [[nodiscard]] const Error* error() const;
+
+    // Hands all that is gathered, messages and settlements, to the socket; returns when the kernel
+    // has it.
+    [[nodiscard]] Result<void> flush();
+
+    // For event loops. The descriptor is readable when process() has something to read, and should
+    // be watched for writing while wants_write(). process() writes what is gathered, waits at most
+    // `timeout` for something to arrive, reads it and calls handlers; true when anything arrived.
+    // Then try_send() and receive(0) do not block.
+    [[nodiscard]] int native_handle() const;
+    [[nodiscard]] bool wants_write() const;
+    [[nodiscard]] Result<bool> process(Timeout timeout);
+    // Until when process() wants to be called again for its own sake (heartbeats, leases); nothing:
+    // never.
+    [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> next_deadline() const;
+
+  private:
+    explicit Client(std::shared_ptr<client::Connection> connection);
+
+    std::shared_ptr<client::Connection> connection_;
+};
+
+}  // namespace mqd

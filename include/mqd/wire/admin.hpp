@@ -1,0 +1,288 @@
+#pragma once
+
+// The frames of the administrator: queues, peek, status. See wire/frame.hpp for how frames work.
+
+#include "mqd/wire/frame.hpp"
+
+namespace mqd::wire {
+
+// Options of a queue, as they travel: u16 n | n x (u16 id, u16 value_bytes, value). An unknown id
+// is refused.
+enum class QueueOptionId : std::uint16_t {
+    durability = 1,  // u8
+    lease_ms = 2,    // u32
+};
+
+struct QueueOptions {
+    Durability durability = Durability::unspecified;  // unspecified: the daemon's default
+    std::uint32_t lease_ms = 0;                       // 0: the daemon's default
+};
+
+struct QueueCreate {
+    static constexpr FrameType type = FrameType::queue_create;
+    std::string_view queue;
+    QueueOptions options;
+    std::optional<std::uint16_t> unknown_option;  // decoded: the first id that is not known
+
+    void encode(Writer& w) const {
+        w.string8(queue);
+        const bool lease = options.lease_ms != 0;
+        const bool durability = options.durability != Durability::unspecified;
+        w.number(static_cast<std::uint16_t>((lease ? 1 : 0) + (durability ? 1 : 0)));
+        if (durability) {
+            w.number(static_cast<std::uint16_t>(QueueOptionId::durability));
+            w.number(std::uint16_t{1}).number(static_cast<std::uint8_t>(options.durability));
+        }
+        if (lease) {
+            w.number(static_cast<std::uint16_t>(QueueOptionId::lease_ms));
+            w.number(std::uint16_t{4}).number(options.lease_ms);
+        }
+    }
+    [[nodiscard]] static std::optional<QueueCreate> decode(Bytes body) {
+        Reader r(body);
+        QueueCreate f;
+        f.queue = r.string8();
+        const auto n = r.number<std::uint16_t>();
+        for (std::uint16_t i = 0; i < n && r.ok(); ++i) {
+            const auto id = r.number<std::uint16_t>();
+            Reader value(r.take(r.number<std::uint16_t>()));
+            switch (static_cast<QueueOptionId>(id)) {
+                case QueueOptionId::durability:
+                    f.options.durability = static_cast<Durability>(value.number<std::uint8_t>());
+                    break;
+                case QueueOptionId::lease_ms:
+                    f.options.lease_ms = value.number<std::uint32_t>();
+                    break;
+                default: f.unknown_option = f.unknown_option.value_or(id); continue;
+            }
+            if (!value.ok()) {
+                return std::nullopt;
+            }
+        }
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+// A frame whose body is the name of a queue.
+template <FrameType Type>
+struct QueueNamed {
+    static constexpr FrameType type = Type;
+    std::string_view queue;
+
+    void encode(Writer& w) const { w.string8(queue); }
+    [[nodiscard]] static std::optional<QueueNamed> decode(Bytes body) {
+        Reader r(body);
+        QueueNamed f;
+        f.queue = r.string8();
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+using QueueDelete = QueueNamed<FrameType::queue_delete>;
+using QueuePurge = QueueNamed<FrameType::queue_purge>;
+using QueueShow = QueueNamed<FrameType::queue_show>;
+
+struct QueueInfo {
+    static constexpr FrameType type = FrameType::queue_info;
+    std::string_view queue;
+    QueueId incarnation;
+    Durability durability{};
+    std::uint32_t lease_ms = 0;
+    std::uint64_t ready = 0;   // messages
+    std::uint64_t leased = 0;  // messages, those whose ack is on its way to the disk included
+    std::uint64_t bytes = 0;   // encoded batch bytes held for this queue
+    MessageNumber next_number;
+    std::uint32_t consumers = 0;
+    std::uint32_t producers = 0;
+
+    void encode(Writer& w) const {
+        w.string8(queue).number(incarnation.value());
+        w.number(static_cast<std::uint8_t>(durability)).number(lease_ms);
+        w.number(ready).number(leased).number(bytes).number(next_number.value());
+        w.number(consumers).number(producers);
+    }
+    [[nodiscard]] static QueueInfo decode(Reader& r) {
+        QueueInfo f;
+        f.queue = r.string8();
+        f.incarnation = QueueId(r.number<std::uint32_t>());
+        f.durability = static_cast<Durability>(r.number<std::uint8_t>());
+        f.lease_ms = r.number<std::uint32_t>();
+        f.ready = r.number<std::uint64_t>();
+        f.leased = r.number<std::uint64_t>();
+        f.bytes = r.number<std::uint64_t>();
+        f.next_number = MessageNumber(r.number<std::uint64_t>());
+        f.consumers = r.number<std::uint32_t>();
+        f.producers = r.number<std::uint32_t>();
+        return f;
+    }
+    [[nodiscard]] static std::optional<QueueInfo> decode(Bytes body) {
+        Reader r(body);
+        const QueueInfo f = decode(r);
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+struct QueueList {
+    static constexpr FrameType type = FrameType::queue_list;
+    std::string_view after;  // names behind this one, in byte order; empty: from the start
+    std::uint32_t max = 0;   // 1..1000
+
+    void encode(Writer& w) const { w.string8(after).number(max); }
+    [[nodiscard]] static std::optional<QueueList> decode(Bytes body) {
+        Reader r(body);
+        QueueList f;
+        f.after = r.string8();
+        f.max = r.number<std::uint32_t>();
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+// u8 more | u32 n | n x QUEUE_INFO, each behind a u16 of its bytes. By hand in the daemon, since
+// the number of entries is not known before they are written.
+struct QueueListReply {
+    static constexpr FrameType type = FrameType::queue_list_reply;
+    bool more = false;
+    std::vector<QueueInfo> queues;
+
+    void encode(Writer& w) const {
+        w.number(static_cast<std::uint8_t>(more)).number(static_cast<std::uint32_t>(queues.size()));
+        std::vector<std::byte> entry;
+        for (const QueueInfo& queue : queues) {
+            entry.clear();
+            Writer entry_writer(entry);
+            queue.encode(entry_writer);
+            w.number(static_cast<std::uint16_t>(entry.size())).bytes(entry);
+        }
+    }
+    [[nodiscard]] static std::optional<QueueListReply> decode(Bytes body) {
+        Reader r(body);
+        QueueListReply f;
+        f.more = r.number<std::uint8_t>() != 0;
+        const auto n = r.number<std::uint32_t>();
+        for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+            const auto info = QueueInfo::decode(r.take(r.number<std::uint16_t>()));
+            if (!info) {
+                return std::nullopt;
+            }
+            f.queues.push_back(*info);
+        }
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+// Answers what has no answer of its own: queue_delete and queue_purge with the messages removed.
+struct Done {
+    static constexpr FrameType type = FrameType::done;
+    std::uint64_t count = 0;
+
+    void encode(Writer& w) const { w.number(count); }
+    [[nodiscard]] static std::optional<Done> decode(Bytes body) {
+        Reader r(body);
+        const Done f{r.number<std::uint64_t>()};
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+// Looks at messages without taking them.
+struct Peek {
+    static constexpr FrameType type = FrameType::peek;
+    std::string_view queue;
+    MessageNumber from;     // the first number looked at
+    std::uint32_t max = 0;  // messages; 1..1000
+
+    void encode(Writer& w) const { w.string8(queue).number(from.value()).number(max); }
+    [[nodiscard]] static std::optional<Peek> decode(Bytes body) {
+        Reader r(body);
+        Peek f;
+        f.queue = r.string8();
+        f.from = MessageNumber(r.number<std::uint64_t>());
+        f.max = r.number<std::uint32_t>();
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+enum class MessageState : std::uint8_t { ready = 1, leased = 2 };
+
+// Consecutive messages in one state: the fields of DELIVER, `attempt` counting the deliveries so
+// far.
+struct PeekedRun {
+    MessageState state{};
+    Deliver messages;
+};
+
+// u64 next | u8 more | u32 n | n x (u8 state, u32 bytes, DELIVER body). `next` is where to go on.
+struct PeekReply {
+    static constexpr FrameType type = FrameType::peek_reply;
+    MessageNumber next;
+    bool more = false;
+    std::vector<PeekedRun> runs;
+
+    void encode(Writer& w) const {
+        w.number(next.value()).number(static_cast<std::uint8_t>(more));
+        w.number(static_cast<std::uint32_t>(runs.size()));
+        for (const PeekedRun& run : runs) {
+            w.number(static_cast<std::uint8_t>(run.state));
+            w.number(static_cast<std::uint32_t>(Deliver::fixed_bytes + run.messages.batch.size()));
+            run.messages.encode(w);
+        }
+    }
+    [[nodiscard]] static std::optional<PeekReply> decode(Bytes body) {
+        Reader r(body);
+        PeekReply f;
+        f.next = MessageNumber(r.number<std::uint64_t>());
+        f.more = r.number<std::uint8_t>() != 0;
+        const auto n = r.number<std::uint32_t>();
+        for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+            const auto state = r.number<std::uint8_t>();
+            const auto messages = Deliver::decode(r.take(r.number<std::uint32_t>()));
+            if (!messages) {
+                return std::nullopt;
+            }
+            f.runs.push_back({static_cast<MessageState>(state), *messages});
+        }
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+// Named numbers, so that a later daemon can tell more: u32 n | n x (string8 name, u64 value).
+struct StatusReply {
+    static constexpr FrameType type = FrameType::status_reply;
+    struct Item {
+        std::string_view name;
+        std::uint64_t value = 0;
+    };
+    std::vector<Item> items;
+
+    void encode(Writer& w) const {
+        w.number(static_cast<std::uint32_t>(items.size()));
+        for (const Item& item : items) {
+            w.string8(item.name).number(item.value);
+        }
+    }
+    [[nodiscard]] static std::optional<StatusReply> decode(Bytes body) {
+        Reader r(body);
+        StatusReply f;
+        const auto n = r.number<std::uint32_t>();
+        for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+            const std::string_view name = r.string8();
+            f.items.push_back({name, r.number<std::uint64_t>()});
+        }
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
+
+// 1..200 bytes out of A-Z a-z 0-9 . _ - and not beginning with '.' or '-'.
+[[nodiscard]] inline bool valid_queue_name(std::string_view name) {
+    if (name.empty() || name.size() > queue_name_bytes_max || name[0] == '.' || name[0] == '-') {
+        return false;
+    }
+    for (const char c : name) {
+        const bool fine = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                          (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        if (!fine) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace mqd::wire

@@ -1,0 +1,214 @@
+#pragma once
+
+// The encoded batch: messages of one queue, one after the other, byte-identical in PUBLISH,
+// journal, segment and DELIVER (docs/protocol.md, "Messages"). A message is
+//
+//     u32 body_bytes | u16 attributes_bytes | u16 reserved (0) | attributes | body
+//
+// and its attributes are, one after the other,
+//
+//     u16 id (bit 15: critical) | u16 value_bytes | value
+//
+// The count of messages stands in the frame or record around the batch, so that every run of whole
+// messages out of a batch is a batch. Nothing here allocates.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "mqd/error.hpp"
+#include "mqd/wire/bytes.hpp"
+
+namespace mqd::wire {
+
+inline constexpr std::size_t message_header_bytes = 8;
+inline constexpr std::size_t attribute_header_bytes = 4;
+inline constexpr std::uint16_t critical_bit = 0x8000;
+
+// Hard limits: of the format. The configuration sets lower ones.
+inline constexpr std::uint32_t message_body_bytes_hard_max = 16 * 1024 * 1024;
+inline constexpr std::uint32_t attributes_bytes_max = 65'535;
+inline constexpr std::uint32_t batch_messages_max = 65'536;
+
+enum class AttributeId : std::uint16_t {
+    header = 1,  // u8 key_bytes | key | value; may stand several times
+    // Reserved: 2 priority, 3 delay, 4 due, 5 ttl, 6 dedup id, 7 group, 8 reply_to. All but
+    // reply_to are sent with the critical bit, so that a daemon that does not know them refuses the
+    // message.
+};
+
+struct MessageView {
+    Bytes attributes;
+    Bytes body;
+};
+
+// One attribute of a message, as it lies in it.
+struct AttributeView {
+    std::uint16_t id = 0;  // without the critical bit
+    bool critical = false;
+    Bytes value;
+};
+
+struct HeaderView {
+    std::string_view key;
+    std::string_view value;
+};
+
+class AttributeReader {
+  public:
+    explicit AttributeReader(Bytes attributes) : rest_(attributes) {}
+
+    // The next attribute; nothing at the end or at malformed bytes, which ok() tells apart.
+    [[nodiscard]] std::optional<AttributeView> next() {
+        if (rest_.empty()) {
+            return std::nullopt;
+        }
+        Reader reader(rest_);
+        const auto id = reader.number<std::uint16_t>();
+        const Bytes value = reader.take(reader.number<std::uint16_t>());
+        if (!reader.ok()) {
+            rest_ = {};
+            ok_ = false;
+            return std::nullopt;
+        }
+        rest_ = reader.rest();
+        return AttributeView{static_cast<std::uint16_t>(id & ~critical_bit),
+                             (id & critical_bit) != 0, value};
+    }
+
+    [[nodiscard]] bool ok() const { return ok_; }
+
+  private:
+    Bytes rest_;
+    bool ok_ = true;
+};
+
+// The key and value of a header attribute; nothing if it is malformed.
+[[nodiscard]] inline std::optional<HeaderView> decode_header(const AttributeView& attribute) {
+    if (attribute.id != static_cast<std::uint16_t>(AttributeId::header)) {
+        return std::nullopt;
+    }
+    Reader reader(attribute.value);
+    const std::string_view key = reader.string8();
+    if (!reader.ok() || key.empty()) {
+        return std::nullopt;
+    }
+    return HeaderView{key, as_text(reader.rest())};
+}
+
+// Reads the messages of a batch in order. Total: malformed bytes end the batch and clear ok().
+class BatchReader {
+  public:
+    explicit BatchReader(Bytes batch) : rest_(batch) {}
+
+    [[nodiscard]] std::optional<MessageView> next() {
+        if (rest_.empty()) {
+            return std::nullopt;
+        }
+        if (rest_.size() < message_header_bytes) {
+            return fail();
+        }
+        const std::size_t body = load<std::uint32_t>(rest_.data());
+        const std::size_t attributes = load<std::uint16_t>(rest_.data() + 4);
+        if (rest_.size() - message_header_bytes < body + attributes) {
+            return fail();
+        }
+        const MessageView message{rest_.subspan(message_header_bytes, attributes),
+                                  rest_.subspan(message_header_bytes + attributes, body)};
+        rest_ = rest_.subspan(message_header_bytes + attributes + body);
+        return message;
+    }
+
+    [[nodiscard]] bool ok() const { return ok_; }
+
+  private:
+    std::optional<MessageView> fail() {
+        rest_ = {};
+        ok_ = false;
+        return std::nullopt;
+    }
+
+    Bytes rest_;
+    bool ok_ = true;
+};
+
+// Whether a daemon of this version takes these attributes.
+[[nodiscard]] inline std::optional<ErrorCode> check_attributes(Bytes attributes) {
+    AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        if (attribute->id == static_cast<std::uint16_t>(AttributeId::header)) {
+            if (!decode_header(*attribute)) {
+                return ErrorCode::protocol_violation;
+            }
+        } else if (attribute->critical) {
+            return ErrorCode::unknown_attribute;
+        }
+    }
+    return reader.ok() ? std::nullopt : std::optional(ErrorCode::protocol_violation);
+}
+
+// Checks a batch that came in: exactly `count` whole messages, each body at most `body_bytes_max`,
+// attributes well-formed and known where critical. On success `end_offsets[i]` is the offset just
+// behind message i. Precondition: end_offsets has room for `count` numbers.
+[[nodiscard]] inline std::optional<ErrorCode> check_batch(Bytes batch, std::uint32_t count,
+                                                          std::uint32_t body_bytes_max,
+                                                          std::uint32_t* end_offsets) {
+    std::size_t at = 0;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if (batch.size() - at < message_header_bytes) {
+            return ErrorCode::protocol_violation;
+        }
+        const std::size_t body = load<std::uint32_t>(batch.data() + at);
+        const std::size_t attributes = load<std::uint16_t>(batch.data() + at + 4);
+        if (load<std::uint16_t>(batch.data() + at + 6) != 0 ||
+            batch.size() - at - message_header_bytes < body + attributes) {
+            return ErrorCode::protocol_violation;
+        }
+        if (body > body_bytes_max) {
+            return ErrorCode::message_too_big;
+        }
+        if (attributes != 0) {
+            const auto bad = check_attributes(batch.subspan(at + message_header_bytes, attributes));
+            if (bad) {
+                return bad;
+            }
+        }
+        at += message_header_bytes + attributes + body;
+        end_offsets[i] = static_cast<std::uint32_t>(at);
+    }
+    return at == batch.size() ? std::nullopt : std::optional(ErrorCode::protocol_violation);
+}
+
+// Appends one message to a batch. Preconditions: sizes within the hard limits.
+inline void append_message(std::vector<std::byte>& batch, Bytes attributes, Bytes body) {
+    MQD_ASSERT(attributes.size() <= attributes_bytes_max, attributes.size());
+    MQD_ASSERT(body.size() <= message_body_bytes_hard_max, body.size());
+    const std::size_t at = batch.size();
+    batch.resize(at + message_header_bytes + attributes.size() + body.size());
+    std::byte* to = batch.data() + at;
+    store(to, static_cast<std::uint32_t>(body.size()));
+    store(to + 4, static_cast<std::uint16_t>(attributes.size()));
+    store(to + 6, std::uint16_t{0});
+    if (!attributes.empty()) {
+        std::memcpy(to + message_header_bytes, attributes.data(), attributes.size());
+    }
+    if (!body.empty()) {
+        std::memcpy(to + message_header_bytes + attributes.size(), body.data(), body.size());
+    }
+}
+
+// Appends a header to a block of attributes. Preconditions: 1..255 bytes of key; the block stays
+// within attributes_bytes_max.
+inline void append_header(std::vector<std::byte>& attributes, std::string_view key,
+                          std::string_view value) {
+    MQD_ASSERT(!key.empty() && key.size() <= UINT8_MAX, key.size());
+    MQD_ASSERT(attributes.size() + attribute_header_bytes + 1 + key.size() + value.size() <=
+               attributes_bytes_max);
+    Writer writer(attributes);
+    writer.number(static_cast<std::uint16_t>(AttributeId::header));
+    writer.number(static_cast<std::uint16_t>(1 + key.size() + value.size()));
+    writer.string8(key).bytes(as_bytes(value));
+}
+
+}  // namespace mqd::wire

@@ -1,0 +1,197 @@
+#include "mqd/wire/batch.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "wire/random.hpp"
+
+using namespace mqd;
+using namespace mqd::wire;
+using namespace mqd::wire::test;
+
+namespace {
+
+constexpr std::uint32_t body_max = 1024;
+
+std::vector<std::byte> message(Bytes attributes, std::string_view body) {
+    std::vector<std::byte> batch;
+    append_message(batch, attributes, as_bytes(body));
+    return batch;
+}
+
+std::vector<std::byte> attribute(std::uint16_t id, std::string_view value) {
+    std::vector<std::byte> bytes;
+    Writer writer(bytes);
+    writer.number(id).number(static_cast<std::uint16_t>(value.size())).bytes(as_bytes(value));
+    return bytes;
+}
+
+std::optional<ErrorCode> check(Bytes batch, std::uint32_t count = 1) {
+    std::vector<std::uint32_t> ends(count);
+    return check_batch(batch, count, body_max, ends.data());
+}
+
+}  // namespace
+
+TEST_CASE("batch: what was appended is read, and the checker says where each message ends") {
+    std::vector<std::byte> attributes;
+    append_header(attributes, "type", "invoice");
+    append_header(attributes, "type", "");
+    std::vector<std::byte> batch;
+    append_message(batch, attributes, as_bytes("one"));
+    append_message(batch, {}, {});
+    append_message(batch, {}, as_bytes(std::string(body_max, 'x')));
+
+    std::vector<std::uint32_t> ends(3);
+    CHECK(check_batch(batch, 3, body_max, ends.data()) == std::nullopt);
+    const auto first = static_cast<std::uint32_t>(message_header_bytes + attributes.size() + 3);
+    CHECK(ends == std::vector<std::uint32_t>{first, first + 8, first + 8 + 8 + body_max});
+
+    BatchReader reader(batch);
+    const auto one = reader.next();
+    REQUIRE(one.has_value());
+    CHECK(as_text(one->body) == "one");
+    AttributeReader headers(one->attributes);
+    const auto header = decode_header(headers.next().value());
+    REQUIRE(header.has_value());
+    CHECK(header->key == "type");
+    CHECK(header->value == "invoice");
+    CHECK(decode_header(headers.next().value())->value.empty());
+    CHECK(!headers.next().has_value());
+    CHECK(headers.ok());
+    CHECK(reader.next()->body.empty());
+    CHECK(reader.next()->body.size() == body_max);
+    CHECK(!reader.next().has_value());
+    CHECK(reader.ok());
+}
+
+TEST_CASE("batch: every run of whole messages out of a batch is a batch") {
+    std::vector<std::byte> batch;
+    for (const std::string body : {"a", "", "ccc", "dd"}) {
+        append_message(batch, {}, as_bytes(body));
+    }
+    std::vector<std::uint32_t> ends(4);
+    REQUIRE(check_batch(batch, 4, body_max, ends.data()) == std::nullopt);
+    for (std::uint32_t from = 0; from < 4; ++from) {
+        for (std::uint32_t to = from + 1; to <= 4; ++to) {
+            const std::uint32_t begin = from == 0 ? 0 : ends[from - 1];
+            const Bytes run = Bytes(batch).subspan(begin, ends[to - 1] - begin);
+            CHECK(check(run, to - from) == std::nullopt);
+        }
+    }
+}
+
+TEST_CASE("batch: a body at the limit is taken, one byte more is refused") {
+    CHECK(check(message({}, std::string(body_max, 'x'))) == std::nullopt);
+    CHECK(check(message({}, std::string(body_max + 1, 'x'))) == ErrorCode::message_too_big);
+}
+
+TEST_CASE("batch: attributes of the greatest length are taken") {
+    std::vector<std::byte> attributes;
+    const std::size_t value = attributes_bytes_max - attribute_header_bytes - 2;
+    append_header(attributes, "k", std::string(value, 'v'));
+    REQUIRE(attributes.size() == attributes_bytes_max);
+    CHECK(check(message(attributes, "x")) == std::nullopt);
+}
+
+TEST_CASE("batch: the number of messages is the one that the frame says") {
+    auto batch = message({}, "one");
+    append_message(batch, {}, as_bytes("two"));
+    CHECK(check(batch, 2) == std::nullopt);
+    CHECK(check(batch, 1) == ErrorCode::protocol_violation);
+    CHECK(check(batch, 3) == ErrorCode::protocol_violation);
+    CHECK(check({}, 1) == ErrorCode::protocol_violation);
+    CHECK(check({}, 0) == std::nullopt);
+}
+
+TEST_CASE("batch: a cut batch is refused at every byte") {
+    std::vector<std::byte> attributes;
+    append_header(attributes, "key", "value");
+    auto batch = message(attributes, "body");
+    append_message(batch, attributes, as_bytes("more"));
+    for (std::size_t size = 0; size < batch.size(); ++size) {
+        CAPTURE(size);
+        const std::vector<std::byte> cut(batch.begin(),
+                                         batch.begin() + static_cast<std::ptrdiff_t>(size));
+        CHECK(check(cut, 2) == ErrorCode::protocol_violation);
+    }
+    auto longer = batch;
+    longer.push_back({});
+    CHECK(check(longer, 2) == ErrorCode::protocol_violation);
+}
+
+TEST_CASE("batch: reserved bytes and lengths that lie are refused") {
+    auto reserved = message({}, "x");
+    reserved[6] = std::byte{1};
+    CHECK(check(reserved) == ErrorCode::protocol_violation);
+
+    auto longest = message({}, "x");
+    store(longest.data(), std::uint32_t{0xFFFFFFFF});
+    CHECK(check(longest) == ErrorCode::protocol_violation);
+
+    auto attributes = message({}, "x");
+    store(attributes.data() + 4, std::uint16_t{0xFFFF});
+    CHECK(check(attributes) == ErrorCode::protocol_violation);
+    BatchReader reader(attributes);
+    CHECK(!reader.next().has_value());
+    CHECK(!reader.ok());
+}
+
+TEST_CASE("batch: an unknown attribute is ignored, unless it is critical") {
+    CHECK(check(message(attribute(99, "v"), "x")) == std::nullopt);
+    CHECK(check(message(attribute(99 | critical_bit, "v"), "x")) == ErrorCode::unknown_attribute);
+    CHECK(check(message(attribute(3 | critical_bit, "12345678"), "x")) ==
+          ErrorCode::unknown_attribute);
+    CHECK(check(message(attribute(1 | critical_bit, "\x01kv"), "x")) == std::nullopt);
+}
+
+TEST_CASE("batch: malformed attributes are refused") {
+    CHECK(check(message(attribute(1, ""), "x")) == ErrorCode::protocol_violation);
+    CHECK(check(message(attribute(1, std::string_view("\0v", 2)), "x")) ==
+          ErrorCode::protocol_violation);
+    CHECK(check(message(attribute(1, "\x05key"), "x")) == ErrorCode::protocol_violation);
+    auto cut = attribute(99, "value");
+    cut.pop_back();
+    CHECK(check(message(cut, "x")) == ErrorCode::protocol_violation);
+    auto tail = attribute(99, "value");
+    tail.resize(tail.size() + 3);
+    CHECK(check(message(tail, "x")) == ErrorCode::protocol_violation);
+}
+
+TEST_CASE("batch: what the checker takes, the reader reads to the same ends") {
+    const auto seed = RandomBytes::new_seed();
+    CAPTURE(seed);
+    RandomBytes random(seed);
+    int taken = 0;
+    for (int i = 0; i < 5000; ++i) {
+        std::vector<std::byte> batch;
+        const auto count = static_cast<std::uint32_t>(1 + random.below(4));
+        for (std::uint32_t m = 0; m < count; ++m) {
+            std::vector<std::byte> attributes;
+            if (random.below(2) == 0) {
+                append_header(attributes, "key", as_text(random.bytes(random.below(9))));
+            }
+            append_message(batch, attributes, random.bytes(random.below(20)));
+        }
+        if (random.below(2) == 0) {
+            batch[random.below(batch.size())] = random.bytes(1)[0];
+        }
+        std::vector<std::uint32_t> ends(count);
+        if (check_batch(batch, count, body_max, ends.data())) {
+            continue;
+        }
+        ++taken;
+        std::size_t at = 0;
+        BatchReader reader(batch);
+        for (const std::uint32_t end : ends) {
+            const auto view = reader.next();
+            REQUIRE(view.has_value());
+            at += message_header_bytes + view->attributes.size() + view->body.size();
+            CHECK(at == end);
+        }
+        CHECK((!reader.next().has_value() && reader.ok()));
+    }
+    CHECK(taken > 1000);
+}

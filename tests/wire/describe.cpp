@@ -1,0 +1,290 @@
+#include <type_traits>
+
+#include "wire/any_frame.hpp"
+
+namespace mqd::wire::test {
+namespace {
+
+// Gathers "name = value".
+class Description {
+  public:
+    void number(const std::string& name, std::uint64_t value) { add(name, std::to_string(value)); }
+    void signed_number(const std::string& name, std::int64_t value) {
+        add(name, std::to_string(value));
+    }
+    void text(const std::string& name, std::string_view value) {
+        add(name, '"' + std::string(value) + '"');
+    }
+    void text(const std::string& name, Bytes value) { text(name, as_text(value)); }
+    void word(const std::string& name, std::string_view value) { add(name, std::string(value)); }
+    void durability(Durability value) {
+        static constexpr std::string_view words[] = {"unspecified", "memory", "written", "disk"};
+        const auto at = static_cast<std::size_t>(value);
+        word("durability", at < std::size(words) ? words[at] : "?");
+    }
+    void fail() { ok_ = false; }
+
+    [[nodiscard]] std::optional<std::vector<std::string>> take() {
+        return ok_ ? std::optional(std::move(lines_)) : std::nullopt;
+    }
+
+  private:
+    void add(const std::string& name, const std::string& value) {
+        lines_.push_back(name + " = " + value);
+    }
+
+    std::vector<std::string> lines_;
+    bool ok_ = true;
+};
+
+void describe_batch(Description& d, Bytes batch) {
+    BatchReader messages(batch);
+    while (const auto message = messages.next()) {
+        d.number("body_bytes", message->body.size());
+        d.number("attributes_bytes", message->attributes.size());
+        AttributeReader attributes(message->attributes);
+        while (const auto attribute = attributes.next()) {
+            d.number("attribute", attribute->id | (attribute->critical ? critical_bit : 0));
+            d.number("value_bytes", attribute->value.size());
+            const auto header = decode_header(*attribute);
+            if (header) {
+                d.number("key_bytes", header->key.size());
+                d.text("key", header->key);
+                d.text("value", header->value);
+            } else {
+                d.text("value", attribute->value);
+            }
+        }
+        d.text("body", message->body);
+        attributes.ok() ? void() : d.fail();
+    }
+    messages.ok() ? void() : d.fail();
+}
+
+void describe_ranges(Description& d, const RangeList& ranges) {
+    d.number("ranges", ranges.size());
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        d.number("first", ranges[i].first.value());
+        d.number("count", ranges[i].count);
+    }
+}
+
+void describe_identity(Description& d, const Identity& identity) {
+    d.number("uid", identity.uid);
+    d.number("gid", identity.gid);
+    d.number("pid", identity.pid);
+}
+
+template <FrameType Type>
+void describe_body(Description&, const EmptyFrame<Type>&) {}
+
+template <FrameType Type>
+void describe_body(Description& d, const PingFrame<Type>& f) {
+    d.text("payload", f.payload);
+}
+
+template <FrameType Type>
+void describe_body(Description& d, const QueueNamed<Type>& f) {
+    d.text("queue", f.queue);
+}
+
+template <FrameType Type>
+void describe_body(Description& d, const Settle<Type>& f) {
+    d.number("lease_ms", f.lease_ms);
+    describe_ranges(d, f.ranges);
+}
+
+void describe_body(Description& d, const Hello& f) {
+    d.number("magic", f.magic);
+    d.number("version_min", f.version_min);
+    d.number("version_max", f.version_max);
+    d.number("features", f.features);
+    d.number("frame_body_bytes_max", f.frame_body_bytes_max);
+    d.number("heartbeat_ms", f.heartbeat_ms);
+    d.text("client_name", f.client_name);
+}
+
+void describe_body(Description& d, const Welcome& f) {
+    d.number("version", f.version);
+    d.number("features", f.features);
+    d.number("frame_body_bytes_max", f.frame_body_bytes_max);
+    d.number("message_body_bytes_max", f.message_body_bytes_max);
+    d.number("handles_max", f.handles_max);
+    d.number("heartbeat_ms", f.heartbeat_ms);
+    describe_identity(d, f.identity);
+    d.text("server_name", f.server_name);
+}
+
+void describe_body(Description& d, const OpenProducer& f) {
+    d.text("queue", f.queue);
+}
+
+void describe_body(Description& d, const OpenConsumer& f) {
+    d.text("queue", f.queue);
+    d.number("lease_ms", f.lease_ms);
+    d.number("message_limit", f.message_limit);
+    d.number("byte_limit", f.byte_limit);
+}
+
+void describe_body(Description& d, const Opened& f) {
+    d.number("incarnation", f.incarnation.value());
+    d.durability(f.durability);
+    d.number("lease_ms", f.lease_ms);
+    d.number("message_limit", f.message_limit);
+    d.number("byte_limit", f.byte_limit);
+}
+
+void describe_body(Description& d, const Publish& f) {
+    d.number("first_line", f.first_line.value());
+    d.number("count", f.count);
+    d.durability(f.durability);
+    describe_batch(d, f.batch);
+}
+
+void describe_body(Description& d, const Credit& f) {
+    d.number("message_limit", f.message_limit);
+    d.number("byte_limit", f.byte_limit);
+}
+
+void describe_body(Description& d, const Confirm& f) {
+    d.number("first_line", f.first_line.value());
+    d.durability(f.durability);
+    describe_body(d, f.credit);
+    d.number("runs", f.size());
+    for (std::size_t i = 0; i < f.size(); ++i) {
+        d.number("first_number", f[i].first_number.value());
+        d.number("count", f[i].count);
+    }
+}
+
+void describe_body(Description& d, const ErrorFrame& f) {
+    d.word("code", error_name(f.code));
+    d.number("limit", f.limit);
+    d.number("retry_after_ms", f.retry_after_ms);
+    d.text("text", f.text);
+}
+
+void describe_body(Description& d, const Refuse& f) {
+    d.number("first_line", f.first_line.value());
+    d.number("count", f.count);
+    describe_body(d, f.credit);
+    describe_body(d, f.error);
+}
+
+void describe_body(Description& d, const Deliver& f) {
+    d.number("first_number", f.first_number.value());
+    d.signed_number("published", to_micros(f.published));
+    d.number("count", f.count);
+    d.number("attempt", f.attempt);
+    describe_identity(d, f.sender);
+    describe_batch(d, f.batch);
+}
+
+void describe_body(Description& d, const Settled& f) {
+    d.durability(f.durability);
+    d.number("settled", f.settled);
+    d.number("not_leased", f.not_leased);
+}
+
+void describe_body(Description& d, const LeaseLost& f) {
+    describe_ranges(d, f.ranges);
+}
+
+void describe_body(Description& d, const QueueCreate& f) {
+    d.text("queue", f.queue);
+    const bool durability = f.options.durability != Durability::unspecified;
+    const bool lease = f.options.lease_ms != 0;
+    d.number("options", (durability ? 1 : 0) + (lease ? 1 : 0));
+    if (durability) {
+        d.number("option", static_cast<std::uint16_t>(QueueOptionId::durability));
+        d.number("value_bytes", 1);
+        d.durability(f.options.durability);
+    }
+    if (lease) {
+        d.number("option", static_cast<std::uint16_t>(QueueOptionId::lease_ms));
+        d.number("value_bytes", 4);
+        d.number("lease_ms", f.options.lease_ms);
+    }
+}
+
+void describe_body(Description& d, const QueueInfo& f) {
+    d.text("queue", f.queue);
+    d.number("incarnation", f.incarnation.value());
+    d.durability(f.durability);
+    d.number("lease_ms", f.lease_ms);
+    d.number("ready", f.ready);
+    d.number("leased", f.leased);
+    d.number("bytes", f.bytes);
+    d.number("next_number", f.next_number.value());
+    d.number("consumers", f.consumers);
+    d.number("producers", f.producers);
+}
+
+void describe_body(Description& d, const QueueList& f) {
+    d.text("after", f.after);
+    d.number("max", f.max);
+}
+
+void describe_body(Description& d, const QueueListReply& f) {
+    d.number("more", f.more ? 1 : 0);
+    d.number("queues", f.queues.size());
+    for (const QueueInfo& queue : f.queues) {
+        d.number("entry_bytes", encode_body(queue).size());
+        describe_body(d, queue);
+    }
+}
+
+void describe_body(Description& d, const Done& f) {
+    d.number("count", f.count);
+}
+
+void describe_body(Description& d, const Peek& f) {
+    d.text("queue", f.queue);
+    d.number("from", f.from.value());
+    d.number("max", f.max);
+}
+
+void describe_body(Description& d, const PeekReply& f) {
+    d.number("next", f.next.value());
+    d.number("more", f.more ? 1 : 0);
+    d.number("runs", f.runs.size());
+    for (const PeekedRun& run : f.runs) {
+        d.word("state", run.state == MessageState::ready ? "ready" : "leased");
+        d.number("run_bytes", encode_body(run.messages).size());
+        describe_body(d, run.messages);
+    }
+}
+
+void describe_body(Description& d, const StatusReply& f) {
+    d.number("items", f.items.size());
+    for (const StatusReply::Item& item : f.items) {
+        d.text("name", item.name);
+        d.number("value", item.value);
+    }
+}
+
+}  // namespace
+
+std::optional<std::vector<std::string>> describe(Bytes frame) {
+    Description d;
+    if (frame.size() < frame_header_bytes) {
+        return std::nullopt;
+    }
+    const FrameHeader header = decode_frame_header(frame.data());
+    d.number("body_bytes", header.body_bytes);
+    d.number("type", static_cast<std::uint8_t>(header.type));
+    d.number("flags", header.flags);
+    d.number("correlation", header.correlation.value());
+    d.number("handle", header.handle.value());
+    const Bytes body = frame.subspan(frame_header_bytes);
+    if (body.size() != header.body_bytes) {
+        return std::nullopt;
+    }
+    const bool known = with_frame_type(header.type, [&d, body](const auto& empty) {
+        const auto decoded = empty.decode(body);
+        decoded ? describe_body(d, *decoded) : d.fail();
+    });
+    return known ? d.take() : std::nullopt;
+}
+
+}  // namespace mqd::wire::test

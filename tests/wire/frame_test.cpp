@@ -1,0 +1,230 @@
+// The decoders are total: whatever comes in gives a frame or nothing, and never reads past its end
+// (the sanitizers watch: every buffer here ends where its vector ends).
+
+#include "mqd/wire/frame.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "wire/any_frame.hpp"
+#include "wire/random.hpp"
+#include "wire/vector_file.hpp"
+
+using namespace mqd;
+using namespace mqd::wire;
+using namespace mqd::wire::test;
+
+namespace {
+
+// A copy of its own size, so that a read past the end is a read past the allocation.
+std::vector<std::byte> copy_of(Bytes bytes) {
+    return {bytes.begin(), bytes.end()};
+}
+
+FrameType type_of(const VectorFile& vector) {
+    return decode_frame_header(vector.bytes.data()).type;
+}
+
+std::vector<std::byte> body_of(const VectorFile& vector) {
+    return copy_of(Bytes(vector.bytes).subspan(frame_header_bytes));
+}
+
+// Frames whose last field takes all that is left: a batch, or the payload of a PING.
+bool takes_the_rest(FrameType type) {
+    return type == FrameType::publish || type == FrameType::deliver || type == FrameType::ping ||
+           type == FrameType::pong;
+}
+
+}  // namespace
+
+TEST_CASE("frames: a body cut anywhere is refused, or says what is left of it") {
+    for (const VectorFile& vector : all_vectors()) {
+        CAPTURE(vector.name);
+        const auto body = body_of(vector);
+        for (std::size_t size = 0; size < body.size(); ++size) {
+            CAPTURE(size);
+            const auto cut = copy_of(Bytes(body).first(size));
+            const auto again = recode(type_of(vector), cut);
+            if (takes_the_rest(type_of(vector))) {
+                CHECK((!again || *again == cut));
+            } else {
+                CHECK(!again.has_value());
+            }
+        }
+    }
+}
+
+TEST_CASE("frames: unknown bytes behind the known fields are ignored") {
+    const auto seed = RandomBytes::new_seed();
+    CAPTURE(seed);
+    RandomBytes random(seed);
+    for (const VectorFile& vector : all_vectors()) {
+        if (takes_the_rest(type_of(vector))) {
+            continue;
+        }
+        CAPTURE(vector.name);
+        const auto body = body_of(vector);
+        auto longer = body;
+        const auto more = random.bytes(1 + random.below(40));
+        longer.insert(longer.end(), more.begin(), more.end());
+        const auto again = recode(type_of(vector), longer);
+        REQUIRE(again.has_value());
+        CHECK(*again == body);
+    }
+}
+
+TEST_CASE("frames: random bytes are decoded or refused") {
+    const auto seed = RandomBytes::new_seed();
+    CAPTURE(seed);
+    RandomBytes random(seed);
+    for (const FrameType type : all_frame_types()) {
+        for (int i = 0; i < 300; ++i) {
+            const auto again = recode(type, random.bytes(random.below(120)));
+            // What was understood once is understood again.
+            CHECK((!again || recode(type, *again) == again));
+        }
+    }
+}
+
+TEST_CASE("frames: a vector with changed bytes is decoded or refused") {
+    const auto seed = RandomBytes::new_seed();
+    CAPTURE(seed);
+    RandomBytes random(seed);
+    for (const VectorFile& vector : all_vectors()) {
+        for (int i = 0; i < 200; ++i) {
+            auto bytes = copy_of(vector.bytes);
+            for (std::size_t n = 1 + random.below(3); n > 0; --n) {
+                bytes[random.below(bytes.size())] = random.bytes(1)[0];
+            }
+            (void)describe(bytes);
+        }
+    }
+}
+
+TEST_CASE("frames: any sixteen bytes are a header, and give themselves back") {
+    FrameHeader header;
+    header.body_bytes = 0xFFFFFFFF;
+    header.type = static_cast<FrameType>(0x7E);
+    header.flags = 0xA5;
+    header.correlation = CorrelationId(0x01020304);
+    header.handle = HandleId(0xFFFFFFFE);
+    std::vector<std::byte> bytes(frame_header_bytes);
+    encode_frame_header(bytes.data(), header);
+    const FrameHeader again = decode_frame_header(bytes.data());
+    CHECK(again.body_bytes == header.body_bytes);
+    CHECK(again.type == header.type);
+    CHECK(again.flags == header.flags);
+    CHECK(again.correlation == header.correlation);
+    CHECK(again.handle == header.handle);
+    CHECK(!recode(header.type, {}).has_value());
+}
+
+TEST_CASE("frames: lists of ranges are taken at the maximum and refused one beyond") {
+    std::vector<MessageRange> ranges(ranges_max, {MessageNumber(1), 1});
+    std::vector<std::byte> body;
+    Writer writer(body);
+    writer.number(std::uint32_t{0});
+    RangeList::encode(writer, ranges);
+    const auto most = Ack::decode(body);
+    REQUIRE(most.has_value());
+    CHECK(most->ranges.size() == ranges_max);
+
+    store(body.data() + 4, static_cast<std::uint32_t>(ranges_max + 1));
+    body.resize(body.size() + RangeList::entry_bytes);
+    CHECK(!Ack::decode(body).has_value());
+    store(body.data() + 4, std::uint32_t{0xFFFFFFFF});
+    CHECK(!Ack::decode(body).has_value());
+}
+
+TEST_CASE("frames: counts that no body can hold are refused and reserve nothing") {
+    std::vector<std::byte> body;
+    Writer(body).number(std::uint32_t{0xFFFFFFFF});
+    CHECK(!StatusReply::decode(body).has_value());
+    CHECK(!LeaseLost::decode(body).has_value());
+
+    body.clear();
+    Writer(body).number(std::uint8_t{0}).number(std::uint32_t{0xFFFFFFFF});
+    CHECK(!QueueListReply::decode(body).has_value());
+
+    body.clear();
+    Writer(body).number(std::uint64_t{1}).number(std::uint8_t{0}).number(std::uint32_t{0xFFFFFFFF});
+    CHECK(!PeekReply::decode(body).has_value());
+
+    body.clear();
+    Confirm confirm;
+    Writer writer(body);
+    confirm.encode(writer);
+    store(body.data() + body.size() - 4, std::uint32_t{0xFFFFFFFF});
+    CHECK(!Confirm::decode(body).has_value());
+}
+
+TEST_CASE("frames: PUBLISH takes 1 to batch_messages_max messages, and durabilities that exist") {
+    const auto taken = [](std::uint32_t count, std::uint8_t durability) {
+        std::vector<std::byte> body;
+        Writer(body).number(std::uint64_t{1}).number(count).number(durability);
+        body.resize(Publish::fixed_bytes);
+        return Publish::decode(body).has_value();
+    };
+    CHECK(!taken(0, 0));
+    CHECK(taken(1, 0));
+    CHECK(taken(batch_messages_max, 3));
+    CHECK(!taken(batch_messages_max + 1, 0));
+    CHECK(!taken(1, 4));
+    CHECK(!taken(1, 255));
+}
+
+TEST_CASE("frames: PING carries as much as it may and no more") {
+    const std::vector<std::byte> most(ping_bytes_max);
+    const std::vector<std::byte> more(ping_bytes_max + 1);
+    CHECK(Ping::decode(most).has_value());
+    CHECK(!Ping::decode(more).has_value());
+    CHECK(Pong::decode(most).has_value());
+    CHECK(!Pong::decode(more).has_value());
+}
+
+TEST_CASE("frames: QUEUE_CREATE names the first option that it does not know") {
+    const auto decode = [](std::uint16_t id) {
+        std::vector<std::byte> body;
+        Writer writer(body);
+        writer.string8("q").number(std::uint16_t{3});
+        writer.number(id).number(std::uint16_t{2}).number(std::uint16_t{7});
+        writer.number(std::uint16_t{99}).number(std::uint16_t{0});
+        writer.number(std::uint16_t{2}).number(std::uint16_t{4}).number(std::uint32_t{1000});
+        return QueueCreate::decode(body);
+    };
+    const auto frame = decode(77);
+    REQUIRE(frame.has_value());
+    CHECK(frame->unknown_option == 77);
+    CHECK(frame->options.lease_ms == 1000);
+    CHECK(!decode(2).has_value());  // lease_ms in two bytes
+}
+
+TEST_CASE("frames: the names of queues are bounded in length and letters") {
+    CHECK(valid_queue_name("a"));
+    CHECK(valid_queue_name("Orders_2024.eu-west"));
+    CHECK(valid_queue_name("_x"));
+    CHECK(valid_queue_name("0"));
+    CHECK(valid_queue_name(std::string(queue_name_bytes_max, 'x')));
+    CHECK(!valid_queue_name(std::string(queue_name_bytes_max + 1, 'x')));
+    CHECK(!valid_queue_name(""));
+    CHECK(!valid_queue_name(".a"));
+    CHECK(!valid_queue_name("-a"));
+    for (int c = 0; c < 256; ++c) {
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                            (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+        CAPTURE(c);
+        CHECK(valid_queue_name(std::string("a") + static_cast<char>(c)) == letter);
+    }
+}
+
+TEST_CASE("errors: codes from 100 on close the connection, and every code has a name") {
+    CHECK(!closes_connection(ErrorCode::unknown_frame));
+    CHECK(!closes_connection(ErrorCode::queue_busy));
+    CHECK(closes_connection(ErrorCode::protocol_violation));
+    CHECK(closes_connection(ErrorCode::output_overflow));
+    CHECK(!closes_connection(ErrorCode::io_error));
+    CHECK(error_name(ErrorCode::credit_exceeded) == "credit_exceeded");
+    CHECK(error_name(static_cast<ErrorCode>(999)) == "unknown_error");
+}
