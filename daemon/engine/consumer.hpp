@@ -1,0 +1,53 @@
+#pragma once
+
+// A consumer of one queue as the engine sees it: its credit and what it has leased. Core derives
+// its handle from it, owns it, and detaches it before it ends.
+
+#include <cstdint>
+
+#include "daemon/engine/range_map.hpp"
+#include "daemon/engine/time.hpp"
+
+namespace mqd::engine {
+
+class Queue;
+
+// Room for output on a connection, in batch bytes; shared by all consumers of it. Core fills it up
+// as the output is sent, dispatch draws on it, so that a slow reader's output stays bounded
+// whatever credit it gives.
+struct OutputRoom {
+    std::uint64_t bytes = 0;
+    bool wanted = false;  // a dispatch stopped here
+};
+
+struct Lease {
+    std::uint32_t attempt = 0;  // 1: the first delivery
+    Time deadline;
+    friend bool operator==(const Lease&, const Lease&) = default;
+};
+
+struct Consumer {
+    explicit Consumer(std::pmr::memory_resource* memory) : leased(memory) {}
+
+    Queue* queue = nullptr;              // null: not attached
+    std::uint64_t serial = 0;            // given by attach(), never again
+    std::chrono::milliseconds lease{0};  // of a delivery
+    std::uint64_t piece_bytes_max = 0;   // of one delivery, but never less than one message
+
+    // Credit: totals since the consumer was opened.
+    std::uint64_t message_limit = 0;
+    std::uint64_t byte_limit = 0;
+    std::uint64_t messages_delivered = 0;
+    std::uint64_t bytes_delivered = 0;
+    OutputRoom* room = nullptr;  // null: without bound
+
+    RangeMap<Lease> leased;
+    Time lease_floor = Time::max();  // no lease ends before it
+
+    [[nodiscard]] bool has_credit() const {
+        return messages_delivered < message_limit && bytes_delivered < byte_limit &&
+               (room == nullptr || room->bytes > 0);
+    }
+};
+
+}  // namespace mqd::engine

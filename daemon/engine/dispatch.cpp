@@ -1,0 +1,141 @@
+// Who gets which message, and what happens when a lease ends: the parts of the Engine that run with
+// time.
+
+#include <algorithm>
+
+#include "daemon/engine/engine.hpp"
+
+namespace mqd::engine {
+
+namespace {
+
+// Deadlines are rounded up to whole milliseconds, so that what was delivered together stays one
+// run.
+Time lease_deadline(Time now, std::chrono::milliseconds lease) {
+    return std::chrono::ceil<std::chrono::milliseconds>(now + lease);
+}
+
+// One consumer's leases are looked through at most so often; a lease ends at most so much too late.
+constexpr std::chrono::milliseconds expiry_step{20};
+
+}  // namespace
+
+void Engine::dispatch(Time now, std::vector<Delivery>& out) {
+    dispatching_.swap(dirty_);
+    for (Queue* queue : dispatching_) {
+        queue->dirty_ = false;
+        if (!queue->deleting_) {
+            dispatch(*queue, now, out);
+        }
+    }
+    dispatching_.clear();
+}
+
+void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
+    bool progress = true;
+    while (progress && !queue.ready_.empty()) {
+        std::uint64_t takers = 0;
+        for (const Consumer* consumer : queue.consumers_) {
+            takers += consumer->has_credit() ? 1 : 0;
+            if (consumer->room != nullptr && consumer->room->bytes == 0) {
+                consumer->room->wanted = true;
+            }
+        }
+        if (takers == 0) {
+            return;
+        }
+        // An equal share for each, from the one on whose turn it is; what credit leaves over is
+        // shared again.
+        const std::uint64_t quota = (queue.ready_.count() + takers - 1) / takers;
+        progress = false;
+        const std::size_t n = queue.consumers_.size();
+        const std::size_t start = queue.next_consumer_ % n;
+        for (std::size_t i = 0; i < n && !queue.ready_.empty(); ++i) {
+            const std::size_t index = (start + i) % n;
+            if (dispatch_to(queue, *queue.consumers_[index], quota, now, out)) {
+                queue.next_consumer_ = index + 1;
+                progress = true;
+            }
+        }
+    }
+}
+
+bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
+                         std::vector<Delivery>& out) {
+    bool delivered = false;
+    while (quota > 0 && consumer.has_credit() && !queue.ready_.empty()) {
+        const auto run = queue.ready_.front();
+        const Extent* extent = queue.extent_at(run.range.first);
+        if (extent == nullptr) {
+            break;  // order is kept: the queue waits until it is resident
+        }
+        const MessageNumber first = run.range.first;
+        const std::uint64_t bytes =
+            std::min(consumer.byte_limit - consumer.bytes_delivered, consumer.piece_bytes_max);
+        const std::uint64_t fitting = std::max<std::uint64_t>(1, extent->fitting(first, bytes));
+        const std::uint64_t count =
+            std::min({run.range.count, quota, fitting, extent->end() - first,
+                      consumer.message_limit - consumer.messages_delivered});
+        const MessageRange range{first, count};
+        const Lease lease{run.value + 1, lease_deadline(now, consumer.lease)};
+        queue.ready_.take(range, [](MessageRange, std::uint32_t) {});
+        queue.leased_ += count;
+        consumer.leased.insert(range, lease);
+        set_floor(consumer, std::min(consumer.lease_floor, lease.deadline));
+        consumer.messages_delivered += count;
+        const std::uint64_t range_bytes = extent->bytes(range);
+        consumer.bytes_delivered += range_bytes;
+        if (consumer.room != nullptr) {
+            consumer.room->bytes -= std::min(consumer.room->bytes, range_bytes);
+        }
+        quota -= count;
+        out.push_back({&consumer, extent, range, lease.attempt});
+        delivered = true;
+    }
+    return delivered;
+}
+
+void Engine::set_floor(Consumer& consumer, Time floor) {
+    if (floor == consumer.lease_floor) {
+        return;
+    }
+    floors_.erase({consumer.lease_floor, consumer.serial});
+    consumer.lease_floor = floor;
+    if (floor != Time::max()) {
+        floors_.emplace(std::pair(floor, consumer.serial), &consumer);
+    }
+}
+
+void Engine::wake(Consumer& consumer) {
+    MQD_ASSERT(consumer.queue != nullptr);
+    mark_dirty(*consumer.queue);
+}
+
+std::optional<Time> Engine::next_deadline() const {
+    return floors_.empty() ? std::nullopt : std::optional(floors_.begin()->first.first);
+}
+
+void Engine::expire(Time now, std::vector<LeaseLoss>& lost) {
+    while (!floors_.empty() && floors_.begin()->first.first <= now) {
+        Consumer& consumer = *floors_.begin()->second;
+        Time floor = Time::max();
+        const std::size_t before = lost.size();
+        consumer.leased.for_each([&](MessageRange range, const Lease& lease) {
+            if (lease.deadline <= now) {
+                lost.push_back({&consumer, range});
+            } else {
+                floor = std::min(floor, lease.deadline);
+            }
+        });
+        for (std::size_t i = before; i < lost.size(); ++i) {
+            const SettleResult result = nack(consumer, lost[i].range);
+            MQD_ASSERT(result.not_leased == 0, result.not_leased);
+        }
+        if (floor != Time::max()) {
+            floor = std::max(floor, now + expiry_step);
+        }
+        set_floor(consumer, floor);
+    }
+}
+
+}  // namespace mqd::engine

@@ -1,0 +1,279 @@
+#include "daemon/engine/engine.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace mqd::engine {
+
+Engine::Engine() = default;
+Engine::~Engine() = default;
+
+Queue* Engine::find(std::string_view name) const {
+    const auto at = by_name_.find(name);
+    return at == by_name_.end() ? nullptr : at->second;
+}
+
+Queue* Engine::find(QueueId id) const {
+    const auto at = by_id_.find(id);
+    return at == by_id_.end() ? nullptr : at->second.get();
+}
+
+Result<CreateQueue> Engine::admit_create(QueueDefinition definition) {
+    if (by_name_.contains(definition.name) || reserved_names_.contains(definition.name)) {
+        return Error{ErrorCode::queue_exists, "queue \"" + definition.name + "\" exists"};
+    }
+    reserved_names_.insert(definition.name);
+    const QueueId id = next_queue_id_;
+    next_queue_id_ = id.plus(1);
+    return CreateQueue{id, std::move(definition), MessageNumber(1)};
+}
+
+CreateQueue Engine::admit_recreate(const Queue& old) {
+    MQD_ASSERT(old.deleting_);
+    const QueueId id = next_queue_id_;
+    next_queue_id_ = id.plus(1);
+    return {id, old.definition_, MessageNumber(1)};
+}
+
+DeleteQueue Engine::admit_delete(Queue& queue) {
+    MQD_ASSERT(!queue.deleting_);
+    queue.deleting_ = true;
+    return {queue.id_};
+}
+
+void Engine::apply(const CreateQueue& command) {
+    MQD_ASSERT(!by_name_.contains(command.definition.name));
+    MQD_ASSERT(!by_id_.contains(command.id), command.id);
+    reserved_names_.erase(command.definition.name);
+    auto queue = std::make_unique<Queue>(command.id, command.definition, command.next, &memory_);
+    by_name_.emplace(queue->name(), queue.get());
+    by_id_.emplace(command.id, std::move(queue));
+    next_queue_id_ = std::max(next_queue_id_, command.id.plus(1));
+}
+
+void Engine::apply(const DeleteQueue& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    while (!queue->consumers_.empty()) {
+        detach(*queue->consumers_.back());
+    }
+    release_all(*queue);
+    std::erase(dirty_, queue);
+    by_name_.erase(queue->name());
+    by_id_.erase(command.id);
+}
+
+void Engine::restore_next_queue_id(QueueId id) {
+    next_queue_id_ = std::max(next_queue_id_, id);
+}
+
+AddMessages Engine::admit_add(Queue& queue, std::uint32_t count) {
+    MQD_ASSERT(count > 0 && !queue.deleting_);
+    const MessageNumber first = queue.next_admitted_;
+    queue.next_admitted_ = first.plus(count);
+    return {queue.id_, {first, count}};
+}
+
+void Engine::apply(const AddMessages& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    apply(*queue, command);
+}
+
+void Engine::apply(Queue& queue, const AddMessages& command) {
+    MQD_ASSERT(command.range.first >= queue.next_applied_, command.range.first);
+    queue.next_applied_ = command.range.end();
+    queue.next_admitted_ = std::max(queue.next_admitted_, queue.next_applied_);
+    make_ready(queue, command.range, 0);
+}
+
+void Engine::announce_resident(Queue& queue, Extent& extent) {
+    MQD_ASSERT(extent.count > 0 && extent.live > 0 && extent.live <= extent.count, extent.live);
+    const bool added =
+        queue.extents_.emplace(MessageNumber(extent.end().value() - 1), &extent).second;
+    MQD_ASSERT(added, extent.first);
+    extent.announced = true;
+    queue.resident_bytes_ += extent.offset(extent.end());
+    mark_dirty(queue);
+}
+
+SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
+                               std::vector<MessageRange>& decided) {
+    MQD_ASSERT(consumer.queue != nullptr);
+    Queue& queue = *consumer.queue;
+    const std::uint64_t acked =
+        consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
+            queue.ending_.insert(piece, lease.attempt);
+            if (!decided.empty() && decided.back().end() == piece.first) {
+                decided.back().count += piece.count;
+            } else {
+                decided.push_back(piece);
+            }
+        });
+    queue.leased_ -= acked;
+    return {acked, range.count - acked};
+}
+
+void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
+    queue.ready_.for_each([&](MessageRange range, std::uint32_t attempts) {
+        queue.ending_.insert(range, attempts);
+        decided.push_back(range);
+    });
+    queue.ready_.clear();
+}
+
+void Engine::apply(const RemoveMessages& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    apply(*queue, command);
+}
+
+void Engine::apply(Queue& queue, const RemoveMessages& command) {
+    for (const MessageRange& range : command.ranges) {
+        const auto forget = [](MessageRange, std::uint32_t) {};
+        std::uint64_t removed = queue.ending_.take(range, forget);
+        if (removed != range.count) {  // replay, where nothing was admitted
+            removed += queue.ready_.take(range, forget);
+        }
+        MQD_ASSERT(removed == range.count, range.first, range.count, removed);
+        release(queue, range);
+    }
+}
+
+void Engine::apply(const CountDelivery& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    std::vector<MessageRange> pieces;
+    queue->ready_.take(command.range,
+                       [&](MessageRange piece, std::uint32_t) { pieces.push_back(piece); });
+    for (const MessageRange& piece : pieces) {
+        queue->ready_.insert(piece, command.attempts);
+    }
+}
+
+void Engine::apply(const RestoreMessages& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    make_ready(*queue, command.range, command.attempts);
+}
+
+void Engine::apply(const SkipNumbers& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    queue->next_applied_ = std::max(queue->next_applied_, command.next);
+    queue->next_admitted_ = std::max(queue->next_admitted_, queue->next_applied_);
+}
+
+void Engine::attach(Consumer& consumer, Queue& queue) {
+    MQD_ASSERT(consumer.queue == nullptr && !queue.deleting_);
+    MQD_ASSERT(consumer.lease.count() > 0 && consumer.piece_bytes_max > 0);
+    consumer.queue = &queue;
+    consumer.serial = next_serial_++;
+    queue.consumers_.push_back(&consumer);
+    mark_dirty(queue);
+}
+
+void Engine::detach(Consumer& consumer) {
+    MQD_ASSERT(consumer.queue != nullptr);
+    Queue& queue = *consumer.queue;
+    consumer.leased.for_each(
+        [&](MessageRange range, const Lease& lease) { make_ready(queue, range, lease.attempt); });
+    queue.leased_ -= consumer.leased.count();
+    consumer.leased.clear();
+    set_floor(consumer, Time::max());
+    const auto at = std::find(queue.consumers_.begin(), queue.consumers_.end(), &consumer);
+    MQD_ASSERT(at != queue.consumers_.end());
+    const auto index = static_cast<std::size_t>(at - queue.consumers_.begin());
+    queue.consumers_.erase(at);
+    if (index < queue.next_consumer_) {
+        --queue.next_consumer_;
+    }
+    consumer.queue = nullptr;
+}
+
+void Engine::grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_t byte_limit) {
+    MQD_ASSERT(consumer.queue != nullptr);
+    consumer.message_limit = std::max(consumer.message_limit, message_limit);
+    consumer.byte_limit = std::max(consumer.byte_limit, byte_limit);
+    mark_dirty(*consumer.queue);
+}
+
+SettleResult Engine::nack(Consumer& consumer, MessageRange range) {
+    MQD_ASSERT(consumer.queue != nullptr);
+    Queue& queue = *consumer.queue;
+    const std::uint64_t returned = consumer.leased.take(
+        range,
+        [&](MessageRange piece, const Lease& lease) { make_ready(queue, piece, lease.attempt); });
+    queue.leased_ -= returned;
+    return {returned, range.count - returned};
+}
+
+SettleResult Engine::extend(Consumer& consumer, MessageRange range, Time deadline) {
+    MQD_ASSERT(consumer.queue != nullptr);
+    std::vector<RangeMap<Lease>::Run> pieces;
+    const std::uint64_t extended =
+        consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
+            pieces.push_back({piece, {lease.attempt, deadline}});
+        });
+    for (const auto& piece : pieces) {
+        consumer.leased.insert(piece.range, piece.value);
+    }
+    if (extended > 0) {
+        set_floor(consumer, std::min(consumer.lease_floor, deadline));
+    }
+    return {extended, range.count - extended};
+}
+
+void Engine::mark_dirty(Queue& queue) {
+    if (!queue.dirty_) {
+        queue.dirty_ = true;
+        dirty_.push_back(&queue);
+    }
+}
+
+void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts) {
+    queue.ready_.insert(range, attempts);
+    mark_dirty(queue);
+}
+
+void Engine::release_all(Queue& queue) {
+    for (const auto& [last, extent] : queue.extents_) {
+        extent->announced = false;
+        extent->live = 0;
+        released_.push_back(extent);
+    }
+    queue.extents_.clear();
+    queue.head_extent_ = nullptr;
+    queue.resident_bytes_ = 0;
+}
+
+void Engine::release_all() {
+    for (const auto& [name, queue] : by_name_) {
+        release_all(*queue);
+    }
+}
+
+void Engine::release(Queue& queue, MessageRange range) {
+    auto at = queue.extents_.lower_bound(range.first);
+    while (at != queue.extents_.end() && at->second->first < range.end()) {
+        Extent& extent = *at->second;
+        const MessageNumber from = std::max(extent.first, range.first);
+        const MessageNumber to = std::min(extent.end(), range.end());
+        const auto gone = static_cast<std::uint32_t>(to - from);
+        MQD_ASSERT(gone <= extent.live, gone, extent.live);
+        extent.live -= gone;
+        if (extent.live > 0) {
+            ++at;
+            continue;
+        }
+        if (queue.head_extent_ == &extent) {
+            queue.head_extent_ = nullptr;
+        }
+        extent.announced = false;
+        queue.resident_bytes_ -= extent.offset(extent.end());
+        released_.push_back(&extent);
+        at = queue.extents_.erase(at);
+    }
+}
+
+}  // namespace mqd::engine

@@ -1,0 +1,177 @@
+#pragma once
+
+// The engine: all queues as one pure state machine. No I/O, no threads, no clock, no random
+// numbers, no log: the same calls give the same state, always.
+//
+// A durable change takes two steps. admit_…() decides it and reserves what it decided on (numbers,
+// leases, names), so that nothing else can decide differently meanwhile; core journals the
+// decision; apply(), the same that replays the journal after a restart, makes it so. Memory queues
+// take both steps at once. Leases, credit and residency are volatile and take effect at once.
+
+#include <map>
+#include <memory>
+#include <memory_resource>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/engine/queue.hpp"
+#include "mqd/result.hpp"
+
+namespace mqd::engine {
+
+// Decisions, as the journal holds them and apply() takes them.
+struct CreateQueue {
+    QueueId id;
+    QueueDefinition definition;
+    MessageNumber next;  // the first number it gives out; 1 for a new queue
+};
+struct DeleteQueue {
+    QueueId id;
+};
+struct AddMessages {
+    QueueId id;
+    MessageRange range;
+};
+struct RemoveMessages {
+    QueueId id;
+    std::span<const MessageRange> ranges;
+};
+// Messages were delivered: their delivery count is now `attempts`. Replay only; dispatch() has done
+// it.
+struct CountDelivery {
+    QueueId id;
+    MessageRange range;
+    std::uint32_t attempts = 0;
+};
+// Live messages of a state group. Replay only.
+struct RestoreMessages {
+    QueueId id;
+    MessageRange range;
+    std::uint32_t attempts = 0;
+};
+// Numbers below `next` are not given out any more. Start only.
+struct SkipNumbers {
+    QueueId id;
+    MessageNumber next;
+};
+
+struct SettleResult {
+    std::uint64_t settled = 0;     // messages
+    std::uint64_t not_leased = 0;  // messages
+};
+
+// What a consumer lost because its lease ran out.
+struct LeaseLoss {
+    Consumer* consumer = nullptr;
+    MessageRange range;
+};
+
+class Engine {
+  public:
+    Engine();
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    // Memory for what is attached to the engine; outlives it all.
+    [[nodiscard]] std::pmr::memory_resource* memory() { return &memory_; }
+
+    // --- queues
+    [[nodiscard]] Queue* find(std::string_view name) const;  // null: none
+    [[nodiscard]] Queue* find(QueueId id) const;
+    // In byte order of their names.
+    [[nodiscard]] const std::map<std::string, Queue*, std::less<>>& queues() const {
+        return by_name_;
+    }
+    // Reserves the name and gives the new queue its id. Errors: queue_exists (also while a create
+    // of that name is on its way).
+    Result<CreateQueue> admit_create(QueueDefinition definition);
+    // The same in the place of `old`, which is deleted first: a queue under the same name with a
+    // new id.
+    CreateQueue admit_recreate(const Queue& old);
+    // Precondition: !queue.deleting().
+    DeleteQueue admit_delete(Queue& queue);
+    // Detaches its consumers; hands back its extents through released().
+    void apply(const CreateQueue& command);
+    void apply(const DeleteQueue& command);
+    // The id that the next queue gets; kept by the state group, so that none is used twice.
+    [[nodiscard]] QueueId next_queue_id() const { return next_queue_id_; }
+    void restore_next_queue_id(QueueId id);
+
+    // --- messages
+    // Gives the next `count` numbers.
+    AddMessages admit_add(Queue& queue, std::uint32_t count);
+    void apply(const AddMessages& command);
+    void apply(Queue& queue, const AddMessages& command);
+    // The messages' bodies are in memory. Precondition: the range was applied, is not resident, and
+    // its `live` messages are alive: live is counted here.
+    void announce_resident(Queue& queue, Extent& extent);
+    // Decides to end what of `ranges` the consumer has leased; appends the decision to `decided`.
+    SettleResult admit_ack(Consumer& consumer, MessageRange range,
+                           std::vector<MessageRange>& decided);
+    // Decides to end all ready messages.
+    void admit_purge(Queue& queue, std::vector<MessageRange>& decided);
+    void apply(const RemoveMessages& command);
+    void apply(Queue& queue, const RemoveMessages& command);
+    void apply(const CountDelivery& command);
+    void apply(const RestoreMessages& command);
+    void apply(const SkipNumbers& command);
+
+    // Extents none of whose messages lives any more, in the order in which they ended; for core to
+    // take and clear.
+    [[nodiscard]] std::vector<Extent*>& released() { return released_; }
+
+    // Hands back all extents, when the process ends.
+    void release_all();
+
+    // --- consumers
+    // Precondition: not attached, queue not deleting.
+    void attach(Consumer& consumer, Queue& queue);
+    // Everything it has leased is ready again, at once.
+    void detach(Consumer& consumer);
+    void grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_t byte_limit);
+    // There is output room again.
+    void wake(Consumer& consumer);
+    SettleResult nack(Consumer& consumer, MessageRange range);
+    SettleResult extend(Consumer& consumer, MessageRange range, Time deadline);
+
+    // Delivers what can be delivered on the queues that changed: strictly in order of numbers,
+    // shared fairly between the consumers that have credit.
+    void dispatch(Time now, std::vector<Delivery>& out);
+
+    // Whether dispatch() has queues to look at.
+    [[nodiscard]] bool wants_dispatch() const { return !dirty_.empty(); }
+
+    // --- time
+    // When expire() next has something to do; not later than the first lease ends, perhaps earlier.
+    [[nodiscard]] std::optional<Time> next_deadline() const;
+    void expire(Time now, std::vector<LeaseLoss>& lost);
+
+  private:
+    void mark_dirty(Queue& queue);
+    void dispatch(Queue& queue, Time now, std::vector<Delivery>& out);
+    bool dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
+                     std::vector<Delivery>& out);
+    void make_ready(Queue& queue, MessageRange range, std::uint32_t attempts);
+    void set_floor(Consumer& consumer, Time floor);
+    void release(Queue& queue, MessageRange range);
+    void release_all(Queue& queue);
+
+    std::pmr::unsynchronized_pool_resource memory_;
+    std::map<std::string, Queue*, std::less<>> by_name_;
+    std::set<std::string, std::less<>> reserved_names_;
+    std::unordered_map<QueueId, std::unique_ptr<Queue>> by_id_;
+    QueueId next_queue_id_{1};
+    std::uint64_t next_serial_ = 1;
+    std::vector<Queue*> dirty_;
+    std::vector<Queue*> dispatching_;
+    std::vector<Extent*> released_;
+    std::map<std::pair<Time, std::uint64_t>, Consumer*> floors_;  // by lease_floor, serial
+};
+
+}  // namespace mqd::engine

@@ -1,0 +1,110 @@
+#include "daemon/engine/queue.hpp"
+
+#include <utility>
+
+namespace mqd::engine {
+
+Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
+             std::pmr::memory_resource* memory)
+    : id_(id),
+      definition_(std::move(definition)),
+      next_admitted_(next),
+      next_applied_(next),
+      ready_(memory),
+      ending_(memory),
+      extents_(memory) {}
+
+const Extent* Queue::extent_at(MessageNumber number) const {
+    if (head_extent_ != nullptr && number >= head_extent_->first && number < head_extent_->end()) {
+        return head_extent_;
+    }
+    const auto at = extents_.lower_bound(number);
+    if (at == extents_.end() || at->second->first > number) {
+        return nullptr;
+    }
+    head_extent_ = at->second;
+    return head_extent_;
+}
+
+MessageNumber Queue::resident_from(MessageNumber number) const {
+    const auto at = extents_.lower_bound(number);
+    return at != extents_.end() ? std::max(at->second->first, number) : MessageNumber(UINT64_MAX);
+}
+
+std::uint64_t Queue::ready_in(MessageRange range) const {
+    std::uint64_t count = 0;
+    RangeMap<std::uint32_t>::Run run;
+    MessageNumber from = range.first;
+    while (from < range.end() && ready_.find_from(from, run) && run.range.first < range.end()) {
+        count += std::min(run.range.end(), range.end()) - std::max(run.range.first, from);
+        from = run.range.end();
+    }
+    return count;
+}
+
+bool Queue::wants_dispatch() const {
+    if (ready_.empty()) {
+        return false;
+    }
+    for (const Consumer* consumer : consumers_) {
+        if (consumer->has_credit()) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool Queue::waits_for(MessageNumber& number) const {
+    if (!wants_dispatch()) {
+        return false;
+    }
+    number = ready_.front().range.first;
+    return extent_at(number) == nullptr;
+}
+
+std::vector<LiveRun> Queue::live_runs() const {
+    RangeMap<std::uint32_t> live(std::pmr::get_default_resource());
+    const auto add = [&](MessageRange range, std::uint32_t attempts) {
+        live.insert(range, attempts);
+    };
+    ready_.for_each(add);
+    ending_.for_each(add);
+    for (const Consumer* consumer : consumers_) {
+        consumer->leased.for_each(
+            [&](MessageRange range, const Lease& lease) { add(range, lease.attempt); });
+    }
+    std::vector<LiveRun> runs;
+    runs.reserve(live.runs());
+    live.for_each([&](MessageRange range, std::uint32_t attempts) {
+        runs.push_back({range, attempts});
+    });
+    return runs;
+}
+
+bool Queue::peek_state(MessageNumber from, Peeked& out) const {
+    bool found = false;
+    // Of all runs that hold `from` or lie behind it, the one that is nearest.
+    const auto offer = [&](MessageRange range, std::uint32_t attempts, LiveState state) {
+        const MessageNumber first = std::max(range.first, from);
+        if (!found || first < out.range.first) {
+            out = {{first, range.end() - first}, attempts, state};
+            found = true;
+        }
+    };
+    RangeMap<std::uint32_t>::Run run;
+    if (ready_.find_from(from, run)) {
+        offer(run.range, run.value, LiveState::ready);
+    }
+    if (ending_.find_from(from, run)) {
+        offer(run.range, run.value, LiveState::ending);
+    }
+    for (const Consumer* consumer : consumers_) {
+        RangeMap<Lease>::Run lease;
+        if (consumer->leased.find_from(from, lease)) {
+            offer(lease.range, lease.value.attempt, LiveState::leased);
+        }
+    }
+    return found;
+}
+
+}  // namespace mqd::engine

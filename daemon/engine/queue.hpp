@@ -1,0 +1,140 @@
+#pragma once
+
+// One queue. Every number below next_number() is in exactly one state:
+//
+//     ready ──dispatch──► leased (by one consumer) ──ack──► ending ──applied──► gone
+//       ▲                   │                                  ▲
+//       └── nack, lease over, consumer gone            purge ──┘ (from ready)
+//
+// `ending` are messages whose end was decided and is on its way to the disk: they can neither be
+// delivered nor expire, and they still count as alive until apply(). On a memory queue they are
+// gone at once. Cost follows runs of numbers, not messages. No clock, no I/O; owned by the Engine.
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "daemon/engine/consumer.hpp"
+#include "daemon/engine/extent.hpp"
+#include "daemon/engine/range_map.hpp"
+#include "mqd/types.hpp"
+
+namespace mqd::engine {
+
+struct QueueDefinition {
+    std::string name;
+    Durability durability = Durability::disk;
+    std::chrono::milliseconds lease{30'000};
+};
+
+// What dispatch() decided: consecutive messages of one extent and one attempt, for one consumer.
+struct Delivery {
+    Consumer* consumer = nullptr;
+    const Extent* extent = nullptr;
+    MessageRange range;
+    std::uint32_t attempt = 0;
+};
+
+enum class LiveState : std::uint8_t { ready, leased, ending };
+
+// A run of live messages with equal delivery count.
+struct LiveRun {
+    MessageRange range;
+    std::uint32_t attempts = 0;
+};
+
+class Queue {
+  public:
+    Queue(QueueId id, QueueDefinition definition, MessageNumber next,
+          std::pmr::memory_resource* memory);
+    Queue(const Queue&) = delete;
+    Queue& operator=(const Queue&) = delete;
+
+    [[nodiscard]] QueueId id() const { return id_; }
+    [[nodiscard]] const QueueDefinition& definition() const { return definition_; }
+    [[nodiscard]] const std::string& name() const { return definition_.name; }
+    [[nodiscard]] bool durable() const { return definition_.durability != Durability::memory; }
+    // A delete was admitted: no publish, no new handle.
+    [[nodiscard]] bool deleting() const { return deleting_; }
+
+    [[nodiscard]] std::uint64_t ready() const { return ready_.count(); }
+    [[nodiscard]] std::uint64_t leased() const { return leased_; }
+    [[nodiscard]] std::uint64_t ending() const { return ending_.count(); }
+    [[nodiscard]] std::uint64_t live() const { return ready() + leased() + ending(); }
+    [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
+    // Of the batches of its resident messages, whole extents.
+    [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
+    // The number of the next message to be admitted; behind what is still on its way to the disk.
+    [[nodiscard]] MessageNumber next_number() const { return next_admitted_; }
+    // The number behind the last message that was applied.
+    [[nodiscard]] MessageNumber next_applied() const { return next_applied_; }
+
+    // Whether dispatch() could deliver something: ready messages, and somebody with credit.
+    [[nodiscard]] bool wants_dispatch() const;
+    // The first ready number that is not resident, if the queue waits for it.
+    [[nodiscard]] bool waits_for(MessageNumber& number) const;
+
+    // The extent that holds a message; null: not resident.
+    [[nodiscard]] const Extent* extent_at(MessageNumber number) const;
+    // The first number from `number` on that an extent holds; the last of all numbers: none.
+    [[nodiscard]] MessageNumber resident_from(MessageNumber number) const;
+    // How many messages of the range are ready.
+    [[nodiscard]] std::uint64_t ready_in(MessageRange range) const;
+
+    // All live messages in order, ready, leased and ending alike.
+    [[nodiscard]] std::vector<LiveRun> live_runs() const;
+
+    // Looks at live resident messages from `from` on, in order, until fn(extent, range, attempts,
+    // leased) says false. A range lies in one extent, has one state and one delivery count.
+    template <typename Fn>
+    void peek(MessageNumber from, Fn&& fn) const;
+
+  private:
+    friend class Engine;
+
+    struct Peeked {
+        MessageRange range;
+        std::uint32_t attempts = 0;
+        LiveState state{};
+    };
+    [[nodiscard]] bool peek_state(MessageNumber from, Peeked& out) const;
+
+    QueueId id_;
+    QueueDefinition definition_;
+    MessageNumber next_admitted_;
+    MessageNumber next_applied_;
+    RangeMap<std::uint32_t> ready_;   // value: deliveries so far
+    RangeMap<std::uint32_t> ending_;  // value: deliveries so far
+    std::uint64_t resident_bytes_ = 0;
+    std::uint64_t leased_ = 0;                       // sum over consumers_
+    std::pmr::map<MessageNumber, Extent*> extents_;  // by last number
+    mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
+    std::vector<Consumer*> consumers_;
+    std::size_t next_consumer_ = 0;  // whose turn it is
+    bool deleting_ = false;
+    bool dirty_ = false;  // in the engine's list
+};
+
+template <typename Fn>
+void Queue::peek(MessageNumber from, Fn&& fn) const {
+    Peeked piece;
+    while (peek_state(from, piece)) {
+        const Extent* extent = extent_at(piece.range.first);
+        if (extent == nullptr) {  // on disk only
+            from = std::min(resident_from(piece.range.first), piece.range.end());
+            continue;
+        }
+        from = piece.range.end();
+        if (extent->end() < from) {
+            from = extent->end();
+            piece.range.count = from - piece.range.first;
+        }
+        if (!fn(*extent, piece.range, piece.attempts, piece.state)) {
+            return;
+        }
+    }
+}
+
+}  // namespace mqd::engine

@@ -1,0 +1,278 @@
+// Random commands on a few queues, with every number's state kept beside the engine, one record
+// each. After each step, every number is in exactly one state, and it is the one that the record
+// says.
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+
+#include "engine/engine_fixture.hpp"
+#include "support/dice.hpp"
+
+namespace mqd::engine::test {
+namespace {
+
+enum class State { admitted, ready, leased, ending, gone };
+
+struct Record {
+    State state = State::admitted;
+    const Consumer* holder = nullptr;
+    std::uint32_t attempts = 0;
+    std::int64_t lease_ends_ms = 0;
+};
+
+class RandomEngine : EngineFixture {
+  public:
+    explicit RandomEngine(std::uint64_t seed) : dice_(seed) {
+        queue_ = &create("q", dice_.one_in(3) ? Durability::memory : Durability::disk);
+    }
+
+    void step() {
+        switch (dice_.below(12)) {
+            case 0:
+            case 1: admit(); break;
+            case 2:
+            case 3: apply_one(); break;
+            case 4: announce_one(); break;
+            case 5: attach_one(); break;
+            case 6: detach_one(); break;
+            case 7: settle(true); break;
+            case 8: settle(false); break;
+            case 9: extend_some(); break;
+            case 10: pass_time(); break;
+            case 11:
+                if (dice_.one_in(20)) {
+                    purge_all();
+                }
+                break;
+        }
+        deliver();
+        check();
+    }
+
+  private:
+    void admit() {
+        const AddMessages command =
+            engine.admit_add(*queue_, static_cast<std::uint32_t>(dice_.between(1, 6)));
+        for (auto n = command.range.first; n < command.range.end(); n = n.plus(1)) {
+            REQUIRE(records_.try_emplace(n).second);  // no number twice
+        }
+        adds_.push_back(command);
+    }
+
+    // Whatever was decided first is applied first, as in the journal.
+    void apply_one() {
+        if (!adds_.empty()) {
+            const AddMessages command = adds_.front();
+            adds_.pop_front();
+            engine.apply(command);
+            for (auto n = command.range.first; n < command.range.end(); n = n.plus(1)) {
+                records_[n].state = State::ready;
+            }
+            absent_.push_back(command.range);
+        }
+        if (!removes_.empty() && dice_.one_in(2)) {
+            const std::vector<MessageRange> ranges = removes_.front();
+            removes_.pop_front();
+            engine.apply(RemoveMessages{queue_->id(), ranges});
+            for (const MessageRange& piece : ranges) {
+                for (auto n = piece.first; n < piece.end(); n = n.plus(1)) {
+                    REQUIRE(records_[n].state == State::ending);
+                    records_[n].state = State::gone;
+                }
+            }
+        }
+    }
+
+    void announce_one() {
+        if (!absent_.empty()) {
+            announce(*queue_, absent_.front());
+            absent_.pop_front();
+        }
+    }
+
+    void attach_one() {
+        if (attached_.size() < 4) {
+            Consumer& consumer = attach(*queue_, static_cast<std::int64_t>(dice_.between(5, 90)));
+            consumer.piece_bytes_max = dice_.between(1, 5) * message_bytes;
+            attached_.push_back(&consumer);
+        }
+        Consumer& lucky = *attached_[dice_.below(attached_.size())];
+        engine.grant(lucky, lucky.messages_delivered + dice_.below(8),
+                     lucky.bytes_delivered + dice_.below(8) * message_bytes);
+    }
+
+    void detach_one() {
+        if (attached_.empty() || !dice_.one_in(3)) {
+            return;
+        }
+        const std::size_t index = dice_.below(attached_.size());
+        Consumer* consumer = attached_[index];
+        attached_.erase(attached_.begin() + static_cast<std::ptrdiff_t>(index));
+        engine.detach(*consumer);
+        for (auto& [number, record] : records_) {
+            if (record.state == State::leased && record.holder == consumer) {
+                record.state = State::ready;
+            }
+        }
+    }
+
+    void settle(bool with_ack) {
+        if (attached_.empty() || records_.empty()) {
+            return;
+        }
+        Consumer& consumer = *attached_[dice_.below(attached_.size())];
+        const MessageRange what = some_range();
+        std::vector<MessageRange> decided;
+        const SettleResult result =
+            with_ack ? engine.admit_ack(consumer, what, decided) : engine.nack(consumer, what);
+        std::uint64_t held = 0;
+        for (auto at = records_.lower_bound(what.first);
+             at != records_.end() && at->first < what.end(); ++at) {
+            Record& record = at->second;
+            if (record.state == State::leased && record.holder == &consumer) {
+                record.state = with_ack ? State::ending : State::ready;
+                ++held;
+            }
+        }
+        REQUIRE(result.settled == held);
+        REQUIRE(result.not_leased == what.count - held);
+        if (!decided.empty()) {
+            removes_.push_back(decided);
+        }
+    }
+
+    void extend_some() {
+        if (attached_.empty() || records_.empty()) {
+            return;
+        }
+        Consumer& consumer = *attached_[dice_.below(attached_.size())];
+        const MessageRange what = some_range();
+        const std::int64_t end = now_ms_ + static_cast<std::int64_t>(dice_.between(1, 100));
+        (void)engine.extend(consumer, what, at_ms(end));
+        for (auto at = records_.lower_bound(what.first);
+             at != records_.end() && at->first < what.end(); ++at) {
+            if (at->second.state == State::leased && at->second.holder == &consumer) {
+                at->second.lease_ends_ms = end;
+            }
+        }
+    }
+
+    void pass_time() {
+        now_ms_ += static_cast<std::int64_t>(dice_.below(30));
+        for (const LeaseLoss& loss : expire(now_ms_)) {
+            for (auto n = loss.range.first; n < loss.range.end(); n = n.plus(1)) {
+                Record& record = records_[n];
+                REQUIRE(record.state == State::leased);
+                REQUIRE(record.holder == loss.consumer);
+                REQUIRE(record.lease_ends_ms <= now_ms_);
+                record.state = State::ready;
+            }
+        }
+        const auto next = engine.next_deadline();
+        for (const auto& [number, record] : records_) {
+            if (record.state == State::leased) {
+                // 20 ms are the steps in which one consumer's leases are looked through.
+                REQUIRE(record.lease_ends_ms + 20 > now_ms_);
+                REQUIRE(next.has_value());
+                REQUIRE(*next <= at_ms(record.lease_ends_ms + 20));
+            }
+        }
+    }
+
+    void purge_all() {
+        std::vector<MessageRange> decided;
+        engine.admit_purge(*queue_, decided);
+        for (auto& [number, record] : records_) {
+            record.state = record.state == State::ready ? State::ending : record.state;
+        }
+        if (!decided.empty()) {
+            removes_.push_back(decided);
+        }
+    }
+
+    void deliver() {
+        std::vector<Delivery> deliveries;
+        engine.dispatch(at_ms(now_ms_), deliveries);
+        MessageNumber behind(0);
+        for (const Delivery& delivery : deliveries) {
+            REQUIRE(delivery.range.first >= behind);  // strictly in order
+            behind = delivery.range.end();
+            REQUIRE(delivery.range.first >= delivery.extent->first);
+            REQUIRE(delivery.range.end() <= delivery.extent->end());
+            for (auto n = delivery.range.first; n < delivery.range.end(); n = n.plus(1)) {
+                Record& record = records_[n];
+                REQUIRE(record.state == State::ready);
+                REQUIRE(delivery.attempt == record.attempts + 1);
+                record = {State::leased, delivery.consumer, delivery.attempt,
+                          now_ms_ + delivery.consumer->lease.count()};
+            }
+        }
+        // What is left has no taker, or waits for its bytes.
+        MessageNumber waited;
+        REQUIRE((!queue_->wants_dispatch() || queue_->waits_for(waited)));
+    }
+
+    void check() const {
+        std::map<State, std::uint64_t> counts;
+        std::map<const Consumer*, std::uint64_t> held;
+        for (const auto& [number, record] : records_) {
+            ++counts[record.state];
+            if (record.state == State::leased) {
+                ++held[record.holder];
+            }
+        }
+        REQUIRE(queue_->ready() == counts[State::ready]);
+        REQUIRE(queue_->leased() == counts[State::leased]);
+        REQUIRE(queue_->ending() == counts[State::ending]);
+        for (const Consumer* consumer : attached_) {
+            REQUIRE(consumer->leased.count() == held[consumer]);
+            consumer->leased.for_each([&](MessageRange piece, const Lease& lease) {
+                for (auto n = piece.first; n < piece.end(); n = n.plus(1)) {
+                    REQUIRE(records_.at(n).holder == consumer);
+                    REQUIRE(records_.at(n).attempts == lease.attempt);
+                }
+            });
+        }
+        std::set<MessageNumber> live;
+        for (const LiveRun& run : queue_->live_runs()) {
+            for (auto n = run.range.first; n < run.range.end(); n = n.plus(1)) {
+                REQUIRE(live.insert(n).second);
+                REQUIRE(records_.at(n).attempts == run.attempts);
+            }
+        }
+        REQUIRE(live.size() ==
+                counts[State::ready] + counts[State::leased] + counts[State::ending]);
+    }
+
+    MessageRange some_range() {
+        const std::uint64_t most = records_.rbegin()->first.value();
+        const std::uint64_t least = most > 40 ? most - 40 : 1;
+        return range(dice_.between(least, most), dice_.between(1, 8));
+    }
+
+    mqd::test::Dice dice_;
+    Queue* queue_ = nullptr;
+    std::map<MessageNumber, Record> records_;
+    std::deque<AddMessages> adds_;
+    std::deque<std::vector<MessageRange>> removes_;
+    std::deque<MessageRange> absent_;
+    std::vector<Consumer*> attached_;
+    std::int64_t now_ms_ = 0;
+};
+
+TEST_CASE("engine: random commands leave every number in exactly one state") {
+    const std::uint64_t seed = mqd::test::Dice::new_seed();
+    CAPTURE(seed);
+    for (std::uint64_t round = 0; round < 40; ++round) {
+        CAPTURE(round);
+        RandomEngine random(seed + round);
+        for (int i = 0; i < 250; ++i) {
+            random.step();
+        }
+    }
+}
+
+}  // namespace
+}  // namespace mqd::engine::test
