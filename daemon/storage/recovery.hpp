@@ -1,0 +1,39 @@
+#pragma once
+
+// Opening a store that may have crashed, in two steps that never mix: recover_journal() reads
+// everything, hands the groups that stand to `replay` and comes to a verdict, without a single
+// write; tidy_journal() then makes durable what stands and removes what was cut. Why a crash during
+// either is harmless: docs/storage.md, "Recovery". On the thread that opens the journal.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "daemon/storage/disk.hpp"
+#include "daemon/storage/journal.hpp"
+#include "daemon/storage/journal_survey.hpp"
+#include "mqd/result.hpp"
+
+namespace mqd::storage {
+
+struct RecoveredJournal {
+    Recovery told;
+    std::vector<StoredFile> in_use;  // oldest first; the last one is written on
+    std::vector<StoredFile> unused;
+    std::uint64_t position = 0;  // in the last of in_use: where the next group goes
+
+    // What tidy_journal() has to do.
+    std::vector<std::uint64_t> blocks_to_zero;  // in the last of in_use
+    bool begin_undone = false;  // the last of `unused` was begun, but none of its groups stands
+};
+
+using ReplayFunction = std::function<Result<void>(const GroupView&)>;
+
+// Errors: damaged, unsupported_version, io_error, and what `replay` returns.
+Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& replay);
+
+// Leaves blocks_to_zero empty and no unused file suspect.
+Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal);
+
+}  // namespace mqd::storage
