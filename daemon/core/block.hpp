@@ -1,0 +1,70 @@
+#pragma once
+
+// The bytes of one encoded batch in memory, with what the daemon stamped on it. One allocation:
+// this header, the end offsets, the batch. Referenced by the engine (while a message of it lives)
+// and by the output queues that are sending from it; freed with the last reference. Loop thread
+// only.
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+#include "daemon/engine/extent.hpp"
+#include "daemon/storage/journal.hpp"
+#include "mqd/types.hpp"
+#include "mqd/wire/bytes.hpp"
+
+namespace mqd::core {
+
+struct Block : engine::Extent {
+    QueueId queue;
+    std::uint32_t bytes = 0;  // of the batch
+    std::uint32_t references = 0;
+    WallTime published;
+    Identity sender;
+    std::uint64_t booked_bytes = 0;  // in the journal; 0 on memory queues
+    storage::FileOrdinal file;       // that holds it; 0: none (yet)
+    Block* file_previous = nullptr;  // the blocks of one journal file, in no order
+    Block* file_next = nullptr;
+
+    [[nodiscard]] std::uint32_t* offsets() { return reinterpret_cast<std::uint32_t*>(this + 1); }
+    [[nodiscard]] std::byte* data() { return reinterpret_cast<std::byte*>(offsets() + count); }
+    [[nodiscard]] const std::byte* data() const { return const_cast<Block*>(this)->data(); }
+    // The batch bytes of a run of its messages.
+    [[nodiscard]] wire::Bytes slice(MessageRange range) const {
+        return {data() + offset(range.first), bytes_of(range)};
+    }
+    [[nodiscard]] std::size_t bytes_of(MessageRange range) const {
+        return static_cast<std::size_t>(Extent::bytes(range));
+    }
+    [[nodiscard]] std::size_t memory_bytes() const { return memory_bytes(count, bytes); }
+    [[nodiscard]] static std::size_t memory_bytes(std::uint32_t count, std::size_t bytes) {
+        return sizeof(Block) + count * sizeof(std::uint32_t) + bytes;
+    }
+
+    // A block with room for the batch; the caller fills offsets() and data(). One reference.
+    [[nodiscard]] static Block* create(std::uint32_t count, std::uint32_t bytes) {
+        void* memory = std::malloc(memory_bytes(count, bytes));
+        MQD_ASSERT(memory != nullptr, bytes);
+        auto* block = new (memory) Block;
+        block->count = count;
+        block->live = count;
+        block->bytes = bytes;
+        block->references = 1;
+        block->end_offsets = block->offsets();
+        return block;
+    }
+    void add_reference() { ++references; }
+    void drop_reference() {
+        MQD_ASSERT(references > 0);
+        if (--references == 0) {
+            this->~Block();
+            std::free(this);
+        }
+    }
+};
+
+static_assert(sizeof(Block) % alignof(std::uint32_t) == 0);
+
+}  // namespace mqd::core

@@ -1,0 +1,53 @@
+#pragma once
+
+// A commit group on core's side: the bytes that go to the journal, and the decisions in them as
+// apply() takes them, so that nothing has to be read back. Kept from use to use. Loop thread only.
+
+#include <vector>
+
+#include "daemon/core/block.hpp"
+#include "daemon/core/handle.hpp"
+#include "daemon/engine/engine.hpp"
+#include "daemon/storage/group_buffer.hpp"
+
+namespace mqd::core {
+
+// What somebody waits for, in order of strength.
+enum class Need : std::uint8_t {
+    nothing,  // rides with the next group, or after commit_delay_max
+    written,
+    durable,
+};
+
+struct PendingCommand {
+    enum class Kind : std::uint8_t { add, remove, create, remove_queue };
+    Kind kind{};
+    engine::Queue* queue = nullptr;  // not for create
+    Block* block = nullptr;          // add
+    std::uint32_t first = 0;         // remove: in ranges; create: in creates
+    std::uint32_t count = 0;         // remove: ranges
+};
+
+struct CommitGroup {
+    CommitId id;
+    storage::GroupBuffer buffer;
+    std::vector<PendingCommand> commands;
+    std::vector<MessageRange> ranges;
+    std::vector<engine::CreateQueue> creates;
+    std::vector<Block*> carried;  // blocks that live in this group's file from now on
+    Need need = Need::nothing;
+    Sequence sequence;             // once submitted
+    bool applied_written = false;  // what is applied when written, was
+
+    void clear() {
+        buffer.clear();
+        commands.clear();
+        ranges.clear();
+        creates.clear();
+        carried.clear();
+        need = Need::nothing;
+        applied_written = false;
+    }
+};
+
+}  // namespace mqd::core

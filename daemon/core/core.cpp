@@ -1,0 +1,441 @@
+#include "daemon/core/core.hpp"
+
+#include <algorithm>
+
+#include "daemon/core/record.hpp"
+#include "daemon/core/session.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+constexpr std::chrono::milliseconds retry_growth_every{500};
+
+}  // namespace
+
+Core::Core(const CoreOptions& options) : options_(options) {
+    MQD_ASSERT(options_.message_bytes_max <= wire::message_body_bytes_hard_max);
+    MQD_ASSERT(options_.frame_body_bytes_max <= wire::frame_body_bytes_hard_max);
+}
+
+Core::~Core() {
+    MQD_ASSERT(sessions_.empty(), sessions_.size());
+    for (auto* groups : {&pending_, &in_flight_}) {
+        for (CommitGroup& group : *groups) {
+            for (const PendingCommand& command : group.commands) {
+                if (command.kind == PendingCommand::Kind::add && command.block != nullptr) {
+                    command.block->drop_reference();
+                }
+            }
+            for (Block* block : group.carried) {
+                block->drop_reference();
+            }
+        }
+    }
+    engine_.release_all();
+    for (engine::Extent* extent : engine_.released()) {
+        static_cast<Block*>(extent)->drop_reference();
+    }
+}
+
+void Core::begin_turn(Now now) {
+    MQD_ASSERT(now.journal >= now_.journal);
+    now_ = now;
+}
+
+void Core::end_turn() {
+    if (failure_) {
+        return;
+    }
+    expire_leases();
+    if (!stopping_) {
+        deliver();
+    }
+    if (journal_->disk_full() && now_.journal >= retry_deadline_) {
+        retry_deadline_ = engine::Time::max();
+        journal_->retry_growth();
+    }
+    carry_turn();
+    commit_turn();
+    if (answers_due_) {
+        answers_due_ = false;
+        answer_producers();
+        answer_waiters();
+        for (Session* session : leaving_) {
+            session->answer_goodbye();
+        }
+    }
+    serving_ = serving_ || (pending_.empty() && in_flight_.empty() && !journal_->busy());
+    if (retry_deadline_ == engine::Time::max() && journal_->disk_full()) {
+        retry_deadline_ = now_.journal + retry_growth_every;
+    }
+}
+
+std::optional<engine::Time> Core::next_deadline() const {
+    engine::Time next = retry_deadline_;
+    if (const auto lease = engine_.next_deadline()) {
+        next = std::min(next, *lease);
+    }
+    if (!journal_->busy() && !waits_for_room_) {  // else its completion comes first
+        next = std::min(next, pending_.empty() ? sync_deadline_ : ride_deadline_);
+        if (pending_.empty() && in_flight_.empty() && !sealed_) {
+            next = std::min(next, seal_deadline_);
+        }
+    }
+    return next == engine::Time::max() ? std::nullopt : std::optional(next);
+}
+
+void Core::begin_stop() {
+    stopping_ = true;
+}
+
+bool Core::stopped() const {
+    return sealed_for_stop_ && !journal_->busy() && journal_->durable() == journal_->last();
+}
+
+void Core::add_session(Session& session) {
+    sessions_.push_back(&session);
+}
+
+void Core::remove_session(Session& session) {
+    std::erase(sessions_, &session);
+    std::erase(with_output_, &session);
+    std::erase(leaving_, &session);
+    std::erase_if(waiters_, [&](const Waiter& waiter) { return waiter.session == &session; });
+}
+
+void Core::note_output(Session& session) {
+    with_output_.push_back(&session);
+}
+
+// --- deliveries
+
+void Core::deliver() {
+    deliveries_.clear();
+    engine_.dispatch(now_.journal, deliveries_);
+    for (const engine::Delivery& delivery : deliveries_) {
+        auto& consumer = static_cast<ConsumerHandle&>(*delivery.consumer);
+        consumer.session->send_delivery(consumer, delivery);
+    }
+    count_deliveries();
+}
+
+// Delivery counts ride along: a crash of the daemon keeps them, a power loss may forget the last.
+void Core::count_deliveries() {
+    engine::CountDelivery run;
+    const auto flush = [&] {
+        if (run.range.count > 0) {
+            append_count_delivery(open_group(record_header_bytes + 24).buffer, run);
+        }
+        run.range.count = 0;
+    };
+    for (const engine::Delivery& delivery : deliveries_) {
+        const engine::Queue& queue = *delivery.consumer->queue;
+        if (!queue.durable()) {
+            continue;
+        }
+        if (run.range.count > 0 && run.id == queue.id() && run.attempts == delivery.attempt &&
+            run.range.end() == delivery.range.first) {
+            run.range.count += delivery.range.count;
+            continue;
+        }
+        flush();
+        run = {queue.id(), delivery.range, delivery.attempt};
+    }
+    flush();
+}
+
+void Core::close_consumer(ConsumerHandle& consumer) {
+    engine::Queue* queue = consumer.queue;
+    if (queue == nullptr) {
+        return;
+    }
+    std::vector<engine::CountDelivery> uncounted;
+    if (stopping_ && queue->durable() && !queue->deleting() && !failure_) {
+        consumer.leased.for_each([&](MessageRange range, const engine::Lease& lease) {
+            uncounted.push_back({queue->id(), range, lease.attempt - 1});
+        });
+    }
+    engine_.detach(consumer);
+    // A delivery that the daemon itself ends, by stopping, does not count: neither in the journal
+    // nor in a state group that is still to come.
+    for (const engine::CountDelivery& run : uncounted) {
+        append_count_delivery(open_group(record_header_bytes + 24).buffer, run);
+        engine_.apply(run);
+    }
+}
+
+void Core::expire_leases() {
+    losses_.clear();
+    engine_.expire(now_.journal, losses_);
+    for (const engine::LeaseLoss& loss : losses_) {
+        auto& consumer = static_cast<ConsumerHandle&>(*loss.consumer);
+        consumer.session->send_lease_lost(consumer, loss.range);
+    }
+}
+
+void Core::free_released() {
+    for (engine::Extent* extent : engine_.released()) {
+        auto& block = static_cast<Block&>(*extent);
+        memory_bytes_ -= block.memory_bytes();
+        if (block.booked_bytes != 0) {
+            if (journal_) {
+                journal_->unbook(block.booked_bytes);
+            }
+            durable_messages_ -= block.count;
+        }
+        if (block.file.value() != 0) {
+            unlink_from_file(block);
+        }
+        block.drop_reference();
+    }
+    engine_.released().clear();
+}
+
+// --- ends
+
+void Core::ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId correlation,
+               bool confirm) {
+    engine::SettleResult result;
+    decided_.clear();
+    for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
+        const MessageRange range = frame.ranges[i];
+        if (consumer.queue == nullptr) {
+            result.not_leased += range.count;
+            continue;
+        }
+        const engine::SettleResult part = engine_.admit_ack(consumer, range, decided_);
+        result.settled += part.settled;
+        result.not_leased += part.not_leased;
+    }
+    const bool durable = consumer.queue != nullptr && consumer.queue->durable();
+    const Durability level = durable ? consumer.queue->definition().durability : Durability::memory;
+    if (!decided_.empty()) {
+        const Need need = !confirm                       ? Need::nothing
+                          : level == Durability::written ? Need::written
+                                                         : Need::durable;
+        remove(*consumer.queue, decided_, need);
+    }
+    if (!confirm) {
+        return;
+    }
+    Waiter waiter;
+    waiter.session = consumer.session;
+    waiter.kind = Waiter::Kind::settled;
+    // While the queue is being deleted, what ends with it is as durable as its deletion: that lies
+    // in the last group or before it.
+    waiter.commit = durable && !decided_.empty() ? CommitId(next_commit_.value() - 1) : CommitId(0);
+    waiter.level = level;
+    waiter.correlation = correlation;
+    waiter.handle = consumer.handle;
+    waiter.settled = {level, result.settled, result.not_leased};
+    waiters_.push_back(std::move(waiter));
+    answers_due_ = true;
+}
+
+// Ends messages that were admitted for it: at once on a memory queue, by way of the journal on
+// others.
+void Core::remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need) {
+    if (queue.deleting()) {
+        return;  // they go with their queue; its journal record is written already
+    }
+    if (!queue.durable()) {
+        engine_.apply(queue, engine::RemoveMessages{queue.id(), ranges});
+        free_released();
+        return;
+    }
+    while (!ranges.empty()) {
+        const auto some = ranges.first(std::min(ranges.size(), remove_ranges_max));
+        CommitGroup& group = open_group(record_header_bytes + 8 + some.size() * 16);
+        append_remove(group.buffer, queue.id(), some);
+        group.commands.push_back({PendingCommand::Kind::remove, &queue, nullptr,
+                                  static_cast<std::uint32_t>(group.ranges.size()),
+                                  static_cast<std::uint32_t>(some.size())});
+        group.ranges.insert(group.ranges.end(), some.begin(), some.end());
+        raise_need(group, need);
+        ranges = ranges.subspan(some.size());
+    }
+}
+
+void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
+    decided_.clear();
+    const std::uint64_t purged = queue.ready();
+    engine_.admit_purge(queue, decided_);
+    const Durability level = queue.definition().durability;
+    if (!decided_.empty()) {
+        remove(queue, decided_, level == Durability::written ? Need::written : Need::durable);
+    }
+    Waiter waiter;
+    waiter.session = &session;
+    waiter.kind = Waiter::Kind::done;
+    waiter.commit = queue.durable() && !decided_.empty() ? pending_.back().id : CommitId(0);
+    waiter.level = level;
+    waiter.correlation = correlation;
+    waiter.count = purged;
+    waiters_.push_back(std::move(waiter));
+    answers_due_ = true;
+}
+
+// --- queues
+
+void Core::declare_queue(const engine::QueueDefinition& definition) {
+    auto created = engine_.admit_create(definition);
+    if (!created) {
+        return;  // it is there
+    }
+    CommitGroup& group = open_group(record_header_bytes + 18 + definition.name.size());
+    append_create_queue(group.buffer, *created);
+    group.commands.push_back({PendingCommand::Kind::create, nullptr, nullptr,
+                              static_cast<std::uint32_t>(group.creates.size()), 0});
+    group.creates.push_back(std::move(*created));
+    raise_need(group, Need::durable);
+}
+
+Result<void> Core::create_queue(const engine::QueueDefinition& definition, Session& session,
+                                CorrelationId correlation) {
+    std::size_t queues = engine_.queues().size();
+    for (const CommitGroup& group : pending_) {
+        queues += group.creates.size();
+    }
+    for (const CommitGroup& group : in_flight_) {
+        queues += group.creates.size();
+    }
+    if (queues >= options_.queues_max) {
+        return Error{ErrorCode::too_many_queues, "limits.queues is reached", options_.queues_max};
+    }
+    Waiter waiter;
+    waiter.session = &session;
+    waiter.kind = Waiter::Kind::queue_info;
+    waiter.level = Durability::disk;
+    waiter.correlation = correlation;
+    waiter.queue = definition.name;
+    if (const engine::Queue* same = engine_.find(definition.name);
+        same != nullptr && !same->deleting() &&
+        same->definition().durability == definition.durability &&
+        same->definition().lease == definition.lease) {
+        waiter.commit = CommitId(0);  // there already, as asked for
+    } else if (same != nullptr) {
+        return Error{ErrorCode::queue_exists,
+                     "queue \"" + definition.name + "\" exists with other options"};
+    } else {
+        auto created = engine_.admit_create(definition);
+        if (!created) {
+            return created.error();  // being created at this moment
+        }
+        CommitGroup& group = open_group(record_header_bytes + 18 + definition.name.size());
+        append_create_queue(group.buffer, *created);
+        group.commands.push_back({PendingCommand::Kind::create, nullptr, nullptr,
+                                  static_cast<std::uint32_t>(group.creates.size()), 0});
+        group.creates.push_back(std::move(*created));
+        raise_need(group, Need::durable);
+        waiter.commit = group.id;
+    }
+    waiters_.push_back(std::move(waiter));
+    answers_due_ = true;
+    return {};
+}
+
+Result<void> Core::delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
+    if (queue.deleting()) {
+        return Error{ErrorCode::no_such_queue, "queue \"" + queue.name() + "\" is being deleted"};
+    }
+    engine_.admit_delete(queue);
+    CommitGroup& group = open_group(record_header_bytes + 4);
+    append_delete_queue(group.buffer, queue.id());
+    group.commands.push_back({PendingCommand::Kind::remove_queue, &queue, nullptr, 0, 0});
+    raise_need(group, Need::durable);
+    Waiter waiter;
+    waiter.session = &session;
+    waiter.kind = Waiter::Kind::done;
+    waiter.commit = group.id;
+    waiter.level = Durability::disk;
+    waiter.correlation = correlation;
+    waiter.count = queue.live();
+    waiters_.push_back(std::move(waiter));
+    return {};
+}
+
+void Core::answer_waiters() {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < waiters_.size(); ++i) {
+        Waiter& waiter = waiters_[i];
+        if (reached(waiter.commit, waiter.level)) {
+            answer(waiter);
+        } else if (kept++ != i) {
+            waiters_[kept - 1] = std::move(waiter);
+        }
+    }
+    waiters_.resize(kept);
+}
+
+void Core::answer(const Waiter& waiter) {
+    Session& session = *waiter.session;
+    switch (waiter.kind) {
+        case Waiter::Kind::settled:
+            session.send(waiter.settled, waiter.correlation, waiter.handle);
+            break;
+        case Waiter::Kind::done: session.send(wire::Done{waiter.count}, waiter.correlation); break;
+        case Waiter::Kind::queue_info:
+            if (const engine::Queue* queue = engine_.find(waiter.queue)) {
+                session.send(queue_info(*queue), waiter.correlation);
+            } else {
+                session.send_error({ErrorCode::no_such_queue, "deleted meanwhile"},
+                                   waiter.correlation);
+            }
+            break;
+    }
+}
+
+wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
+    wire::QueueInfo info;
+    info.queue = queue.name();
+    info.incarnation = queue.id();
+    info.durability = queue.definition().durability;
+    info.lease_ms = static_cast<std::uint32_t>(queue.definition().lease.count());
+    info.ready = queue.ready();
+    info.leased = queue.leased() + queue.ending();
+    info.bytes = queue.resident_bytes();
+    info.next_number = queue.next_applied();
+    info.consumers = static_cast<std::uint32_t>(queue.consumers());
+    for (const Session* session : sessions_) {
+        info.producers += session->producers_of(queue);
+    }
+    return info;
+}
+
+wire::StatusReply Core::status() const {
+    std::uint64_t ready = 0;
+    std::uint64_t leased = 0;
+    for (const auto& [name, queue] : engine_.queues()) {
+        ready += queue->ready();
+        leased += queue->leased() + queue->ending();
+    }
+    const storage::Journal::Figures journal = journal_->figures();
+    wire::StatusReply reply;
+    reply.items = {
+        {"queues", engine_.queues().size()},
+        {"connections", sessions_.size()},
+        {"messages_ready", ready},
+        {"messages_leased", leased},
+        {"memory_bytes", memory_bytes_},
+        {"memory_bytes_max", options_.memory_bytes_max},
+        {"durable_messages", durable_messages_},
+        {"durable_messages_max", durable_messages_max_},
+        {"publish_credit_bytes", granted_credit_bytes_},
+        {"journal_files", journal.files},
+        {"journal_file_bytes", journal.file_bytes},
+        {"journal_bytes_max", journal.bytes_max},
+        {"journal_booked_bytes", journal.booked_bytes},
+        {"journal_booked_bytes_max", journal.booked_bytes_max},
+        {"journal_groups", journal.groups},
+        {"journal_syncs", journal.syncs},
+        {"journal_bytes_written", journal.bytes_written},
+        {"journal_last_sequence", journal_->last().value()},
+        {"journal_durable_sequence", journal_->durable().value()},
+        {"disk_full", journal_->disk_full() ? 1u : 0u},
+        {"stopping", stopping_ ? 1u : 0u},
+    };
+    return reply;
+}
+
+}  // namespace mqd::core

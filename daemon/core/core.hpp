@@ -1,0 +1,223 @@
+#pragma once
+
+// Core joins engine, storage and sessions: admit -> stamp -> journal -> (durable) -> apply ->
+// confirms and deliveries. One per daemon, on the loop thread; no sockets, and no clock of its own:
+// the loop says what time it is with begin_turn(). docs/architecture.md follows one message through
+// it.
+//
+//     begin_turn(now); session.receive(bytes) …; journal completions …; end_turn(); send the output
+//
+// Nothing is delivered, confirmed or committed before end_turn(), which does it for the whole turn
+// at once.
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/core/commit_group.hpp"
+#include "daemon/core/handle.hpp"
+#include "daemon/engine/engine.hpp"
+#include "daemon/storage/journal.hpp"
+#include "mqd/wire/admin.hpp"
+
+namespace mqd::core {
+
+class Session;
+
+struct Now {
+    engine::Time journal;
+    WallTime wall;
+};
+
+struct CoreOptions {
+    Durability durability = Durability::disk;          // of a queue created without
+    std::chrono::milliseconds lease{30'000};           // of a queue created without
+    std::chrono::milliseconds commit_delay_max{5};     // of what nobody waits for
+    std::chrono::milliseconds written_sync_max{1000};  // `written` data is synced after so long
+    std::chrono::milliseconds seal_delay{50};          // an idle journal is sealed after so long
+    std::uint64_t memory_bytes_max = 256u << 20;       // of message batches
+    std::uint32_t message_bytes_max = 1u << 20;
+    std::uint32_t frame_body_bytes_max = 4u << 20;
+    std::uint32_t queues_max = 10'000;
+    std::uint32_t handles_max = 1024;                // per session
+    std::uint64_t output_bytes_max = 8u << 20;       // per session
+    std::uint64_t publish_credit_bytes = 64u << 20;  // of all producers
+    std::uint64_t producer_credit_bytes = 4u << 20;  // of one
+    std::uint32_t producer_credit_messages = 65'536;
+    std::chrono::milliseconds hello_timeout{10'000};
+    storage::JournalOptions journal;
+};
+
+// A request that is answered when its commit group is durable (or written, on a `written` queue).
+struct Waiter {
+    enum class Kind : std::uint8_t { settled, done, queue_info };
+    Session* session = nullptr;
+    Kind kind{};
+    CommitId commit;
+    Durability level{};
+    CorrelationId correlation;
+    HandleId handle;
+    wire::Settled settled;
+    std::uint64_t count = 0;  // done
+    std::string queue;        // queue_info
+};
+
+class Core : public storage::JournalListener {
+  public:
+    explicit Core(const CoreOptions& options);
+    ~Core() override;
+    Core(const Core&) = delete;
+    Core& operator=(const Core&) = delete;
+
+    // Opens the store and replays it; then the start group is on its way. Blocks; call before any
+    // session exists. `disk` and the workers outlive the core.
+    Result<void> start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
+                       Now now);
+    // The start group is durable: sessions may be served.
+    [[nodiscard]] bool serving() const { return serving_; }
+    // The journal clock at start; the loop goes on from here.
+    [[nodiscard]] engine::Time start_time() const { return now_.journal; }
+
+    void begin_turn(Now now);
+    void end_turn();
+    // When begin_turn/end_turn are wanted again without any other event.
+    [[nodiscard]] std::optional<engine::Time> next_deadline() const;
+
+    // end_turn() is wanted at once: sending made room for more output.
+    [[nodiscard]] bool wants_turn() const {
+        return !failure_ && !stopping_ && engine_.wants_dispatch();
+    }
+
+    // Refuses what is new and finishes what is old; stopped() when the journal is sealed. Sessions
+    // should be told and ended first.
+    void begin_stop();
+    [[nodiscard]] bool stopping() const { return stopping_; }
+    [[nodiscard]] bool stopped() const;
+    // A journal failure: nothing is confirmed any more, the process has to end.
+    [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
+
+    // Creates a queue unless one of that name exists (then its options stand).
+    void declare_queue(const engine::QueueDefinition& definition);
+
+    [[nodiscard]] const CoreOptions& options() const { return options_; }
+    [[nodiscard]] const engine::Engine& engine() const { return engine_; }
+    [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
+    // Sessions that have output to send or want to be closed; the network side takes and clears it.
+    [[nodiscard]] std::vector<Session*>& sessions_with_output() { return with_output_; }
+    [[nodiscard]] const std::vector<Session*>& sessions() const { return sessions_; }
+
+    // --- storage::JournalListener
+    void journal_written(Sequence sequence) override;
+    void journal_durable(Sequence sequence) override;
+    void journal_failed(const Error& error) override;
+    void journal_room_changed() override;
+
+  private:
+    friend class Session;
+    friend class Replay;
+
+    // --- for sessions (session.cpp, requests.cpp)
+    void add_session(Session& session);
+    void remove_session(Session& session);
+    void note_output(Session& session);
+    // Takes a batch, or says why not. On success the lines are pending.
+    Result<void> publish(Producer& producer, const wire::Publish& frame, Identity sender);
+    void refuse(Producer& producer, LineNumber first, std::uint64_t count, std::uint64_t bytes,
+                Error error);
+    void list_pending(Producer& producer);
+    void open_window(Producer& producer);
+    void close_producer(Producer& producer);
+    void close_consumer(ConsumerHandle& consumer);
+    void ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId correlation,
+             bool confirm);
+    Result<void> create_queue(const engine::QueueDefinition& definition, Session& session,
+                              CorrelationId correlation);
+    Result<void> delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
+    void purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
+    [[nodiscard]] wire::QueueInfo queue_info(const engine::Queue& queue) const;
+    [[nodiscard]] wire::StatusReply status() const;
+
+    // --- admission and confirms (core.cpp, publish.cpp)
+    Result<Block*> take_batch(const wire::Publish& frame, const engine::Queue& queue);
+    Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
+    void append_add(engine::Queue& queue, Block& block, Durability level);
+    void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);
+    void deliver();
+    void count_deliveries();
+    void answer_producers();
+    void answer(Producer& producer);
+    void grow_window(Producer& producer);
+    void answer_waiters();
+    void answer(const Waiter& waiter);
+    [[nodiscard]] bool reached(CommitId commit, Durability level) const;
+    void expire_leases();
+    void free_released();
+
+    // --- commit (commit.cpp)
+    CommitGroup& open_group(std::size_t record_bytes);
+    void raise_need(CommitGroup& group, Need need);
+    void commit_turn();
+    void submit_front(bool sync);
+    void submit_seal();
+    void apply_written(CommitGroup& group);
+    void apply_durable(CommitGroup& group);
+    void apply(CommitGroup& group, PendingCommand& command);
+    void forget_queue(engine::Queue& queue);
+    void carry_turn();
+    void carry_block(Block& block);
+    void link_to_file(Block& block, storage::FileOrdinal file);
+    void unlink_from_file(Block& block);
+    void encode_state(storage::GroupBuffer& state) const;
+    [[nodiscard]] storage::GroupTime group_time() const;
+
+    // --- start (replay.cpp)
+    Result<void> check_complete() const;
+    void append_start_records();
+
+    CoreOptions options_;
+    engine::Engine engine_;
+    std::unique_ptr<storage::Journal> journal_;
+    Now now_;
+    bool serving_ = false;
+    bool stopping_ = false;
+    bool sealed_for_stop_ = false;
+    std::optional<Error> failure_;
+
+    std::vector<Session*> sessions_;
+    std::vector<Session*> with_output_;
+    std::vector<Producer*> pending_producers_;
+    bool answers_due_ = false;
+    std::vector<Waiter> waiters_;
+    std::vector<Session*> leaving_;  // said GOODBYE, not answered yet
+
+    std::uint64_t memory_bytes_ = 0;      // of all blocks
+    std::uint64_t durable_messages_ = 0;  // booked in the journal
+    std::uint64_t durable_messages_max_ = 0;
+    std::uint64_t granted_credit_bytes_ = 0;  // of all producers
+
+    CommitId next_commit_{1};
+    CommitId written_commit_{0};
+    CommitId durable_commit_{0};
+    std::deque<CommitGroup> pending_;    // back: being filled; front: next to go
+    std::deque<CommitGroup> in_flight_;  // submitted, not yet durable
+    std::vector<CommitGroup> spare_groups_;
+    engine::Time ride_deadline_ = engine::Time::max();  // of what nobody waits for in pending_
+    engine::Time sync_deadline_ = engine::Time::max();  // of what is written and not synced
+    engine::Time seal_deadline_ = engine::Time::max();
+    engine::Time retry_deadline_ = engine::Time::max();  // while the disk is full
+    bool waits_for_room_ = false;  // a new journal file is wanted and not there yet
+    bool sealed_ = false;          // the last group is a seal
+    std::map<storage::FileOrdinal, Block*> file_blocks_;  // heads of the lists, by file
+    storage::GroupBuffer state_buffer_;
+
+    std::vector<engine::Delivery> deliveries_;
+    std::vector<engine::LeaseLoss> losses_;
+    std::vector<MessageRange> decided_;
+    std::vector<std::byte> runs_;
+};
+
+}  // namespace mqd::core

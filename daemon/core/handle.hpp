@@ -1,0 +1,68 @@
+#pragma once
+
+// What OPEN makes within a session: a producer or a consumer of one queue. Owned by the session;
+// loop thread only.
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <variant>
+
+#include "daemon/engine/consumer.hpp"
+#include "mqd/error.hpp"
+#include "mqd/types.hpp"
+#include "mqd/wire/frame.hpp"
+
+namespace mqd::core {
+
+class Session;
+
+// The running number of a commit group within this process; unlike its sequence it is known while
+// the group is being filled.
+using CommitId = StrongNumber<struct CommitIdTag, std::uint64_t>;
+
+// Consecutive lines of a producer that wait for their answer, in order.
+struct PendingLines {
+    LineNumber first;
+    std::uint64_t count = 0;
+    std::uint64_t bytes = 0;  // of batches, for the credit
+    // Taken: what they became, and when that may be confirmed.
+    MessageNumber number;
+    CommitId commit;
+    Durability level{};  // that the confirm waits for
+    // Refused:
+    std::unique_ptr<Error> refusal;
+};
+
+struct Producer {
+    Session* session = nullptr;
+    HandleId handle;
+    engine::Queue* queue = nullptr;  // null: deleted; every publish is refused
+    LineNumber next_line{1};
+    bool refusing = false;        // until RESUME
+    bool pending_listed = false;  // in the core's list of producers with pending lines
+    std::deque<PendingLines> pending;
+    bool closing = false;  // CLOSE_HANDLE came; answered behind the last line
+    CorrelationId close_correlation;
+
+    // Credit: totals since the handle was opened.
+    std::uint64_t messages_answered = 0;
+    std::uint64_t bytes_received = 0;
+    std::uint64_t bytes_answered = 0;
+    std::uint64_t window_messages = 0;
+    std::uint64_t window_bytes = 0;  // reserved in the core's budget
+    bool window_short = false;       // more than half of it was in use
+    wire::Credit credit;             // as the client knows it
+};
+
+struct ConsumerHandle : engine::Consumer {
+    using engine::Consumer::Consumer;
+
+    Session* session = nullptr;
+    HandleId handle;
+};
+
+using Handle =
+    std::variant<std::monostate, std::unique_ptr<Producer>, std::unique_ptr<ConsumerHandle>>;
+
+}  // namespace mqd::core

@@ -1,0 +1,325 @@
+// What a session does with its producers and consumers: one method a verb.
+
+#include <algorithm>
+
+#include "daemon/core/session.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+// A delivery is cut after so many bytes, so that one frame keeps nobody waiting long.
+constexpr std::uint64_t piece_bytes_max = 256 * 1024;
+constexpr std::uint64_t peek_reply_fixed_bytes = 8 + 1 + 4 + 1 + 4;  // of one run
+constexpr std::chrono::milliseconds lease_max{24 * 3600 * 1000};
+
+}  // namespace
+
+bool Session::handle_free(const wire::FrameHeader& header) {
+    const std::uint32_t number = header.handle.value();
+    if (number == 0 || number > core_.options_.handles_max) {
+        send_error({ErrorCode::too_many_handles, "handles are numbered from 1 on",
+                    core_.options_.handles_max},
+                   header.correlation, header.handle);
+        return false;
+    }
+    if (number > handles_.size()) {
+        handles_.resize(number);
+    }
+    if (!std::holds_alternative<std::monostate>(handles_[number - 1])) {
+        send_error({ErrorCode::handle_in_use, "handle " + std::to_string(number)},
+                   header.correlation, header.handle);
+        return false;
+    }
+    return true;
+}
+
+engine::Queue* Session::find_queue(std::string_view name, CorrelationId correlation,
+                                   HandleId handle) {
+    engine::Queue* queue = core_.engine_.find(name);
+    if (queue == nullptr || queue->deleting()) {
+        const bool valid = wire::valid_queue_name(name);
+        send_error({valid ? ErrorCode::no_such_queue : ErrorCode::bad_name,
+                    valid ? "queue \"" + std::string(name) + "\" does not exist"
+                          : "a queue name has 1 to 200 letters, digits, '.', '_' or '-'"},
+                   correlation, handle);
+        return nullptr;
+    }
+    return queue;
+}
+
+// Whether the client takes a frame with the largest message there may be.
+bool Session::takes_largest(CorrelationId correlation, HandleId handle) {
+    const std::uint64_t largest = peek_reply_fixed_bytes + wire::Deliver::fixed_bytes +
+                                  wire::message_header_bytes + wire::attributes_bytes_max +
+                                  core_.options_.message_bytes_max;
+    if (frame_body_bytes_max_ >= largest) {
+        return true;
+    }
+    send_error({ErrorCode::bad_option,
+                "frame_body_bytes_max in HELLO is too small for the largest message", largest},
+               correlation, handle);
+    return false;
+}
+
+Producer* Session::producer(const wire::FrameHeader& header) {
+    const std::size_t index = std::size_t{header.handle.value()} - 1;
+    if (index < handles_.size()) {
+        if (auto* found = std::get_if<std::unique_ptr<Producer>>(&handles_[index])) {
+            return found->get();
+        }
+    }
+    send_error({ErrorCode::no_such_handle, "no such producer"}, header.correlation, header.handle);
+    return nullptr;
+}
+
+ConsumerHandle* Session::consumer(const wire::FrameHeader& header) {
+    const std::size_t index = std::size_t{header.handle.value()} - 1;
+    if (index < handles_.size()) {
+        if (auto* found = std::get_if<std::unique_ptr<ConsumerHandle>>(&handles_[index])) {
+            return found->get();
+        }
+    }
+    send_error({ErrorCode::no_such_handle, "no such consumer"}, header.correlation, header.handle);
+    return nullptr;
+}
+
+void Session::on_open_producer(const wire::FrameHeader& header, const wire::OpenProducer& frame) {
+    if (!handle_free(header)) {
+        return;
+    }
+    engine::Queue* queue = find_queue(frame.queue, header.correlation, header.handle);
+    if (queue == nullptr) {
+        return;
+    }
+    auto producer = std::make_unique<Producer>();
+    producer->session = this;
+    producer->handle = header.handle;
+    producer->queue = queue;
+    core_.open_window(*producer);
+    send(wire::Opened{queue->id(), queue->definition().durability, 0,
+                      producer->credit.message_limit, producer->credit.byte_limit},
+         header.correlation, header.handle);
+    handles_[header.handle.value() - 1] = std::move(producer);
+}
+
+void Session::on_open_consumer(const wire::FrameHeader& header, const wire::OpenConsumer& frame) {
+    if (!handle_free(header)) {
+        return;
+    }
+    engine::Queue* queue = find_queue(frame.queue, header.correlation, header.handle);
+    if (queue == nullptr) {
+        return;
+    }
+    if (!takes_largest(header.correlation, header.handle)) {
+        return;
+    }
+    const std::chrono::milliseconds lease(frame.lease_ms);
+    if (lease > lease_max) {
+        return send_error({ErrorCode::bad_option, "lease_ms is more than a day",
+                           static_cast<std::uint64_t>(lease_max.count())},
+                          header.correlation, header.handle);
+    }
+    auto consumer = std::make_unique<ConsumerHandle>(core_.engine_.memory());
+    consumer->session = this;
+    consumer->handle = header.handle;
+    consumer->lease = lease.count() > 0 ? lease : queue->definition().lease;
+    consumer->piece_bytes_max = std::min<std::uint64_t>(
+        piece_bytes_max, frame_body_bytes_max_ - wire::Deliver::fixed_bytes);
+    consumer->room = &room_;
+    core_.engine_.attach(*consumer, *queue);
+    core_.engine_.grant(*consumer, frame.message_limit, frame.byte_limit);
+    send(wire::Opened{queue->id(), queue->definition().durability,
+                      static_cast<std::uint32_t>(consumer->lease.count()), 0, 0},
+         header.correlation, header.handle);
+    handles_[header.handle.value() - 1] = std::move(consumer);
+}
+
+void Session::on_close_handle(const wire::FrameHeader& header) {
+    const std::size_t index = std::size_t{header.handle.value()} - 1;
+    if (index >= handles_.size() || std::holds_alternative<std::monostate>(handles_[index])) {
+        return send_error({ErrorCode::no_such_handle, "nothing to close"}, header.correlation,
+                          header.handle);
+    }
+    if (auto* producer = std::get_if<std::unique_ptr<Producer>>(&handles_[index])) {
+        (*producer)->closing = true;
+        (*producer)->close_correlation = header.correlation;
+        if ((*producer)->pending.empty()) {
+            end_producer(**producer);
+        }
+        return;
+    }
+    if (auto* consumer = std::get_if<std::unique_ptr<ConsumerHandle>>(&handles_[index])) {
+        core_.close_consumer(**consumer);
+    }
+    handles_[index] = std::monostate{};
+    send(wire::Closed{}, header.correlation, header.handle);
+}
+
+// All its lines are answered, and CLOSE_HANDLE came.
+void Session::end_producer(Producer& producer) {
+    const HandleId handle = producer.handle;
+    const CorrelationId correlation = producer.close_correlation;
+    core_.close_producer(producer);
+    handles_[handle.value() - 1] = std::monostate{};
+    send(wire::Closed{}, correlation, handle);
+}
+
+void Session::on_publish(const wire::FrameHeader& header, const wire::Publish& frame) {
+    Producer* to = producer(header);
+    if (to == nullptr) {
+        return;
+    }
+    if (to->closing) {
+        return violation("PUBLISH after CLOSE_HANDLE");
+    }
+    if (frame.first_line != to->next_line) {
+        return violation("PUBLISH: first_line is not the next line of the handle");
+    }
+    const std::uint64_t bytes = frame.batch.size();
+    const std::uint64_t messages = to->next_line.value() - 1 + frame.count;
+    const bool beyond =
+        messages > to->credit.message_limit || to->bytes_received + bytes > to->credit.byte_limit;
+    const bool idle = to->pending.empty() && frame.count == 1;
+    if (beyond && !idle) {
+        return close({ErrorCode::credit_exceeded, "PUBLISH beyond the handle's credit",
+                      to->credit.byte_limit});
+    }
+    to->bytes_received += bytes;
+    if (to->refusing && to->queue != nullptr) {
+        core_.refuse(*to, frame.first_line, frame.count, bytes,
+                     {ErrorCode::resume_needed, "an earlier line was refused; send RESUME"});
+    } else if (const auto taken = core_.publish(*to, frame, identity_); !taken) {
+        if (closes_connection(taken.error().code)) {
+            return close(taken.error());
+        }
+        core_.refuse(*to, frame.first_line, frame.count, bytes, taken.error());
+    }
+    to->next_line = to->next_line.plus(frame.count);
+}
+
+void Session::on_resume(const wire::FrameHeader& header) {
+    if (Producer* to = producer(header)) {
+        to->refusing = false;
+    }
+}
+
+void Session::on_credit(const wire::FrameHeader& header, const wire::Credit& frame) {
+    ConsumerHandle* from = consumer(header);
+    if (from != nullptr && from->queue != nullptr) {
+        core_.engine_.grant(*from, frame.message_limit, frame.byte_limit);
+    }
+}
+
+namespace {
+
+// Number arithmetic must not wrap: what lies beyond all numbers is nobody's.
+bool sane(const wire::RangeList& ranges) {
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        const MessageRange range = ranges[i];
+        if (range.count == 0 || range.first.value() == 0 ||
+            range.first.value() > UINT64_MAX - range.count) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+void Session::on_ack(const wire::FrameHeader& header, const wire::Ack& frame) {
+    if (!sane(frame.ranges)) {
+        return violation("ACK: bad range");
+    }
+    if (ConsumerHandle* from = consumer(header)) {
+        core_.ack(*from, frame, header.correlation, (header.flags & wire::flag_confirm) != 0);
+    }
+}
+
+void Session::on_nack(const wire::FrameHeader& header, const wire::Nack& frame) {
+    if (!sane(frame.ranges)) {
+        return violation("NACK: bad range");
+    }
+    ConsumerHandle* from = consumer(header);
+    if (from == nullptr) {
+        return;
+    }
+    engine::SettleResult result;
+    for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
+        const MessageRange range = frame.ranges[i];
+        const engine::SettleResult part = from->queue != nullptr
+                                              ? core_.engine_.nack(*from, range)
+                                              : engine::SettleResult{0, range.count};
+        result.settled += part.settled;
+        result.not_leased += part.not_leased;
+    }
+    answer_settled(header, result);
+}
+
+void Session::on_extend(const wire::FrameHeader& header, const wire::Extend& frame) {
+    const std::chrono::milliseconds asked(frame.lease_ms);
+    if (!sane(frame.ranges) || asked > lease_max) {
+        return violation("EXTEND: bad range or lease");
+    }
+    ConsumerHandle* from = consumer(header);
+    if (from == nullptr) {
+        return;
+    }
+    const engine::Time deadline = std::chrono::ceil<std::chrono::milliseconds>(
+        core_.now_.journal + (asked.count() > 0 ? asked : from->lease));
+    engine::SettleResult result;
+    for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
+        const MessageRange range = frame.ranges[i];
+        const engine::SettleResult part = from->queue != nullptr
+                                              ? core_.engine_.extend(*from, range, deadline)
+                                              : engine::SettleResult{0, range.count};
+        result.settled += part.settled;
+        result.not_leased += part.not_leased;
+    }
+    answer_settled(header, result);
+}
+
+void Session::answer_settled(const wire::FrameHeader& header, const engine::SettleResult& result) {
+    if ((header.flags & wire::flag_confirm) != 0) {
+        send(wire::Settled{Durability::memory, result.settled, result.not_leased},
+             header.correlation, header.handle);
+    }
+}
+
+bool Session::unanswered() const {
+    for (const Handle& handle : handles_) {
+        const auto* producer = std::get_if<std::unique_ptr<Producer>>(&handle);
+        if (producer != nullptr && !(*producer)->pending.empty()) {
+            return true;
+        }
+    }
+    return std::any_of(core_.waiters_.begin(), core_.waiters_.end(),
+                       [&](const Waiter& waiter) { return waiter.session == this; });
+}
+
+void Session::forget_queue(const engine::Queue& queue) {
+    for (Handle& handle : handles_) {
+        if (auto* producer = std::get_if<std::unique_ptr<Producer>>(&handle)) {
+            if ((*producer)->queue == &queue) {
+                (*producer)->queue = nullptr;  // what it sends from now on is refused
+            }
+        } else if (auto* consumer = std::get_if<std::unique_ptr<ConsumerHandle>>(&handle)) {
+            if ((*consumer)->queue == &queue) {
+                core_.close_consumer(**consumer);
+                send_error({ErrorCode::queue_deleted, "queue \"" + queue.name() + "\" was deleted"},
+                           CorrelationId(0), (*consumer)->handle);
+            }
+        }
+    }
+}
+
+std::uint32_t Session::producers_of(const engine::Queue& queue) const {
+    std::uint32_t count = 0;
+    for (const Handle& handle : handles_) {
+        const auto* producer = std::get_if<std::unique_ptr<Producer>>(&handle);
+        count += producer != nullptr && (*producer)->queue == &queue ? 1 : 0;
+    }
+    return count;
+}
+
+}  // namespace mqd::core

@@ -1,0 +1,213 @@
+#include "daemon/core/record.hpp"
+
+#include "mqd/wire/admin.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+// Writes into memory that is there already; the size was computed by the caller.
+class RecordWriter {
+  public:
+    RecordWriter(storage::GroupBuffer& group, RecordType type, std::size_t body_bytes)
+        : at_(group.extend(record_header_bytes + body_bytes)),
+          end_(at_ + record_header_bytes + body_bytes) {
+        number(static_cast<std::uint32_t>(body_bytes));
+        number(static_cast<std::uint8_t>(type));
+        number(std::uint8_t{0});
+        number(std::uint16_t{0});
+    }
+    ~RecordWriter() { MQD_ASSERT(at_ == end_); }
+    RecordWriter(const RecordWriter&) = delete;
+    RecordWriter& operator=(const RecordWriter&) = delete;
+
+    template <typename T>
+    RecordWriter& number(T value) {
+        wire::store(at_, value);
+        at_ += sizeof value;
+        return *this;
+    }
+    RecordWriter& bytes(wire::Bytes bytes) {
+        if (!bytes.empty()) {
+            std::memcpy(at_, bytes.data(), bytes.size());
+        }
+        at_ += bytes.size();
+        return *this;
+    }
+
+  private:
+    std::byte* at_;
+    std::byte* end_;
+};
+
+}  // namespace
+
+void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue& command) {
+    const std::string& name = command.definition.name;
+    RecordWriter record(group, RecordType::create_queue, 4 + 1 + 4 + 8 + 1 + name.size());
+    record.number(command.id.value());
+    record.number(static_cast<std::uint8_t>(command.definition.durability));
+    record.number(static_cast<std::uint32_t>(command.definition.lease.count()));
+    record.number(command.next.value());
+    record.number(static_cast<std::uint8_t>(name.size())).bytes(wire::as_bytes(name));
+}
+
+void append_delete_queue(storage::GroupBuffer& group, QueueId id) {
+    RecordWriter(group, RecordType::delete_queue, 4).number(id.value());
+}
+
+void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record) {
+    RecordWriter writer(group, type, messages_fixed_bytes + record.batch.size());
+    writer.number(record.id.value()).number(static_cast<std::uint32_t>(record.range.count));
+    writer.number(record.range.first.value()).number(wire::to_micros(record.published));
+    writer.number(record.sender.uid).number(record.sender.gid).number(record.sender.pid);
+    writer.number(std::uint32_t{0}).bytes(record.batch);
+}
+
+void append_remove(storage::GroupBuffer& group, QueueId id, std::span<const MessageRange> ranges) {
+    while (!ranges.empty()) {
+        const auto some = ranges.first(std::min(ranges.size(), remove_ranges_max));
+        RecordWriter record(group, RecordType::remove_messages, 8 + some.size() * 16);
+        record.number(id.value()).number(static_cast<std::uint32_t>(some.size()));
+        for (const MessageRange& range : some) {
+            record.number(range.first.value()).number(range.count);
+        }
+        ranges = ranges.subspan(some.size());
+    }
+}
+
+void append_count_delivery(storage::GroupBuffer& group, const engine::CountDelivery& command) {
+    RecordWriter record(group, RecordType::count_delivery, 24);
+    record.number(command.id.value()).number(command.attempts);
+    record.number(command.range.first.value()).number(command.range.count);
+}
+
+void append_restore(storage::GroupBuffer& group, QueueId id,
+                    std::span<const engine::LiveRun> runs) {
+    while (!runs.empty()) {
+        // A gap of more than 32 bits, as a message that is stuck for ever makes it, begins a new
+        // record.
+        std::size_t n = 1;
+        while (n < std::min(runs.size(), restore_runs_max) &&
+               runs[n].range.first - runs[n - 1].range.end() <= UINT32_MAX) {
+            ++n;
+        }
+        RecordWriter record(group, RecordType::restore_messages, 16 + n * restore_run_bytes);
+        MessageNumber at = runs.front().range.first;
+        record.number(id.value()).number(at.value()).number(static_cast<std::uint32_t>(n));
+        for (const engine::LiveRun& run : runs.first(n)) {
+            MQD_ASSERT(run.range.count <= UINT32_MAX, run.range.count);  // the journal is smaller
+            record.number(static_cast<std::uint32_t>(run.range.first - at));
+            record.number(static_cast<std::uint32_t>(run.range.count));
+            record.number(run.attempts);
+            at = run.range.end();
+        }
+        runs = runs.subspan(n);
+    }
+}
+
+void append_skip_numbers(storage::GroupBuffer& group, const engine::SkipNumbers& command) {
+    RecordWriter record(group, RecordType::skip_numbers, 12);
+    record.number(command.id.value()).number(command.next.value());
+}
+
+void append_next_queue_id(storage::GroupBuffer& group, QueueId id) {
+    RecordWriter(group, RecordType::next_queue_id, 4).number(id.value());
+}
+
+std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body) {
+    wire::Reader r(body);
+    engine::CreateQueue command;
+    command.id = QueueId(r.number<std::uint32_t>());
+    const auto durability = r.number<std::uint8_t>();
+    command.definition.durability = static_cast<Durability>(durability);
+    command.definition.lease = std::chrono::milliseconds(r.number<std::uint32_t>());
+    command.next = MessageNumber(r.number<std::uint64_t>());
+    command.definition.name = std::string(r.string8());
+    const bool sane = durability >= static_cast<std::uint8_t>(Durability::memory) &&
+                      durability <= static_cast<std::uint8_t>(Durability::disk) &&
+                      command.next.value() >= 1 && command.definition.lease.count() > 0 &&
+                      wire::valid_queue_name(command.definition.name);
+    return r.ok() && sane ? std::optional(command) : std::nullopt;
+}
+
+std::optional<QueueId> decode_queue_id(wire::Bytes body) {
+    wire::Reader r(body);
+    const QueueId id(r.number<std::uint32_t>());
+    return r.ok() ? std::optional(id) : std::nullopt;
+}
+
+std::optional<MessagesRecord> decode_messages(wire::Bytes body) {
+    wire::Reader r(body);
+    MessagesRecord record;
+    record.id = QueueId(r.number<std::uint32_t>());
+    record.range.count = r.number<std::uint32_t>();
+    record.range.first = MessageNumber(r.number<std::uint64_t>());
+    record.published = wire::from_micros(r.number<std::int64_t>());
+    record.sender = wire::decode_identity(r);
+    (void)r.number<std::uint32_t>();
+    record.batch = r.rest();
+    const bool sane = record.range.count >= 1 && record.range.count <= wire::batch_messages_max &&
+                      record.range.first.value() >= 1 &&
+                      record.range.first.value() <= UINT64_MAX - record.range.count;
+    return r.ok() && sane ? std::optional(record) : std::nullopt;
+}
+
+std::optional<engine::RemoveMessages> decode_remove(wire::Bytes body,
+                                                    std::vector<MessageRange>& ranges) {
+    wire::Reader r(body);
+    const QueueId id(r.number<std::uint32_t>());
+    const auto n = r.number<std::uint32_t>();
+    ranges.clear();
+    for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+        const MessageNumber first(r.number<std::uint64_t>());
+        const auto count = r.number<std::uint64_t>();
+        if (count == 0 || first.value() > UINT64_MAX - count) {
+            return std::nullopt;
+        }
+        ranges.push_back({first, count});
+    }
+    return r.ok() && n <= remove_ranges_max ? std::optional(engine::RemoveMessages{id, ranges})
+                                            : std::nullopt;
+}
+
+std::optional<engine::CountDelivery> decode_count_delivery(wire::Bytes body) {
+    wire::Reader r(body);
+    engine::CountDelivery command;
+    command.id = QueueId(r.number<std::uint32_t>());
+    command.attempts = r.number<std::uint32_t>();
+    command.range.first = MessageNumber(r.number<std::uint64_t>());
+    command.range.count = r.number<std::uint64_t>();
+    const bool sane =
+        command.range.count > 0 && command.range.first.value() <= UINT64_MAX - command.range.count;
+    return r.ok() && sane ? std::optional(command) : std::nullopt;
+}
+
+bool decode_restore(wire::Bytes body, std::vector<engine::RestoreMessages>& runs) {
+    wire::Reader r(body);
+    const QueueId id(r.number<std::uint32_t>());
+    std::uint64_t at = r.number<std::uint64_t>();
+    const auto n = r.number<std::uint32_t>();
+    runs.clear();
+    for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+        at += r.number<std::uint32_t>();
+        const std::uint64_t count = r.number<std::uint32_t>();
+        const auto attempts = r.number<std::uint32_t>();
+        if (count == 0) {
+            return false;
+        }
+        runs.push_back({id, {MessageNumber(at), count}, attempts});
+        at += count;
+    }
+    return r.ok();
+}
+
+std::optional<engine::SkipNumbers> decode_skip_numbers(wire::Bytes body) {
+    wire::Reader r(body);
+    engine::SkipNumbers command;
+    command.id = QueueId(r.number<std::uint32_t>());
+    command.next = MessageNumber(r.number<std::uint64_t>());
+    return r.ok() ? std::optional(command) : std::nullopt;
+}
+
+}  // namespace mqd::core

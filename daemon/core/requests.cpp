@@ -1,0 +1,131 @@
+// What a session does for the administrator.
+
+#include <algorithm>
+
+#include "daemon/core/session.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+constexpr std::uint32_t list_max = 1000;
+constexpr std::size_t list_fixed_bytes = 5;
+constexpr std::size_t list_entry_bytes = 2 + 50;  // and the name
+constexpr std::uint32_t peek_max = 1000;
+constexpr std::uint32_t lease_ms_max = 24 * 3600 * 1000;
+// Of batches in one PEEK_REPLY; the first message goes in whatever its size.
+constexpr std::uint64_t peek_bytes_max = 1024 * 1024;
+
+}  // namespace
+
+void Session::on_queue_create(CorrelationId correlation, const wire::QueueCreate& frame) {
+    if (!wire::valid_queue_name(frame.queue)) {
+        return send_error(
+            {ErrorCode::bad_name, "a queue name has 1 to 200 letters, digits, '.', '_' or '-'"},
+            correlation);
+    }
+    if (frame.unknown_option) {
+        return send_error(
+            {ErrorCode::bad_option, "queue option " + std::to_string(*frame.unknown_option) +
+                                        " is not known to this daemon"},
+            correlation);
+    }
+    if (frame.options.durability > Durability::disk) {
+        return send_error({ErrorCode::bad_option, "durability: 1 memory, 2 written, 3 disk"},
+                          correlation);
+    }
+    if (frame.options.lease_ms > lease_ms_max) {
+        return send_error({ErrorCode::bad_option, "lease_ms is more than a day", lease_ms_max},
+                          correlation);
+    }
+    if (core_.stopping_) {
+        return send_error({ErrorCode::stopping, "the daemon is shutting down"}, correlation);
+    }
+    engine::QueueDefinition definition;
+    definition.name = frame.queue;
+    definition.durability = frame.options.durability != Durability::unspecified
+                                ? frame.options.durability
+                                : core_.options_.durability;
+    definition.lease = frame.options.lease_ms != 0
+                           ? std::chrono::milliseconds(frame.options.lease_ms)
+                           : core_.options_.lease;
+    if (const auto created = core_.create_queue(definition, *this, correlation); !created) {
+        send_error(created.error(), correlation);
+    }
+}
+
+void Session::on_queue_delete(CorrelationId correlation, const wire::QueueDelete& frame) {
+    if (engine::Queue* queue = find_queue(frame.queue, correlation)) {
+        const auto result = core_.delete_queue(*queue, *this, correlation);
+        if (!result) {
+            send_error(result.error(), correlation);
+        }
+    }
+}
+
+void Session::on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame) {
+    if (engine::Queue* queue = find_queue(frame.queue, correlation)) {
+        core_.purge_queue(*queue, *this, correlation);
+    }
+}
+
+void Session::on_queue_show(CorrelationId correlation, const wire::QueueShow& frame) {
+    if (const engine::Queue* queue = find_queue(frame.queue, correlation)) {
+        send(core_.queue_info(*queue), correlation);
+    }
+}
+
+void Session::on_queue_list(CorrelationId correlation, const wire::QueueList& frame) {
+    const auto& queues = core_.engine_.queues();
+    wire::QueueListReply reply;
+    auto at = queues.upper_bound(frame.after);
+    std::size_t bytes = list_fixed_bytes;
+    for (; at != queues.end() && reply.queues.size() < std::clamp(frame.max, 1u, list_max); ++at) {
+        bytes += list_entry_bytes + at->first.size();
+        if (bytes > frame_body_bytes_max_) {
+            break;  // `more` says so
+        }
+        reply.queues.push_back(core_.queue_info(*at->second));
+    }
+    reply.more = at != queues.end();
+    send(reply, correlation);
+}
+
+void Session::on_peek(CorrelationId correlation, const wire::Peek& frame) {
+    const engine::Queue* queue = find_queue(frame.queue, correlation);
+    if (queue == nullptr || !takes_largest(correlation)) {
+        return;
+    }
+    wire::PeekReply reply;
+    reply.next = frame.from;
+    std::uint64_t left = std::clamp(frame.max, 1u, peek_max);
+    std::uint64_t bytes_left = std::min<std::uint64_t>(peek_bytes_max, frame_body_bytes_max_ / 2);
+    queue->peek(frame.from, [&](const engine::Extent& extent, MessageRange range,
+                                std::uint32_t attempts, engine::LiveState state) {
+        if (left == 0 || bytes_left == 0) {
+            reply.more = true;
+            return false;
+        }
+        const auto& block = static_cast<const Block&>(extent);
+        const std::uint64_t fitting = std::max<std::uint64_t>(
+            extent.fitting(range.first, bytes_left), reply.runs.empty() ? 1 : 0);
+        const bool whole = std::min(fitting, left) >= range.count;
+        range.count = std::min({range.count, left, fitting});
+        if (range.count > 0) {
+            const wire::Bytes batch = block.slice(range);
+            reply.runs.push_back(
+                {state == engine::LiveState::ready ? wire::MessageState::ready
+                                                   : wire::MessageState::leased,
+                 {range.first, block.published, static_cast<std::uint32_t>(range.count), attempts,
+                  block.sender, batch}});
+            reply.next = range.end();
+            left -= range.count;
+            bytes_left -= std::min<std::uint64_t>(bytes_left, batch.size());
+        }
+        reply.more = reply.more || !whole;
+        return whole;
+    });
+    send(reply, correlation);
+}
+
+}  // namespace mqd::core

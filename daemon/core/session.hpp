@@ -1,0 +1,131 @@
+#pragma once
+
+// The daemon's end of one connection, without the socket: bytes in, bytes out (docs/protocol.md).
+// Owns its producers and consumers; when it ends, what they had leased is ready again at once. Loop
+// thread only; the core outlives it.
+
+#include <string>
+#include <vector>
+
+#include "daemon/core/core.hpp"
+#include "daemon/core/out_queue.hpp"
+
+namespace mqd::core {
+
+class Session {
+  public:
+    // Whom this session is about, for whoever owns it; not looked at here.
+    using Owner = void*;
+
+    Session(Core& core, Identity identity, Owner owner);
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    // What arrived, cut anywhere. Frames are handled as they become whole.
+    void receive(wire::Bytes bytes);
+    // Output to be sent; after sending, say how much.
+    [[nodiscard]] const OutQueue& output() const { return out_; }
+    void output_sent(std::size_t bytes);
+    // Nothing more will be received: close the connection once the output is sent, or at once if
+    // it cannot be.
+    [[nodiscard]] bool closing() const { return closing_; }
+    // The client does not read: close now.
+    [[nodiscard]] bool overflowed() const {
+        return out_.bytes() > core_.options().output_bytes_max;
+    }
+    // HELLO or a heartbeat did not come in time: ends the session.
+    void check_time();
+    // Ends the session from the daemon's side.
+    void close(const Error& error);
+    // Tells the client that the daemon is stopping.
+    void tell_stopping();
+
+    [[nodiscard]] Owner owner() const { return owner_; }
+    [[nodiscard]] const Identity& identity() const { return identity_; }
+    [[nodiscard]] const std::string& client_name() const { return client_name_; }
+    // Why it was closed, if for an error; for the log.
+    [[nodiscard]] const std::optional<Error>& close_reason() const { return close_reason_; }
+    [[nodiscard]] std::uint32_t producers_of(const engine::Queue& queue) const;
+
+    // --- for core
+    template <typename Frame>
+    void send(const Frame& frame, CorrelationId correlation, HandleId handle = {}) {
+        wire::append_frame(out_.frames(), frame, correlation, handle);
+        sent();
+    }
+    void send_error(const Error& error, CorrelationId correlation, HandleId handle = {});
+    void send_confirm(const Producer& producer, LineNumber first, Durability durability,
+                      const std::vector<std::byte>& runs);
+    void send_refuse(const Producer& producer, LineNumber first, std::uint64_t count,
+                     const Error& error);
+    void send_delivery(const ConsumerHandle& consumer, const engine::Delivery& delivery);
+    void send_lease_lost(const ConsumerHandle& consumer, MessageRange range);
+    // Gives up a producer whose lines are all answered.
+    void end_producer(Producer& producer);
+    // Answers GOODBYE once nothing else is to be answered.
+    void answer_goodbye();
+    // The queue was deleted.
+    void forget_queue(const engine::Queue& queue);
+
+  private:
+    enum class State { greeting, open, leaving };
+
+    // --- frames in (session.cpp)
+    [[nodiscard]] bool acceptable(const wire::FrameHeader& header);
+    void handle_frame(const wire::FrameHeader& header, wire::Bytes body);
+    void dispatch(const wire::FrameHeader& header, wire::Bytes body);
+    void violation(std::string_view text);
+    template <typename Frame, typename Fn>
+    void with(wire::Bytes body, Fn&& fn);
+    void on_hello(const wire::Hello& frame);
+    void on_goodbye(CorrelationId correlation);
+    void end_handles();
+    void sent();
+
+    // --- producers and consumers (handles.cpp)
+    [[nodiscard]] bool handle_free(const wire::FrameHeader& header);
+    [[nodiscard]] engine::Queue* find_queue(std::string_view name, CorrelationId correlation,
+                                            HandleId handle = {});
+    [[nodiscard]] bool takes_largest(CorrelationId correlation, HandleId handle = {});
+    [[nodiscard]] Producer* producer(const wire::FrameHeader& header);
+    [[nodiscard]] ConsumerHandle* consumer(const wire::FrameHeader& header);
+    void on_open_producer(const wire::FrameHeader& header, const wire::OpenProducer& frame);
+    void on_open_consumer(const wire::FrameHeader& header, const wire::OpenConsumer& frame);
+    void on_close_handle(const wire::FrameHeader& header);
+    void on_publish(const wire::FrameHeader& header, const wire::Publish& frame);
+    void on_resume(const wire::FrameHeader& header);
+    void on_credit(const wire::FrameHeader& header, const wire::Credit& frame);
+    void on_ack(const wire::FrameHeader& header, const wire::Ack& frame);
+    void on_nack(const wire::FrameHeader& header, const wire::Nack& frame);
+    void on_extend(const wire::FrameHeader& header, const wire::Extend& frame);
+    void answer_settled(const wire::FrameHeader& header, const engine::SettleResult& result);
+    [[nodiscard]] bool unanswered() const;
+
+    // --- the administrator (requests.cpp)
+    void on_queue_create(CorrelationId correlation, const wire::QueueCreate& frame);
+    void on_queue_delete(CorrelationId correlation, const wire::QueueDelete& frame);
+    void on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame);
+    void on_queue_show(CorrelationId correlation, const wire::QueueShow& frame);
+    void on_queue_list(CorrelationId correlation, const wire::QueueList& frame);
+    void on_peek(CorrelationId correlation, const wire::Peek& frame);
+
+    Core& core_;
+    Identity identity_;
+    Owner owner_;
+    State state_ = State::greeting;
+    bool closing_ = false;
+    bool output_noted_ = false;
+    std::optional<Error> close_reason_;
+    std::string client_name_;
+    std::uint32_t frame_body_bytes_max_ = 0;  // that the client takes
+    std::chrono::milliseconds heartbeat_{0};
+    engine::Time last_received_;
+    CorrelationId goodbye_;
+    std::vector<Handle> handles_;     // by number - 1
+    std::vector<std::byte> partial_;  // the beginning of a frame
+    OutQueue out_;
+    engine::OutputRoom room_;
+};
+
+}  // namespace mqd::core
