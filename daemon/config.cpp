@@ -1,0 +1,500 @@
+#include "daemon/config.hpp"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <system_error>
+
+#include "daemon/config_key.hpp"
+#include "daemon/nearest_name.hpp"
+#include "daemon/units.hpp"
+#include "mqd/wire/admin.hpp"
+
+namespace mqd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t config_file_bytes_max = mebibyte;
+
+// What a frame needs beside a message body: its own fields, and attributes of full length.
+constexpr std::uint64_t frame_room_bytes = 128 * kibibyte;
+// A commit group is at most a quarter of a journal file, and carries at least a whole frame.
+constexpr std::uint64_t groups_per_file = 4;
+constexpr std::uint64_t group_room_bytes = 64 * kibibyte;
+// One file being written, one emptied, one ready, one for what is carried forward.
+constexpr std::uint64_t journal_files_min = 4;
+
+constexpr std::array<std::string_view, 7> section_names{
+    "server", "listener", "storage", "limits", "queue_defaults", "queue", "log"};
+
+Error config_error(const std::string& place, const std::string& text) {
+    std::string line = place.empty() ? text : place + ": " + text;
+    for (char& c : line) {  // a key can hold any character
+        c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    }
+    return {ErrorCode::bad_config, std::move(line), 0, 0, 0};
+}
+
+Error file_error(const std::string& what, const std::string& path, int number) {
+    return {ErrorCode::io_error, what + ' ' + path + ": " + std::generic_category().message(number),
+            0, 0, number};
+}
+
+std::string place_of(const toml::node& node, const std::string& file) {
+    const toml::source_position& at = node.source().begin;
+    return file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
+}
+
+std::string place_of(const toml::key& key, const std::string& file) {
+    const toml::source_position& at = key.source().begin;
+    return file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
+}
+
+std::optional<ConfigValue> value_of(const toml::node& node) {
+    if (const auto* text = node.as_string()) {
+        return ConfigValue(text->get());
+    }
+    if (const auto* number = node.as_integer()) {
+        return ConfigValue(number->get());
+    }
+    if (const auto* flag = node.as_boolean()) {
+        return ConfigValue(flag->get());
+    }
+    return std::nullopt;
+}
+
+std::string kind_of(const toml::node& node) {
+    switch (node.type()) {
+        case toml::node_type::table: return "a table";
+        case toml::node_type::array: return "an array";
+        case toml::node_type::floating_point: return "a number with a fraction";
+        case toml::node_type::date:
+        case toml::node_type::time:
+        case toml::node_type::date_time: return "a date or time";
+        case toml::node_type::none:
+        case toml::node_type::string:
+        case toml::node_type::integer:
+        case toml::node_type::boolean: return "a plain value";
+    }
+    return "something else";
+}
+
+// Puts files together, the later over the earlier, and checks the whole at the end.
+class Loader {
+  public:
+    Result<void> apply(std::string_view text, const std::string& file);
+    Result<void> apply_file(const std::string& path);
+    Result<Config> finish();
+
+  private:
+    Result<void> apply_sections(const toml::table& root);
+    Result<void> apply_section(std::string_view name, const toml::node& node);
+    Result<void> apply_keys(const toml::table& table, const std::string& section,
+                            const ConfigKeys& keys);
+    Result<void> apply_listeners(const toml::node& node);
+    Result<void> apply_queues(const toml::node& node);
+
+    Result<void> check_sizes() const;
+    Result<void> check_listeners() const;
+    // At least one of the two keys stands in a file when they contradict each other: its place.
+    [[nodiscard]] std::string place(const std::string& key, const std::string& other = {}) const;
+
+    Config config_;
+    std::string file_;                           // being read
+    std::map<std::string, std::string> places_;  // of each key that was set: "storage.path"
+};
+
+Result<void> Loader::apply(std::string_view text, const std::string& file) {
+    file_ = file;
+    try {
+        const toml::table root = toml::parse(text, file);
+        return apply_sections(root);
+    } catch (const toml::parse_error& error) {
+        const toml::source_position& at = error.source().begin;
+        return config_error(file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column),
+                            std::string(error.description()));
+    } catch (const std::exception& error) {
+        return config_error(file, error.what());
+    }
+}
+
+Result<void> Loader::apply_file(const std::string& path) {
+    errno = 0;
+    std::ifstream in(path, std::ios::binary);
+    if (!in) {
+        return file_error("cannot open", path, errno);
+    }
+    std::string text(config_file_bytes_max + 1, '\0');
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (in.bad() || in.gcount() < 0) {
+        return file_error("cannot read", path, errno != 0 ? errno : EIO);
+    }
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    if (text.size() > config_file_bytes_max) {
+        return config_error(path, "is larger than " + format_size(config_file_bytes_max));
+    }
+    return apply(text, path);
+}
+
+Result<void> Loader::apply_sections(const toml::table& root) {
+    for (const auto& [key, node] : root) {
+        if (std::find(section_names.begin(), section_names.end(), key.str()) ==
+            section_names.end()) {
+            return config_error(place_of(key, file_), "unknown section \"" +
+                                                          std::string(key.str()) + '"' +
+                                                          did_you_mean(key.str(), section_names));
+        }
+        const auto applied = apply_section(key.str(), node);
+        if (!applied) {
+            return applied;
+        }
+    }
+    return {};
+}
+
+Result<void> Loader::apply_section(std::string_view name, const toml::node& node) {
+    if (name == "listener") {
+        return apply_listeners(node);
+    }
+    const std::string section(name);
+    if (!node.is_table()) {
+        return config_error(place_of(node, file_), section + " must be a section, [" + section +
+                                                       "], not " + kind_of(node));
+    }
+    if (name == "queue") {
+        return apply_queues(node);
+    }
+    for (const ConfigSection& known : sections_of(config_)) {
+        if (known.name == name) {
+            return apply_keys(*node.as_table(), section, known.keys);
+        }
+    }
+    MQD_ASSERT(false, name.size());
+    return {};
+}
+
+Result<void> Loader::apply_keys(const toml::table& table, const std::string& section,
+                                const ConfigKeys& keys) {
+    for (const auto& [key, node] : table) {
+        const std::string name = section + '.' + std::string(key.str());
+        const auto known = std::find_if(keys.begin(), keys.end(),
+                                        [&key](const ConfigKey& k) { return k.name == key.str(); });
+        if (known == keys.end()) {
+            std::vector<std::string_view> names;
+            for (const ConfigKey& k : keys) {
+                names.push_back(k.name);
+            }
+            return config_error(place_of(key, file_),
+                                "unknown key \"" + name + '"' + did_you_mean(key.str(), names));
+        }
+        const std::string at = place_of(node, file_);
+        const auto value = value_of(node);
+        if (!value) {
+            return config_error(at, name + ": must not be " + kind_of(node));
+        }
+        const auto done = set_field(known->field, *value);
+        if (!done) {
+            return config_error(at, name + ": " + done.error().text);
+        }
+        places_[name] = at;
+    }
+    return {};
+}
+
+Result<void> Loader::apply_listeners(const toml::node& node) {
+    const toml::array* array = node.as_array();
+    if (array == nullptr || !array->is_array_of_tables()) {
+        return config_error(place_of(node, file_),
+                            "each listener is a section of its own, [[listener]]");
+    }
+    std::vector<std::string> names;  // in this file
+    for (const toml::node& element : *array) {
+        const toml::table& table = *element.as_table();
+        const std::string at = place_of(element, file_);
+        ListenerConfig listener;
+        const auto applied = apply_keys(table, "listener", keys_of(listener));
+        if (!applied) {
+            return applied;
+        }
+        if (listener.name.empty() || !table.contains("bind")) {
+            return config_error(at, "a listener needs both a name and a bind");
+        }
+        if (std::find(names.begin(), names.end(), listener.name) != names.end()) {
+            return config_error(at, "there are two listeners \"" + listener.name + '"');
+        }
+        const bool tcp = std::holds_alternative<TcpAddress>(listener.bind);
+        if (table.contains(tcp ? "mode" : "insecure")) {
+            return config_error(at, tcp ? "listener.mode is for unix sockets only"
+                                        : "listener.insecure is for tcp only");
+        }
+        names.push_back(listener.name);
+        places_["listener." + listener.name] = at;
+        auto& all = config_.listeners;
+        const auto same = std::find_if(all.begin(), all.end(), [&listener](const auto& other) {
+            return other.name == listener.name;
+        });
+        same == all.end() ? all.push_back(listener) : void(*same = listener);
+    }
+    return {};
+}
+
+Result<void> Loader::apply_queues(const toml::node& node) {
+    for (const auto& [key, element] : *node.as_table()) {
+        const std::string name(key.str());
+        if (!wire::valid_queue_name(name)) {
+            return config_error(place_of(key, file_),
+                                "\"" + name + "\" is not a name for a queue: 1 to 200 letters, " +
+                                    "digits, '.', '_', '-', the first not '.' or '-'");
+        }
+        if (!element.is_table()) {
+            return config_error(place_of(element, file_),
+                                "a queue is a section of its own, [queue." + name + "]");
+        }
+        for (const auto& [inner, value] : *element.as_table()) {
+            if (value.is_table()) {
+                return config_error(place_of(inner, file_),
+                                    "a queue whose name has dots is written in quotes: [queue.\"" +
+                                        name + '.' + std::string(inner.str()) + "\"]");
+            }
+        }
+        auto& all = config_.queues;
+        auto at = std::lower_bound(all.begin(), all.end(), name,
+                                   [](const auto& queue, const auto& n) { return queue.name < n; });
+        if (at == all.end() || at->name != name) {
+            at = all.insert(at, QueueConfig{name, Durability::unspecified, {}});
+        }
+        const auto applied = apply_keys(*element.as_table(), "queue." + name, keys_of(*at));
+        if (!applied) {
+            return applied;
+        }
+    }
+    return {};
+}
+
+std::string Loader::place(const std::string& key, const std::string& other) const {
+    for (const std::string& name : {key, other}) {
+        const auto found = places_.find(name);
+        if (found != places_.end()) {
+            return found->second;
+        }
+    }
+    return {};
+}
+
+Result<void> Loader::check_sizes() const {
+    const LimitsConfig& limits = config_.limits;
+    const StorageConfig& storage = config_.storage;
+    // `key` must be at least `least`, which comes from `other`.
+    struct Rule {
+        std::string key;
+        std::uint64_t value = 0;
+        std::uint64_t least = 0;
+        std::string other;
+        std::string formula;
+    };
+    const std::array<Rule, 6> rules{{
+        {"limits.frame_bytes", limits.frame_bytes, limits.message_bytes + frame_room_bytes,
+         "limits.message_bytes", "limits.message_bytes + " + format_size(frame_room_bytes)},
+        {"storage.journal_file_bytes", storage.journal_file_bytes,
+         groups_per_file * (limits.frame_bytes + group_room_bytes), "limits.frame_bytes",
+         "4 x (limits.frame_bytes + " + format_size(group_room_bytes) + ')'},
+        {"storage.journal_bytes", storage.journal_bytes,
+         journal_files_min * storage.journal_file_bytes, "storage.journal_file_bytes",
+         "4 x storage.journal_file_bytes"},
+        {"limits.output_bytes", limits.output_bytes, limits.frame_bytes, "limits.frame_bytes",
+         "limits.frame_bytes"},
+        {"limits.memory_bytes", limits.memory_bytes, limits.frame_bytes, "limits.frame_bytes",
+         "limits.frame_bytes"},
+        {"limits.publish_credit_bytes", limits.publish_credit_bytes, limits.producer_credit_bytes,
+         "limits.producer_credit_bytes", "limits.producer_credit_bytes"},
+    }};
+    for (const Rule& rule : rules) {
+        if (rule.value < rule.least) {
+            return config_error(place(rule.key, rule.other),
+                                rule.key + " is " + format_size(rule.value) +
+                                    ", and must be at least " + format_size(rule.least) + " (" +
+                                    rule.formula + ')');
+        }
+    }
+    if (config_.queues.size() > limits.queues) {
+        return config_error(place("limits.queues"),
+                            "limits.queues is " + std::to_string(limits.queues) + ", but " +
+                                std::to_string(config_.queues.size()) + " queues are declared");
+    }
+    return {};
+}
+
+Result<void> Loader::check_listeners() const {
+    std::map<std::string, std::string> names;  // by address
+    for (const ListenerConfig& listener : config_.listeners) {
+        const std::string at = place("listener." + listener.name);
+        const std::string address = format_listen_address(listener.bind);
+        if (!is_local(listener.bind) && !listener.insecure) {
+            return config_error(at, "listener \"" + listener.name + "\" at " + address +
+                                        " would let other hosts in without TLS and authentication; "
+                                        "bind it to 127.0.0.1, or say insecure = true");
+        }
+        const auto* tcp = std::get_if<TcpAddress>(&listener.bind);
+        const bool any_port = tcp != nullptr && tcp->port == 0;
+        const auto [other, added] = names.emplace(address, listener.name);
+        if (!added && !any_port) {
+            return config_error(at, "listeners \"" + other->second + "\" and \"" + listener.name +
+                                        "\" have the same address, " + address);
+        }
+    }
+    return {};
+}
+
+Result<Config> Loader::finish() {
+    if (config_.listeners.empty()) {
+        config_.listeners = default_config().listeners;
+    }
+    for (QueueConfig& queue : config_.queues) {
+        if (queue.durability == Durability::unspecified) {
+            queue.durability = config_.storage.durability;
+        }
+        if (queue.lease.count() == 0) {
+            queue.lease = config_.queue_defaults.lease;
+        }
+    }
+    const auto sizes = check_sizes();
+    if (!sizes) {
+        return sizes.error();
+    }
+    const auto listeners = check_listeners();
+    if (!listeners) {
+        return listeners.error();
+    }
+    return config_;
+}
+
+// The files conf.d/*.toml beside `path`, in order of name. No such folder: none.
+Result<std::vector<std::string>> drop_ins(const std::string& path) {
+    const fs::path folder = fs::path(path).parent_path() / "conf.d";
+    std::vector<std::string> files;
+    std::error_code error;
+    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+        const fs::path& file = at->path();
+        if (file.extension() == ".toml" && file.filename().native().front() != '.') {
+            files.push_back(file.string());
+        }
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+        return file_error("cannot read", folder.string(), error.value());
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+}
+
+void print_keys(std::string& out, const std::string& header, const ConfigKeys& keys) {
+    out += (out.empty() ? "" : "\n") + header + '\n';
+    for (const ConfigKey& key : keys) {
+        out += std::string(key.name) + " = " + format_field(key.field) + '\n';
+    }
+}
+
+// The names of the elements that are in one list only, or differ.
+template <typename Element>
+void append_changed(std::vector<std::string>& keys, const std::string& section,
+                    const std::vector<Element>& before, const std::vector<Element>& after) {
+    std::map<std::string, int> seen;  // equal ones count to 2
+    for (const Element& element : before) {
+        seen[element.name] = 1;
+    }
+    for (const Element& element : after) {
+        const bool same = std::find(before.begin(), before.end(), element) != before.end();
+        seen[element.name] += same ? 1 : 0;
+    }
+    for (const auto& [name, count] : seen) {
+        if (count != 2) {
+            keys.push_back(section + '.' + name);
+        }
+    }
+}
+
+}  // namespace
+
+Config default_config() {
+    Config config;
+    config.listeners.push_back({"local", UnixAddress{"/run/mqd/mqd.sock"}, 0660, false});
+    return config;
+}
+
+Result<Config> load_config(const std::optional<std::string>& path) {
+    const std::string main_file = path.value_or(std::string(default_config_path));
+    Loader loader;
+    const auto read = loader.apply_file(main_file);
+    const bool absent = !read && read.error().os_errno == ENOENT && !path;
+    if (!read && !absent) {
+        return read.error();
+    }
+    const auto files = drop_ins(main_file);
+    if (!files) {
+        return files.error();
+    }
+    for (const std::string& file : *files) {
+        const auto applied = loader.apply_file(file);
+        if (!applied) {
+            return applied.error();
+        }
+    }
+    return loader.finish();
+}
+
+Result<Config> parse_config(std::string_view text, const std::string& name) {
+    Loader loader;
+    const auto applied = loader.apply(text, name);
+    if (!applied) {
+        return applied.error();
+    }
+    return loader.finish();
+}
+
+std::string print_config(const Config& config) {
+    Config copy = config;  // the fields of keys point to what can be set
+    std::string out;
+    for (const ConfigSection& section : sections_of(copy)) {
+        print_keys(out, '[' + std::string(section.name) + ']', section.keys);
+    }
+    for (ListenerConfig& listener : copy.listeners) {
+        ConfigKeys keys = keys_of(listener);
+        const std::string_view foreign =
+            std::holds_alternative<TcpAddress>(listener.bind) ? "mode" : "insecure";
+        std::erase_if(keys, [foreign](const ConfigKey& key) { return key.name == foreign; });
+        print_keys(out, "[[listener]]", keys);
+    }
+    for (QueueConfig& queue : copy.queues) {
+        print_keys(out, "[queue.\"" + queue.name + "\"]", keys_of(queue));
+    }
+    return out;
+}
+
+std::vector<std::string> changed_keys(const Config& before, const Config& after) {
+    Config old_copy = before;
+    Config new_copy = after;
+    std::vector<std::string> changed;
+    const std::vector<ConfigSection> old_sections = sections_of(old_copy);
+    const std::vector<ConfigSection> new_sections = sections_of(new_copy);
+    for (std::size_t i = 0; i < old_sections.size(); ++i) {
+        const ConfigSection& section = old_sections[i];
+        for (std::size_t k = 0; k < section.keys.size(); ++k) {
+            if (format_field(section.keys[k].field) !=
+                format_field(new_sections[i].keys[k].field)) {
+                changed.push_back(std::string(section.name) + '.' +
+                                  std::string(section.keys[k].name));
+            }
+        }
+    }
+    append_changed(changed, "listener", before.listeners, after.listeners);
+    append_changed(changed, "queue", before.queues, after.queues);
+    return changed;
+}
+
+}  // namespace mqd
