@@ -1,0 +1,195 @@
+// The administration calls of Client: one request, one answer, copied out of the frame.
+
+#include <algorithm>
+#include <utility>
+
+#include "client/connection.hpp"
+#include "mqd/client.hpp"
+#include "mqd/wire/admin.hpp"
+
+namespace mqd {
+
+namespace {
+
+constexpr std::uint32_t page_max = 1'000;  // queues or messages in one answer
+
+Error malformed(std::string_view frame) {
+    return {ErrorCode::protocol_violation,
+            "the daemon sent a malformed " + std::string(frame) + " frame"};
+}
+
+QueueInfo to_queue_info(const wire::QueueInfo& frame) {
+    return {std::string(frame.queue),
+            frame.incarnation,
+            frame.durability,
+            std::chrono::milliseconds(frame.lease_ms),
+            frame.ready,
+            frame.leased,
+            frame.bytes,
+            frame.next_number,
+            frame.consumers,
+            frame.producers};
+}
+
+Result<QueueInfo> to_queue_info(const Result<std::vector<std::byte>>& body) {
+    if (!body) {
+        return body.error();
+    }
+    const auto frame = wire::QueueInfo::decode(wire::Bytes(*body));
+    if (!frame) {
+        return malformed("QUEUE_INFO");
+    }
+    return to_queue_info(*frame);
+}
+
+Result<std::uint64_t> to_count(const Result<std::vector<std::byte>>& body) {
+    if (!body) {
+        return body.error();
+    }
+    const auto done = wire::Done::decode(*body);
+    if (!done) {
+        return malformed("DONE");
+    }
+    return done->count;
+}
+
+// A name that cannot travel is answered here.
+std::optional<Error> check_name(std::string_view name) {
+    if (wire::valid_queue_name(name)) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::bad_name, "not a queue name: \"" + std::string(name) + '"',
+                 wire::queue_name_bytes_max};
+}
+
+// Appends the messages of a run; false if they are malformed.
+bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run) {
+    wire::BatchReader reader(run.messages.batch);
+    std::uint32_t count = 0;
+    while (const auto message = reader.next()) {
+        PeekedMessage peeked;
+        peeked.number = run.messages.first_number.plus(count++);
+        peeked.state = run.state;
+        peeked.deliveries = run.messages.attempt;
+        peeked.published = run.messages.published;
+        peeked.sender = run.messages.sender;
+        for (const Header& header : Headers(message->attributes)) {
+            peeked.headers.emplace_back(header.key, header.value);
+        }
+        peeked.body = wire::as_text(message->body);
+        messages.push_back(std::move(peeked));
+    }
+    return reader.ok() && count == run.messages.count;
+}
+
+}  // namespace
+
+Result<QueueInfo> Client::create_queue(std::string_view name, QueueSpec spec) {
+    if (const auto bad = check_name(name)) {
+        return *bad;
+    }
+    if (spec.lease.count() < 0 || spec.lease.count() > UINT32_MAX) {
+        return Error{ErrorCode::bad_option, "the lease is out of range", UINT32_MAX};
+    }
+    wire::QueueCreate create;
+    create.queue = name;
+    create.options = {spec.durability, static_cast<std::uint32_t>(spec.lease.count())};
+    return to_queue_info(connection_->call(create, wire::FrameType::queue_info));
+}
+
+Result<std::uint64_t> Client::delete_queue(std::string_view name) {
+    if (const auto bad = check_name(name)) {
+        return *bad;
+    }
+    return to_count(connection_->call(wire::QueueDelete{name}, wire::FrameType::done));
+}
+
+Result<std::uint64_t> Client::purge_queue(std::string_view name) {
+    if (const auto bad = check_name(name)) {
+        return *bad;
+    }
+    return to_count(connection_->call(wire::QueuePurge{name}, wire::FrameType::done));
+}
+
+Result<std::vector<QueueInfo>> Client::list_queues() {
+    std::vector<QueueInfo> queues;
+    bool more = true;
+    while (more) {
+        const std::string after = queues.empty() ? std::string() : queues.back().name;
+        const auto body =
+            connection_->call(wire::QueueList{after, page_max}, wire::FrameType::queue_list_reply);
+        if (!body) {
+            return body.error();
+        }
+        const auto page = wire::QueueListReply::decode(*body);
+        if (!page || (page->more && page->queues.empty())) {
+            return malformed("QUEUE_LIST_REPLY");
+        }
+        for (const wire::QueueInfo& queue : page->queues) {
+            if (queue.queue <= after && !after.empty()) {
+                return malformed("QUEUE_LIST_REPLY");  // it would never end
+            }
+            queues.push_back(to_queue_info(queue));
+        }
+        more = page->more;
+    }
+    return queues;
+}
+
+Result<QueueInfo> Client::show_queue(std::string_view name) {
+    if (const auto bad = check_name(name)) {
+        return *bad;
+    }
+    return to_queue_info(connection_->call(wire::QueueShow{name}, wire::FrameType::queue_info));
+}
+
+Result<PeekPage> Client::peek(std::string_view queue, MessageNumber from, std::uint32_t max) {
+    if (const auto bad = check_name(queue)) {
+        return *bad;
+    }
+    const auto body =
+        connection_->call(wire::Peek{queue, from, std::clamp<std::uint32_t>(max, 1, page_max)},
+                          wire::FrameType::peek_reply);
+    if (!body) {
+        return body.error();
+    }
+    const auto reply = wire::PeekReply::decode(*body);
+    if (!reply) {
+        return malformed("PEEK_REPLY");
+    }
+    PeekPage page{{}, reply->next, reply->more};
+    for (const wire::PeekedRun& run : reply->runs) {
+        if (!append_run(page.messages, run)) {
+            return malformed("PEEK_REPLY");
+        }
+    }
+    return page;
+}
+
+Result<std::vector<StatusItem>> Client::status() {
+    const auto body = connection_->call(wire::Status{}, wire::FrameType::status_reply);
+    if (!body) {
+        return body.error();
+    }
+    const auto reply = wire::StatusReply::decode(*body);
+    if (!reply) {
+        return malformed("STATUS_REPLY");
+    }
+    std::vector<StatusItem> items;
+    for (const auto& item : reply->items) {
+        items.push_back({std::string(item.name), item.value});
+    }
+    return items;
+}
+
+Result<std::chrono::nanoseconds> Client::ping() {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto body = connection_->call(wire::Ping{}, wire::FrameType::pong);
+    if (!body) {
+        return body.error();
+    }
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() -
+                                                                begin);
+}
+
+}  // namespace mqd

@@ -1,0 +1,218 @@
+// Consumer of mqd/client.hpp, over ConsumerHandle (which hands out and accounts) and Connection
+// (which waits).
+
+#include <utility>
+
+#include "client/connection.hpp"
+#include "client/parts.hpp"
+#include "mqd/assert.hpp"
+#include "mqd/client.hpp"
+
+namespace mqd {
+
+namespace client {
+
+ConsumerPart::ConsumerPart(std::shared_ptr<Connection> owner, HandleId number)
+    : Part(std::move(owner), number), handle(&connection_->session().consumer(number)) {
+    queue = handle->queue;
+    incarnation = handle->incarnation;
+    lease = std::chrono::milliseconds(handle->lease_ms);
+}
+
+void ConsumerPart::take_news() {
+    handle->take_lost(lost);
+    for (const MessageRange& range : lost) {
+        if (handler) {
+            handler(range);
+        }
+    }
+}
+
+template <typename Next>
+Result<bool> ConsumerPart::receive(Next next, Timeout timeout) {
+    if (!usable()) [[unlikely]] {
+        return why_not_usable();
+    }
+    if (next(*handle)) [[likely]] {
+        return true;
+    }
+    const Deadline deadline = Deadline::after(timeout);
+    bool got = false;
+    (void)connection_->run_until(deadline, [&] {
+        got = next(*handle);
+        return got || handle->state != HandleState::open;
+    });
+    if (!got && handle->state != HandleState::open) {
+        return why_ended(*handle);
+    }
+    return got;
+}
+
+template <typename Settle>
+Result<void> ConsumerPart::settle(Settle settle) {
+    if (!usable()) [[unlikely]] {
+        return why_not_usable();
+    }
+    if (handle->state != HandleState::open) [[unlikely]] {
+        return why_ended(*handle);
+    }
+    const std::size_t before = connection_->session().output_bytes();
+    settle(*handle);
+    if (connection_->session().output_bytes() != before) {
+        connection_->write_some();
+    }
+    return {};
+}
+
+}  // namespace client
+
+Consumer::Consumer(std::unique_ptr<client::ConsumerPart> part) : part_(std::move(part)) {}
+Consumer::Consumer(Consumer&&) noexcept = default;
+Consumer& Consumer::operator=(Consumer&&) noexcept = default;
+Consumer::~Consumer() = default;
+
+Result<std::optional<Delivery>> Consumer::receive(Timeout timeout) {
+    std::optional<Delivery> delivery(std::in_place);
+    const auto got = part_->receive(
+        [&](client::ConsumerHandle& handle) { return handle.next(*delivery); }, timeout);
+    if (!got) {
+        return got.error();
+    }
+    if (!*got) {
+        delivery.reset();
+    }
+    return delivery;
+}
+
+Result<std::optional<DeliveredBatch>> Consumer::receive_batch(Timeout timeout) {
+    std::optional<DeliveredBatch> batch(std::in_place);
+    const auto got = part_->receive(
+        [&](client::ConsumerHandle& handle) { return handle.next_batch(*batch); }, timeout);
+    if (!got) {
+        return got.error();
+    }
+    if (!*got) {
+        batch.reset();
+    }
+    return batch;
+}
+
+Result<void> Consumer::ack(MessageNumber number) {
+    return ack(MessageRange{number, 1});
+}
+
+Result<void> Consumer::ack(MessageRange range) {
+    return part_->settle([&](client::ConsumerHandle& handle) { handle.ack(range); });
+}
+
+Result<void> Consumer::ack_up_to(MessageNumber number) {
+    return part_->settle([&](client::ConsumerHandle& handle) { handle.ack_up_to(number); });
+}
+
+Result<void> Consumer::nack(MessageNumber number) {
+    return nack(MessageRange{number, 1});
+}
+
+Result<void> Consumer::nack(MessageRange range) {
+    return part_->settle([&](client::ConsumerHandle& handle) { handle.nack(range); });
+}
+
+Result<void> Consumer::extend(MessageRange range, std::chrono::milliseconds lease) {
+    // Beyond that a daemon would close the connection.
+    constexpr std::chrono::milliseconds lease_max = std::chrono::hours(24);
+    if (lease.count() < 0 || lease > lease_max) {
+        return Error{ErrorCode::bad_option, "a lease is at most a day",
+                     static_cast<std::uint64_t>(lease_max.count())};
+    }
+    return part_->settle([&](client::ConsumerHandle& handle) {
+        handle.extend(range, static_cast<std::uint32_t>(lease.count()));
+    });
+}
+
+Result<Settlement> Consumer::ack_confirmed(MessageRange range, Timeout timeout) {
+    if (!part_->usable()) {
+        return part_->why_not_usable();
+    }
+    if (part_->handle->state != client::HandleState::open) {
+        return part_->why_ended(*part_->handle);
+    }
+    const auto deadline = client::Deadline::after(timeout);
+    const auto acks = part_->connection().session().ack_confirmed(part_->handle->id, range);
+    Settlement sum;
+    sum.not_leased = acks.passed_over;
+    std::optional<Error> error;
+    for (const CorrelationId correlation : acks.correlations) {
+        const auto body = part_->connection().await_reply(correlation, deadline);
+        if (!body) {
+            error = error ? error : body.error();
+            continue;
+        }
+        if (const auto settled = wire::Settled::decode(*body)) {
+            sum.settled += settled->settled;
+            sum.not_leased += settled->not_leased;
+            sum.durability = settled->durability;
+        }
+    }
+    if (error) {
+        return *std::move(error);
+    }
+    return sum;
+}
+
+Result<std::uint64_t> Consumer::run(const DeliveryHandler& handler, Timeout idle) {
+    std::uint64_t handled = 0;
+    while (true) {
+        const auto delivery = receive(idle);
+        if (!delivery) {
+            return delivery.error();
+        }
+        if (!*delivery) {
+            return handled;
+        }
+        const MessageNumber number = (*delivery)->number;
+        Result<void> settled;
+        switch (handler(**delivery)) {
+            case Verdict::ack: settled = ack(number); break;
+            case Verdict::nack: settled = nack(number); break;
+            case Verdict::stop: return handled;
+        }
+        if (!settled) {
+            return settled.error();
+        }
+        ++handled;
+    }
+}
+
+void Consumer::on_lease_lost(LeaseLostHandler handler) {
+    part_->handler = std::move(handler);
+}
+
+std::uint64_t Consumer::leases_lost() const {
+    return part_->handle != nullptr ? part_->handle->leases_lost() : part_->leases_lost_at_close;
+}
+
+std::uint64_t Consumer::unsettled() const {
+    return part_->handle != nullptr ? part_->handle->unsettled() : 0;
+}
+
+const std::string& Consumer::queue() const {
+    return part_->queue;
+}
+QueueId Consumer::incarnation() const {
+    return part_->incarnation;
+}
+std::chrono::milliseconds Consumer::lease() const {
+    return part_->lease;
+}
+
+Result<void> Consumer::close(Timeout timeout) {
+    if (!part_->usable()) {
+        return part_->why_not_usable();
+    }
+    part_->leases_lost_at_close = part_->handle->leases_lost();
+    auto closed = part_->close_handle(client::Deadline::after(timeout));
+    part_->handle = nullptr;
+    return closed;
+}
+
+}  // namespace mqd

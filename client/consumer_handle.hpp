@@ -1,0 +1,100 @@
+#pragma once
+
+// One consumer handle of a session: hands out what the daemon delivered, gathers settlements, and
+// grants credit so that what is delivered and unsettled stays within the window. No I/O; owned by
+// its Session, valid until Session::release(). docs/protocol.md, "Consuming" and "Flow control".
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "client/handle.hpp"
+#include "client/ledger.hpp"
+#include "client/output.hpp"
+#include "mqd/client.hpp"
+#include "mqd/wire/frame.hpp"
+
+namespace mqd::client {
+
+class ConsumerHandle : public Handle {
+  public:
+    // Preconditions: a window of at least one message and one byte.
+    ConsumerHandle(HandleId number, std::string_view queue_name, const ConsumerOptions& options,
+                   Output& output);
+
+    // What OPEN_CONSUMER grants.
+    [[nodiscard]] wire::Credit first_credit() const { return granted_; }
+
+    // The next message, or the rest of a frame, that is buffered; false if nothing is. What the
+    // call before gave is no longer valid, whatever this one returns.
+    [[nodiscard]] bool next(Delivery& delivery);
+    [[nodiscard]] bool next_batch(DeliveredBatch& batch);
+
+    // Settlements are gathered; they go to the output with a quarter of the window, or at flush().
+    // What is not held is passed over.
+    void ack(MessageRange range);
+    void ack_up_to(MessageNumber number);
+    void nack(MessageRange range);
+    void flush();
+    // EXTEND for what is held of the range; lease_ms 0: the handle's.
+    void extend(MessageRange range, std::uint32_t new_lease_ms);
+    // Counts what is held of the range as settled and returns it, for an ACK of its own that the
+    // session sends. flush() first.
+    [[nodiscard]] std::vector<MessageRange> take_for_ack(MessageRange range);
+
+    [[nodiscard]] std::uint64_t unsettled() const { return ledger_.messages(); }
+    [[nodiscard]] std::uint64_t leases_lost() const { return leases_lost_; }
+    // The ranges lost since the last call.
+    void take_lost(std::vector<MessageRange>& into);
+
+    // Extends all leases when it is time to; says when that is next.
+    std::optional<Time> renew(Time now);
+    [[nodiscard]] std::optional<Time> renew_at() const { return renew_at_; }
+
+    // --- For the session: frames of the daemon. False: the daemon broke the protocol.
+    // -------------
+    void opened(const wire::Opened& frame);
+    // `body` lies in `block`.
+    [[nodiscard]] bool deliver(wire::Bytes body, const std::shared_ptr<Block>& block);
+    void lease_lost(const wire::LeaseLost& frame);
+    // The handle ended: what is buffered is forgotten; what was handed out last stays readable.
+    void forget();
+    // Bytes of `block` that buffered frames hold, and: copies them, to let go of the block.
+    [[nodiscard]] std::size_t buffered_in(const Block* block) const;
+    void move_out_of(const Block* block);
+
+  private:
+    [[nodiscard]] bool advance();
+    void settled(const Ledger::Removed& sum);
+    void append_settlements(wire::FrameType type, std::vector<MessageRange>& ranges,
+                            std::uint32_t new_lease_ms);
+    [[nodiscard]] wire::Credit credit() const;
+    void append_credit();
+
+    Output& output_;
+    std::uint64_t window_messages_;
+    std::uint64_t window_bytes_;
+    std::uint64_t messages_max_;
+    bool renew_leases_;
+
+    std::deque<std::shared_ptr<DeliverFrame>> buffered_;
+    std::shared_ptr<DeliverFrame> current_;  // messages are being handed out of it
+    Ledger ledger_;
+
+    std::vector<MessageRange> acks_;
+    std::vector<MessageRange> nacks_;
+    std::vector<MessageRange> lost_;
+    std::vector<MessageRange> scratch_ranges_;
+    std::vector<std::byte> scratch_;
+
+    std::uint64_t delivered_messages_ = 0;  // since the handle was opened, as all totals
+    std::uint64_t settled_messages_ = 0;
+    std::uint64_t settled_bytes_ = 0;
+    wire::Credit granted_;
+    std::uint64_t leases_lost_ = 0;
+    std::optional<Time> renew_at_;
+};
+
+}  // namespace mqd::client

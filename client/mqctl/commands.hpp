@@ -1,0 +1,27 @@
+#pragma once
+
+// The commands of mqctl that need a daemon. Each expects a connected session, reports for itself,
+// and returns how the program ends.
+
+#include "client/mqctl/exit_code.hpp"
+#include "client/mqctl/session.hpp"
+
+namespace mqd::mqctl {
+
+[[nodiscard]] ExitCode publish(Session& session);  // publish.cpp
+[[nodiscard]] ExitCode consume(Session& session);  // consume.cpp; with --exec: execute()
+[[nodiscard]] ExitCode execute(Session& session);  // execute.cpp
+[[nodiscard]] ExitCode peek(Session& session);     // peek.cpp
+
+// queue_commands.cpp
+[[nodiscard]] ExitCode queue_list(Session& session);
+[[nodiscard]] ExitCode queue_show(Session& session);
+[[nodiscard]] ExitCode queue_create(Session& session);
+[[nodiscard]] ExitCode queue_delete(Session& session);
+[[nodiscard]] ExitCode queue_purge(Session& session);
+
+// status.cpp
+[[nodiscard]] ExitCode status(Session& session);
+[[nodiscard]] ExitCode ping(Session& session);
+
+}  // namespace mqd::mqctl

@@ -1,0 +1,50 @@
+#pragma once
+
+// A message as mqctl shows it, and as one line of JSON. The field names are part of the interface:
+//
+//     {"id":"orders:3:1842","queue":"orders","number":1842,"attempt":1,
+//      "published":"2025-11-21T08:02:03.000123Z","sender":{"uid":1000,"gid":1000,"pid":4711},
+//      "headers":{"type":"invoice"},"body":"hello"}
+//
+// (one line; here broken for reading). A body that is not UTF-8 stands as "body_b64". A header that
+// comes several times has an array of its values; values that are not UTF-8 stand in "headers_b64".
+// A sender that the daemon could not see has null in its fields. `peek` adds "state".
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mqd/result.hpp"
+#include "mqd/types.hpp"
+
+namespace mqd::mqctl {
+
+// Views, valid as long as the delivery they are of.
+struct ShownMessage {
+    std::string_view queue;
+    QueueId incarnation;
+    MessageNumber number;
+    std::uint32_t attempt = 0;
+    WallTime published;
+    Identity sender;
+    std::vector<std::pair<std::string_view, std::string_view>> headers;
+    std::string_view body;
+    std::string_view state;  // "ready", "leased"; empty: not said
+};
+
+// Appends the line, with its newline.
+void append_json_line(std::string& out, const ShownMessage& message);
+
+// What of such a line can be published.
+struct ParsedMessage {
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::string body;
+};
+
+// The headers and the body of one line; all else in it is ignored, but a body must be there. The
+// text of the error says what was wrong, not where.
+[[nodiscard]] Result<ParsedMessage> parse_json_line(std::string_view line);
+
+}  // namespace mqd::mqctl

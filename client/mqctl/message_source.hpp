@@ -1,0 +1,106 @@
+#pragma once
+
+// Where `publish` gets its messages from: an argument, files, or standard input, which comes when
+// it comes.
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/mqctl/options.hpp"
+#include "mqd/client.hpp"
+#include "mqd/result.hpp"
+
+namespace mqd::mqctl {
+
+enum class NextMessage {
+    ready,    // one was handed out
+    starved,  // none until descriptor() is readable and fill() was called
+    end,      // none any more
+};
+
+class MessageSource {
+  public:
+    virtual ~MessageSource() = default;
+
+    // The next message, valid until the next call of fill() or next(). Error: input that cannot be
+    // read or is no message; after that, nothing may be called.
+    [[nodiscard]] virtual Result<NextMessage> next(Message& message) = 0;
+
+    // Reads once; does not block when descriptor() is readable.
+    [[nodiscard]] virtual Result<void> fill() { return {}; }
+    [[nodiscard]] virtual int descriptor() const { return -1; }
+};
+
+// The source that the options ask for. No body is longer than `body_bytes_max`: a longer one is
+// message_too_big.
+[[nodiscard]] std::unique_ptr<MessageSource> open_message_source(const PublishOptions& options,
+                                                                 std::size_t body_bytes_max);
+
+// One message, given.
+class ArgumentSource final : public MessageSource {
+  public:
+    explicit ArgumentSource(std::string body) : body_(std::move(body)) {}
+    [[nodiscard]] Result<NextMessage> next(Message& message) override;
+
+  private:
+    std::string body_;
+    bool taken_ = false;
+};
+
+// A message for each file; "-" is standard input.
+class FileSource final : public MessageSource {
+  public:
+    FileSource(std::vector<std::string> paths, std::size_t body_bytes_max)
+        : paths_(std::move(paths)), body_bytes_max_(body_bytes_max) {}
+    [[nodiscard]] Result<NextMessage> next(Message& message) override;
+
+  private:
+    [[nodiscard]] Result<void> read_file(const std::string& path);
+
+    std::vector<std::string> paths_;
+    std::size_t body_bytes_max_;
+    std::size_t index_ = 0;
+    std::string body_;
+};
+
+// Standard input, in big blocks, cut into messages in place: as a whole, at each delimiter, or as
+// lines of JSON. What follows the last delimiter is a message too, unless it is nothing.
+class InputSource final : public MessageSource {
+  public:
+    enum class Cut { whole, delimiter, json_lines };
+
+    InputSource(int descriptor, Cut cut, char delimiter, std::size_t body_bytes_max);
+    [[nodiscard]] Result<NextMessage> next(Message& message) override;
+    [[nodiscard]] Result<void> fill() override;
+    [[nodiscard]] int descriptor() const override { return end_ ? -1 : descriptor_; }
+
+  private:
+    [[nodiscard]] Result<NextMessage> cut_whole(Message& message);
+    [[nodiscard]] Result<NextMessage> cut_delimited(std::string_view& piece);
+    [[nodiscard]] Result<NextMessage> cut_json(Message& message);
+    [[nodiscard]] std::string_view unread() const {
+        return {buffer_.data() + begin_, filled_ - begin_};
+    }
+    [[nodiscard]] Error too_big() const;
+
+    int descriptor_;
+    Cut cut_;
+    char delimiter_;
+    std::size_t piece_bytes_max_;
+    std::vector<char> buffer_;
+    std::size_t begin_ = 0;    // of what is not yet cut
+    std::size_t scanned_ = 0;  // no delimiter from begin_ to here
+    std::size_t filled_ = 0;
+    std::uint64_t lines_ = 0;  // cut so far
+    bool end_ = false;
+    bool whole_taken_ = false;
+    // Of the JSON line that was handed out last.
+    std::string body_;
+    std::vector<std::pair<std::string, std::string>> headers_;
+    std::vector<Header> header_views_;
+};
+
+}  // namespace mqd::mqctl

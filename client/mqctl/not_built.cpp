@@ -1,0 +1,95 @@
+#include "client/mqctl/not_built.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace mqd::mqctl {
+namespace {
+
+constexpr auto commands = std::to_array<std::string_view>({
+    // messages
+    "tail",
+    "request",
+    "serve",
+    // queues
+    "queue update",
+    "queue pause",
+    "queue resume",
+    "queue apply",
+    "move",
+    "dead",
+    // data
+    "export",
+    "import",
+    "check",
+    "backup",
+    // watching
+    "top",
+    "stats",
+    "clients",
+    "events",
+    "why",
+    "log-level",
+    // security
+    "token",
+    "whoami",
+    // local
+    "config",
+    "completions",
+    "bench",
+});
+
+constexpr auto options = std::to_array<std::string_view>({
+    // everywhere
+    "--token-file",
+    // of a message
+    "--priority",
+    "--delay",
+    "--due",
+    "--ttl",
+    "--id",
+    "--group",
+    "--reply-to",
+    // of a queue
+    "--max-attempts",
+    "--dead-letter",
+    "--retry",
+    "--priorities",
+    "--dedup-window",
+    "--max-messages",
+    "--max-bytes",
+    "--on-full",
+    "--group-in-flight",
+    "--group-rate",
+    "--exclusive",
+    "--single-active",
+    "--expire-idle",
+    "--history",
+    // of the commands above, and what they will share
+    "--filter",
+    "--rate",
+    "--dry-run",
+    "--prune",
+});
+
+}  // namespace
+
+std::span<const std::string_view> commands_not_built() {
+    return commands;
+}
+
+std::span<const std::string_view> options_not_built() {
+    return options;
+}
+
+std::string find_option_not_built(std::span<const std::string> arguments) {
+    for (const std::string& argument : arguments) {
+        const std::string_view name = std::string_view(argument).substr(0, argument.find('='));
+        if (std::find(options.begin(), options.end(), name) != options.end()) {
+            return std::string(name);
+        }
+    }
+    return {};
+}
+
+}  // namespace mqd::mqctl

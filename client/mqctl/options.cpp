@@ -1,0 +1,489 @@
+#include "client/mqctl/options.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include "client/mqctl/message_format.hpp"
+#include "client/mqctl/not_built.hpp"
+#include "client/mqctl/suggestion.hpp"
+#include "client/mqctl/units.hpp"
+#include "mqd/wire/batch.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+struct CommandRow {
+    Command command;
+    std::string_view name;
+    std::string_view alias;
+    std::string_view operands;
+    std::string_view description;
+};
+constexpr std::array<CommandRow, 11> command_rows{{
+    {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
+     "Publish messages: the argument, or standard input to its end as one message"},
+    {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
+     "Take messages; each is acked after its bytes were written or its command ended with 0"},
+    {Command::peek, "peek", "", "QUEUE", "Look at messages without taking them"},
+    {Command::queue_list, "queue list", "", "", "All queues"},
+    {Command::queue_show, "queue show", "", "QUEUE", "One queue"},
+    {Command::queue_create, "queue create", "", "QUEUE",
+     "Make a queue; durable, at \"disk\", unless told otherwise"},
+    {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
+    {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
+    {Command::status, "status", "", "", "How the daemon is"},
+    {Command::ping, "ping", "", "", "Ask the daemon for an answer, and time it"},
+    {Command::version, "version", "", "", "The version of mqctl"},
+}};
+
+// A mistake on the command line: one line without "mqctl: ". Leaves the parser by throw, as CLI11's
+// do.
+struct Mistake {
+    std::string text;
+};
+
+const CommandRow& row_of(Command command) {
+    return *std::find_if(command_rows.begin(), command_rows.end(),
+                         [command](const CommandRow& row) { return row.command == command; });
+}
+
+// CLI11 does not see the operands (it would take a message "[a,b]" apart), so the usage line is
+// ours.
+class HelpFormatter final : public CLI::Formatter {
+  public:
+    std::string make_usage(const CLI::App* app, std::string /*name*/) const override {
+        const CLI::App* const parent = app->get_parent();
+        std::string name = app->get_name();
+        if (parent == nullptr) {
+            return "Usage: mqctl [-s URL] [-o OUTPUT] [-q] [-v] [--timeout 5s] COMMAND ...\n";
+        }
+        if (parent->get_parent() != nullptr) {
+            name = parent->get_name() + ' ' + name;
+        }
+        std::string usage = "Usage: mqctl " + name;
+        for (const CommandRow& row : command_rows) {
+            if (row.name == name && !row.operands.empty()) {
+                usage += ' ' + std::string(row.operands);
+            }
+        }
+        return usage + (app->get_subcommands({}).empty() ? " [OPTIONS]\n" : " COMMAND ...\n");
+    }
+};
+
+// An option with one value, which is looked at once the parse is through.
+CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string& type,
+                       const std::string& description) {
+    return app.add_option(name)->type_name(type)->description(description);
+}
+
+constexpr const char* exit_status_help =
+    "Exit status: 0 done, 1 failed, 2 usage, 3 cannot connect, 4 not permitted,\n"
+    "5 no such queue or message, 6 timeout or empty, 7 refused by a limit,\n"
+    "9 partly done, 130 and 143 ended by a signal.";
+
+constexpr const char* format_help =
+    "A FORMAT has %i id, %b body, %h{name} header, %a attempt, %q queue, %n number,\n"
+    "%t time, %% and \\n \\t \\r \\0 \\\\: consume orders -o '%i %h{type} %b\\n'";
+
+class Parser {
+  public:
+    Parser();
+    // Throws Mistake and CLI::Error.
+    [[nodiscard]] CommandLine parse(const std::vector<std::string>& arguments);
+    [[nodiscard]] std::string help() const { return app_.help(); }
+
+  private:
+    void add_global_options();
+    void add_commands();
+    void add_publish_options(CLI::App& app);
+    void add_consume_options(CLI::App& app);
+
+    void refuse_not_built(const std::vector<std::string>& options) const;
+    [[nodiscard]] Command chosen_command(std::vector<std::string>& rest) const;
+    [[nodiscard]] static Mistake no_command(const std::string& group,
+                                            const std::vector<std::string>& rest);
+    void take_operands(const std::vector<std::string>& operands);
+    void check_publish(const std::vector<std::string>& operands);
+    void check_consume();
+    void check_output() const;
+    [[nodiscard]] std::chrono::milliseconds duration(const CLI::Option* option,
+                                                     std::chrono::milliseconds absent) const;
+    [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent) const;
+    [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent) const;
+    [[nodiscard]] bool given(const CLI::Option* option) const { return option->count() > 0; }
+
+    CLI::App app_{"Talk to mqd, the message-queue daemon."};
+    std::vector<std::pair<CLI::App*, Command>> commands_;
+    std::vector<CLI::App*> refused_;
+    CommandLine line_;
+    std::vector<std::string> headers_;
+    bool exec_ = false;
+    // Options whose values are looked at once the parse is through.
+    CLI::Option *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{}, *publish_durability_{};
+    CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
+    CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *create_lease_{};
+};
+
+Parser::Parser() {
+    app_.name("mqctl");
+    app_.formatter(std::make_shared<HelpFormatter>());
+    app_.fallthrough();
+    app_.allow_extras();
+    app_.require_subcommand(0, 1);
+    app_.footer(exit_status_help);
+    add_global_options();
+    add_commands();
+}
+
+void Parser::add_global_options() {
+    GlobalOptions& global = line_.global;
+    app_.set_help_flag("-h,--help", "This help");
+    app_.add_option("-s,--server", global.url,
+                    "Where the daemon is: unix:/path or tcp://host:port (MQD_URL)")
+        ->type_name("URL");
+    app_.add_option("-o,--output", global.output, "text, json, raw, or a FORMAT (consume --help)")
+        ->type_name("OUTPUT");
+    app_.add_flag("-q,--quiet", global.quiet, "No ids and no notes; only data and errors");
+    app_.add_flag("-v,--verbose", global.verbose, "Say more");
+    timeout_ = add_value(app_, "--timeout", "DURATION", "How long to wait for the daemon (5s)");
+    for (CLI::Option* const option : app_.get_options()) {
+        option->allow_extra_args(false);
+    }
+}
+
+void Parser::add_commands() {
+    CLI::App* const queue =
+        app_.add_subcommand("queue", "Queues: list, show, create, delete, purge");
+    queue->require_subcommand(0, 1);
+    for (const CommandRow& row : command_rows) {
+        const bool grouped = row.name.starts_with("queue ");
+        CLI::App* const app = (grouped ? queue : &app_)
+                                  ->add_subcommand(std::string(row.name.substr(grouped ? 6 : 0)),
+                                                   std::string(row.description));
+        if (!row.alias.empty()) {
+            app->alias(std::string(row.alias));
+        }
+        commands_.emplace_back(app, row.command);
+        switch (row.command) {
+            case Command::publish: add_publish_options(*app); break;
+            case Command::consume: add_consume_options(*app); break;
+            case Command::peek:
+                app->footer(format_help);
+                peek_count_ = add_value(*app, "-n", "N", "At most so many (1)");
+                from_ = add_value(*app, "--from", "N", "Begin with this message number");
+                break;
+            case Command::queue_create:
+                memory_ = app->add_flag("--memory")
+                              ->description("In memory only: gone when the daemon ends");
+                create_durability_ =
+                    add_value(*app, "--durability", "LEVEL", "memory, written or disk (disk)");
+                create_lease_ =
+                    add_value(*app, "--lease", "DURATION", "How long a worker may hang (30s)");
+                break;
+            case Command::queue_delete:
+            case Command::queue_purge: app->add_flag("-y,--yes", line_.yes, "Do not ask"); break;
+            case Command::queue_list:
+            case Command::queue_show:
+            case Command::status:
+            case Command::ping:
+            case Command::version: break;
+        }
+    }
+    for (const std::string_view name : commands_not_built()) {
+        const bool grouped = name.starts_with("queue ");
+        CLI::App* const app =
+            (grouped ? queue : &app_)->add_subcommand(std::string(name.substr(grouped ? 6 : 0)));
+        app->group("");  // not in the help
+        app->set_help_flag();
+        app->prefix_command();
+        refused_.push_back(app);
+    }
+}
+
+void Parser::add_publish_options(CLI::App& app) {
+    lines_ = app.add_flag("--lines")->description("Each line of standard input is a message");
+    null_ = app.add_flag("-0,--null")->description("Each piece up to a NUL byte is a message");
+    jsonl_ = app.add_flag("--jsonl")->description(
+        "Each line is a message as `consume -o json` writes it");
+    file_ = app.add_option("-f,--file", line_.publish.files,
+                           "The message is the content of this file (may be repeated)");
+    file_->allow_extra_args(false)->type_name("FILE");
+    app.add_option("-H,--header", headers_, "A header, key:value (may be repeated)")
+        ->allow_extra_args(false)
+        ->type_name("HEADER");
+    publish_durability_ = add_value(app, "--durability", "LEVEL",
+                                    "What to wait for: memory, written or disk (the queue's)");
+}
+
+void Parser::add_consume_options(CLI::App& app) {
+    app.footer(format_help);
+    count_ =
+        add_value(app, "-n", "N", "At most so many messages (1; no end with --follow, --drain)");
+    wait_ =
+        add_value(app, "--wait", "DURATION", "How long to wait for them (0: take what is there)");
+    follow_ = app.add_flag("--follow", line_.consume.follow, "Wait for ever more");
+    drain_ = app.add_flag("--drain", line_.consume.drain, "Until none is ready");
+    lease_ = add_value(app, "--lease", "DURATION", "How long a worker may hang (the queue's)");
+    app.add_flag("--exec", exec_, "Run the command behind -- for each message");
+    jobs_ = add_value(app, "-j,--jobs", "N", "Run so many at once (1)");
+    grace_ = add_value(app, "--grace", "DURATION",
+                       "How long commands may take to end after Ctrl-C (10s)");
+}
+
+CommandLine Parser::parse(const std::vector<std::string>& arguments) {
+    SplitArguments split = split_at_separator(arguments);
+    refuse_not_built(split.options);
+    std::reverse(split.options.begin(), split.options.end());  // as CLI11 wants them
+    app_.parse(split.options);
+
+    std::vector<std::string> operands;
+    line_.command = chosen_command(operands);
+    line_.global.timeout = duration(timeout_, line_.global.timeout);
+    line_.global.timeout_given = given(timeout_);
+    if (exec_) {
+        line_.consume.exec = split.literal;
+        if (split.literal.empty()) {
+            throw Mistake{"--exec needs a command behind -- (consume QUEUE --exec -- COMMAND)"};
+        }
+    } else {
+        operands.insert(operands.end(), split.literal.begin(), split.literal.end());
+    }
+    take_operands(operands);
+    if (line_.command == Command::consume) {
+        check_consume();
+    }
+    line_.peek.count = number(peek_count_, line_.peek.count);
+    line_.peek.from = MessageNumber(number(from_, 1));
+    if (line_.command == Command::queue_create) {
+        if (given(memory_) && given(create_durability_)) {
+            throw Mistake{"--memory and --durability exclude each other"};
+        }
+        line_.create.durability =
+            given(memory_) ? Durability::memory : durability(create_durability_, Durability::disk);
+        line_.create.lease = duration(create_lease_, line_.create.lease);
+    }
+    check_output();
+    return line_;
+}
+
+void Parser::refuse_not_built(const std::vector<std::string>& options) const {
+    const std::string option = find_option_not_built(options);
+    if (!option.empty()) {
+        throw Mistake{option + " is not built yet"};
+    }
+}
+
+// The command, and into `rest` what belongs to no option.
+Command Parser::chosen_command(std::vector<std::string>& rest) const {
+    for (std::size_t i = 0; i < refused_.size(); ++i) {
+        if (refused_[i]->parsed()) {
+            throw Mistake{std::string(commands_not_built()[i]) + " is not built yet"};
+        }
+    }
+    rest = app_.remaining(true);
+    for (const auto& [app, command] : commands_) {
+        if (!app->parsed()) {
+            continue;
+        }
+        for (const std::string& argument : rest) {
+            if (argument.size() > 1 && argument[0] == '-') {
+                throw Mistake{"unknown option " + argument + " (mqctl " +
+                              std::string(row_of(command).name) +
+                              " --help lists them; what begins with - goes behind --)"};
+            }
+        }
+        return command;
+    }
+    throw no_command(app_.got_subcommand("queue") ? "queue " : "", rest);
+}
+
+// What to say when there is no command, or none of that name; `group` is "" or "queue ".
+Mistake Parser::no_command(const std::string& group, const std::vector<std::string>& rest) {
+    if (rest.empty()) {
+        return {group.empty() ? "which command? (mqctl --help lists them)"
+                              : "queue needs a command: list, show, create, delete, purge"};
+    }
+    if (rest[0].starts_with('-')) {
+        return {"unknown option " + rest[0] + " (mqctl --help lists them)"};
+    }
+    std::vector<std::string> names{"queue"};
+    for (const CommandRow& row : command_rows) {
+        names.emplace_back(row.name);
+    }
+    const std::string hint = did_you_mean(group + rest[0], names);
+    return {"unknown command \"" + group + rest[0] + '"' +
+            (hint.empty() ? " (mqctl --help lists them)" : hint)};
+}
+
+void Parser::take_operands(const std::vector<std::string>& operands) {
+    const CommandRow& row = row_of(line_.command);
+    const bool wants_queue = row.operands.starts_with("QUEUE");
+    const std::size_t most =
+        line_.command == Command::publish ? 2 : static_cast<std::size_t>(wants_queue ? 1 : 0);
+    const std::string name(row.name);
+    if (wants_queue && operands.empty()) {
+        throw Mistake{name + " needs the name of a queue (mqctl " + name + ' ' +
+                      std::string(row.operands) + ')'};
+    }
+    if (operands.size() > most) {
+        throw Mistake{"unexpected argument \"" + operands[most] + "\" (mqctl " + name + ' ' +
+                      std::string(row.operands) + ')'};
+    }
+    if (wants_queue) {
+        line_.queue = operands[0];
+    }
+    if (line_.command == Command::publish) {
+        check_publish(operands);
+    }
+}
+
+void Parser::check_publish(const std::vector<std::string>& operands) {
+    PublishOptions& publish = line_.publish;
+    std::size_t sources = 0;
+    const auto take = [&](bool wanted, Source source) {
+        if (wanted) {
+            publish.source = source;
+            ++sources;
+        }
+    };
+    take(operands.size() > 1, Source::argument);
+    take(given(lines_), Source::lines);
+    take(given(null_), Source::null_delimited);
+    take(given(jsonl_), Source::json_lines);
+    take(given(file_), Source::files);
+    if (sources > 1) {
+        throw Mistake{"a message argument, --lines, --null, --jsonl and -f exclude each other"};
+    }
+    if (publish.source == Source::argument) {
+        publish.argument = operands[1];
+    }
+    std::size_t bytes = 0;
+    for (const std::string& header : headers_) {
+        const std::size_t colon = header.find(':');
+        if (colon == 0 || colon == std::string::npos || colon > UINT8_MAX) {
+            throw Mistake{"-H \"" + header + "\" is not key:value (with 1 to 255 bytes of key)"};
+        }
+        publish.headers.emplace_back(header.substr(0, colon), header.substr(colon + 1));
+        bytes += header.size() + wire::attribute_header_bytes;
+    }
+    if (bytes > wire::attributes_bytes_max) {
+        throw Mistake{"the headers are too long: together they have at most " +
+                      std::to_string(wire::attributes_bytes_max) + " bytes"};
+    }
+    publish.durability = durability(publish_durability_, Durability::unspecified);
+}
+
+void Parser::check_consume() {
+    ConsumeOptions& consume = line_.consume;
+    if ((given(follow_) ? 1 : 0) + (given(drain_) ? 1 : 0) + (given(wait_) ? 1 : 0) > 1) {
+        throw Mistake{"--follow, --drain and --wait exclude each other"};
+    }
+    if (given(count_)) {
+        consume.count = number(count_, 1);
+    } else if (!consume.follow && !consume.drain) {
+        consume.count = 1;
+    }
+    if (given(wait_)) {
+        consume.wait = duration(wait_, {});
+    }
+    if (!exec_ && (given(jobs_) || given(grace_))) {
+        throw Mistake{"-j and --grace belong to --exec"};
+    }
+    if (exec_ && !line_.global.output.empty()) {
+        throw Mistake{"-o has no meaning with --exec: the command writes for itself"};
+    }
+    constexpr unsigned jobs_max = 1000;
+    const std::uint64_t jobs = number(jobs_, consume.jobs);
+    if (jobs > jobs_max) {
+        throw Mistake{"-j: at most " + std::to_string(jobs_max) + " commands at once"};
+    }
+    consume.jobs = static_cast<unsigned>(jobs);
+    consume.lease = duration(lease_, consume.lease);
+    consume.grace = duration(grace_, consume.grace);
+}
+
+void Parser::check_output() const {
+    const std::string& output = line_.global.output;
+    const bool messages = line_.command == Command::consume || line_.command == Command::peek;
+    if (output.empty() || output == "text" || output == "json") {
+        return;
+    }
+    if (!messages) {
+        throw Mistake{std::string(row_of(line_.command).name) + " has -o text and -o json only"};
+    }
+    if (const auto format = MessageFormat::parse(output); !format) {
+        throw Mistake{"-o: " + format.error().text};
+    }
+}
+
+std::chrono::milliseconds Parser::duration(const CLI::Option* option,
+                                           std::chrono::milliseconds absent) const {
+    if (!given(option)) {
+        return absent;
+    }
+    const auto parsed = parse_duration(option->as<std::string>());
+    if (!parsed) {
+        throw Mistake{option->get_name() + ": " + parsed.error().text};
+    }
+    return std::chrono::ceil<std::chrono::milliseconds>(*parsed);
+}
+
+Durability Parser::durability(const CLI::Option* option, Durability absent) const {
+    if (!given(option)) {
+        return absent;
+    }
+    const auto parsed = parse_durability(option->as<std::string>());
+    if (!parsed) {
+        throw Mistake{option->get_name() + ": " + parsed.error().text};
+    }
+    return *parsed;
+}
+
+std::uint64_t Parser::number(const CLI::Option* option, std::uint64_t absent) const {
+    if (!given(option)) {
+        return absent;
+    }
+    const auto text = option->as<std::string>();
+    std::uint64_t value = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || value == 0) {
+        throw Mistake{option->get_name() + ": \"" + text + "\" is not a number from 1 on"};
+    }
+    return value;
+}
+
+}  // namespace
+
+SplitArguments split_at_separator(std::span<const std::string> arguments) {
+    const auto separator = std::find(arguments.begin(), arguments.end(), "--");
+    SplitArguments split;
+    split.options.assign(arguments.begin(), separator);
+    split.separated = separator != arguments.end();
+    if (split.separated) {
+        split.literal.assign(separator + 1, arguments.end());
+    }
+    return split;
+}
+
+ParseOutcome parse_command_line(const std::vector<std::string>& arguments) {
+    Parser parser;
+    ParseOutcome outcome;
+    try {
+        outcome.command_line = parser.parse(arguments);
+    } catch (const Mistake& mistake) {
+        outcome.exit = ExitCode::usage;
+        outcome.complaint = mistake.text;
+    } catch (const CLI::CallForHelp&) {
+        outcome.out = parser.help();
+    } catch (const CLI::Error& error) {
+        outcome.exit = ExitCode::usage;
+        outcome.complaint = error.what();
+    }
+    return outcome;
+}
+
+}  // namespace mqd::mqctl

@@ -1,0 +1,110 @@
+#pragma once
+
+// The command line of mqctl as data: read once by parse_command_line(), then only looked at.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/mqctl/exit_code.hpp"
+#include "mqd/types.hpp"
+
+namespace mqd::mqctl {
+
+enum class Command {
+    publish,
+    consume,
+    peek,
+    queue_list,
+    queue_show,
+    queue_create,
+    queue_delete,
+    queue_purge,
+    status,
+    ping,
+    version,
+};
+
+struct GlobalOptions {
+    std::string url;     // as given with -s; empty: see resolve_url()
+    std::string output;  // as given with -o; empty: "text"
+    bool quiet = false;
+    bool verbose = false;
+    std::chrono::milliseconds timeout{5000};  // for connecting, and for each answer waited for
+    bool timeout_given = false;               // and so holds for streams too
+};
+
+// Where `publish` takes its messages from.
+enum class Source {
+    argument,
+    whole_input,  // standard input to its end is one message
+    lines,
+    null_delimited,
+    json_lines,
+    files,
+};
+
+struct PublishOptions {
+    Source source = Source::whole_input;
+    std::string argument;
+    std::vector<std::string> files;
+    std::vector<std::pair<std::string, std::string>> headers;
+    Durability durability = Durability::unspecified;
+};
+
+struct ConsumeOptions {
+    std::optional<std::uint64_t> count;             // at most so many; absent: no end to them
+    std::optional<std::chrono::milliseconds> wait;  // absent: take what is there
+    bool follow = false;
+    bool drain = false;
+    std::chrono::milliseconds lease{0};  // 0: the queue's
+    std::vector<std::string> exec;       // a program and its arguments; empty: write to stdout
+    unsigned jobs = 1;
+    std::chrono::milliseconds grace{10'000};
+};
+
+struct PeekOptions {
+    std::uint64_t count = 1;
+    MessageNumber from{1};
+};
+
+struct QueueCreateOptions {
+    Durability durability = Durability::disk;
+    std::chrono::milliseconds lease{0};  // 0: the daemon's default
+};
+
+struct CommandLine {
+    Command command = Command::version;
+    GlobalOptions global;
+    std::string queue;  // of the commands that name one
+    PublishOptions publish;
+    ConsumeOptions consume;
+    PeekOptions peek;
+    QueueCreateOptions create;
+    bool yes = false;  // queue_delete, queue_purge: do not ask
+};
+
+// What came of reading the command line: a command to run, or an end at once (help, a mistake).
+struct ParseOutcome {
+    std::optional<CommandLine> command_line;
+    ExitCode exit = ExitCode::done;  // if there is nothing to run
+    std::string out;                 // for standard output: the help
+    std::string complaint;           // one line without "mqctl: ", for standard error
+};
+
+// `arguments` without the name of the program. Never throws; every mistake is ExitCode::usage.
+[[nodiscard]] ParseOutcome parse_command_line(const std::vector<std::string>& arguments);
+
+// Everything behind the first "--" is taken literally: CLI11 would look for options in it.
+struct SplitArguments {
+    std::vector<std::string> options;  // before it
+    std::vector<std::string> literal;  // behind it
+    bool separated = false;            // whether there was a "--"
+};
+[[nodiscard]] SplitArguments split_at_separator(std::span<const std::string> arguments);
+
+}  // namespace mqd::mqctl

@@ -1,0 +1,77 @@
+// mqctl peek: looks at messages without taking them, a page at a time.
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "client/mqctl/commands.hpp"
+#include "client/mqctl/message_format.hpp"
+#include "client/mqctl/output_stream.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+constexpr std::uint64_t page_messages_max = 1000;
+
+std::string_view state_name(MessageState state) {
+    switch (state) {
+        case MessageState::ready: return "ready";
+        case MessageState::leased: return "leased";
+    }
+    return "unknown";
+}
+
+ShownMessage shown(const std::string& queue, QueueId incarnation, const PeekedMessage& message) {
+    ShownMessage shown;
+    shown.queue = queue;
+    shown.incarnation = incarnation;
+    shown.number = message.number;
+    shown.attempt = message.deliveries;
+    shown.published = message.published;
+    shown.sender = message.sender;
+    shown.body = message.body;
+    shown.state = state_name(message.state);
+    for (const auto& [key, value] : message.headers) {
+        shown.headers.emplace_back(key, value);
+    }
+    return shown;
+}
+
+}  // namespace
+
+ExitCode peek(Session& session) {
+    const CommandLine& line = session.line();
+    const std::string what = "peeking into \"" + line.queue + '"';
+    const std::string& output = line.global.output;
+    const auto format = MessageFormat::parse(output.empty() ? "text" : output);
+    if (!format) {
+        return session.fail("-o", format.error());
+    }
+    const auto queue = session.client().show_queue(line.queue);
+    if (!queue) {
+        return session.fail(what, queue.error());
+    }
+    OutputStream out(STDOUT_FILENO);
+    std::uint64_t left = line.peek.count;
+    MessageNumber from = line.peek.from;
+    bool more = true;
+    while (left > 0 && more) {
+        const auto max = static_cast<std::uint32_t>(std::min(left, page_messages_max));
+        const auto page = session.client().peek(line.queue, from, max);
+        if (!page) {
+            return session.fail(what, page.error());
+        }
+        for (const PeekedMessage& message : page->messages) {
+            format->append(out.buffer(), shown(line.queue, queue->incarnation, message));
+        }
+        if (const auto written = out.write_all(); !written) {
+            return session.fail(what, written.error());
+        }
+        left -= std::min<std::uint64_t>(left, page->messages.size());
+        from = page->next;
+        more = page->more;
+    }
+    return left == line.peek.count ? ExitCode::empty : ExitCode::done;
+}
+
+}  // namespace mqd::mqctl

@@ -1,0 +1,65 @@
+#include "client/mqctl/program.hpp"
+
+#include <csignal>
+#include <cstdio>
+
+#include "client/mqctl/commands.hpp"
+#include "client/mqctl/options.hpp"
+#include "client/mqctl/talk.hpp"
+#include "mqd/version.hpp"
+#include "mqd/wire/frame.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+ExitCode print_version(const GlobalOptions& global) {
+    const std::string version(mqd::version());
+    const std::string protocol = std::to_string(wire::protocol_version);
+    const std::string text =
+        global.output == "json"
+            ? R"({"version":")" + version + R"(","protocol":)" + protocol + "}\n"
+            : "mqctl " + version + " (protocol " + protocol + ")\n";
+    const bool written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+    return written ? ExitCode::done : ExitCode::failed;
+}
+
+ExitCode run_command(Session& session) {
+    switch (session.line().command) {
+        case Command::publish: return publish(session);
+        case Command::consume: return consume(session);
+        case Command::peek: return peek(session);
+        case Command::queue_list: return queue_list(session);
+        case Command::queue_show: return queue_show(session);
+        case Command::queue_create: return queue_create(session);
+        case Command::queue_delete: return queue_delete(session);
+        case Command::queue_purge: return queue_purge(session);
+        case Command::status: return status(session);
+        case Command::ping: return ping(session);
+        case Command::version: break;
+    }
+    return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode run_program(const std::vector<std::string>& arguments) {
+    (void)std::signal(SIGPIPE, SIG_IGN);
+    const ParseOutcome outcome = parse_command_line(arguments);
+    if (!outcome.command_line) {
+        (void)std::fputs(outcome.out.c_str(), stdout);
+        if (!outcome.complaint.empty()) {
+            Talk().complain(outcome.complaint);
+        }
+        return outcome.exit;
+    }
+    if (outcome.command_line->command == Command::version) {
+        return print_version(outcome.command_line->global);
+    }
+    Session session(*outcome.command_line);
+    if (const auto failed = session.connect()) {
+        return *failed;
+    }
+    return run_command(session);
+}
+
+}  // namespace mqd::mqctl

@@ -1,0 +1,314 @@
+// mqctl publish: messages from an argument, files or standard input to a queue, pipelined. Standard
+// input and the connection are watched together, so that what is there goes out and what is
+// confirmed is printed, whether or not more input comes.
+
+#include <unistd.h>
+
+#include <charconv>
+#include <memory>
+#include <optional>
+
+#include "client/mqctl/commands.hpp"
+#include "client/mqctl/message_source.hpp"
+#include "client/mqctl/output_stream.hpp"
+#include "client/mqctl/signal_watch.hpp"
+#include "client/mqctl/units.hpp"
+#include "client/mqctl/wait_set.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+// Ids that nobody reads: from here on no more messages are sent.
+constexpr std::size_t unwritten_bytes_max = 4 * 1024 * 1024;
+
+class Publisher {
+  public:
+    Publisher(Session& session, Producer producer);
+    Publisher(const Publisher&) = delete;
+    Publisher& operator=(const Publisher&) = delete;
+
+    [[nodiscard]] ExitCode run();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    void pump();
+    void exchange();
+    void write_ids();
+    void wait();
+    void confirmed(const ConfirmedLines& lines);
+    void check_stall();
+
+    [[nodiscard]] bool done() const;
+    [[nodiscard]] bool waiting() const { return producer_.unconfirmed() > 0 || held_; }
+    [[nodiscard]] bool patience_ends() const;
+    [[nodiscard]] bool stopped() const { return failure_ || signal_; }
+    [[nodiscard]] ExitCode report();
+    [[nodiscard]] ExitCode report_failure();
+    [[nodiscard]] std::string outcome() const;
+    void summarize() const;
+
+    Session& session_;
+    Producer producer_;
+    std::unique_ptr<MessageSource> source_;
+    std::vector<Header> headers_;
+    OutputStream ids_;
+    SignalWatch signals_;
+    Progress progress_;
+    Clock::time_point started_ = Clock::now();
+    Clock::time_point last_answer_ = started_;
+
+    Message message_;    // of the source
+    bool held_ = false;  // message_ is still to be sent
+    bool starved_ = false;
+    bool end_ = false;
+    std::optional<Error> failure_;  // ends the input; what is under way is waited for, if it can be
+    std::optional<int> signal_;
+    bool hurried_ = false;  // a second signal, or the time is up: nothing is waited for
+
+    std::string id_prefix_;
+    bool ids_wanted_;
+    bool json_;
+    std::uint64_t confirmed_ = 0;
+    std::uint64_t bytes_ = 0;  // of the bodies sent
+    Durability reached_ = Durability::disk;
+};
+
+Publisher::Publisher(Session& session, Producer producer)
+    : session_(session),
+      producer_(std::move(producer)),
+      source_(
+          open_message_source(session.line().publish, session.client().message_body_bytes_max())),
+      ids_(STDOUT_FILENO),
+      progress_(session.talk(), "confirmed"),
+      ids_wanted_(!session.talk().quiet()),
+      json_(session.line().global.output == "json") {
+    for (const auto& [key, value] : session.line().publish.headers) {
+        headers_.push_back({key, value});
+    }
+    const std::string& queue = session.line().queue;
+    const std::string id = queue + ':' + std::to_string(producer_.incarnation().value()) + ':';
+    id_prefix_ = json_ ? R"({"id":")" + id : id;
+    producer_.on_confirm([this](const ConfirmedLines& lines) { confirmed(lines); });
+}
+
+ExitCode Publisher::run() {
+    while (true) {
+        if (!stopped()) {
+            pump();
+        }
+        exchange();
+        write_ids();
+        progress_.show(confirmed_, bytes_);
+        if (done()) {
+            return report();
+        }
+        wait();
+    }
+}
+
+bool Publisher::done() const {
+    if (hurried_) {
+        return true;
+    }
+    const bool all_sent = stopped() || (end_ && !held_);
+    const bool answered = producer_.unconfirmed() == 0 || !session_.client().connected();
+    return all_sent && answered && ids_.pending() == 0;
+}
+
+// Sends what the source has, until it has no more at hand or the daemon takes no more now.
+void Publisher::pump() {
+    while (ids_.pending() < unwritten_bytes_max) {
+        if (!held_) {
+            const auto next = source_->next(message_);
+            if (!next) {
+                failure_ = next.error();
+                return;
+            }
+            starved_ = *next == NextMessage::starved;
+            end_ = *next == NextMessage::end;
+            if (*next != NextMessage::ready) {
+                return;
+            }
+        }
+        const bool own_headers = !message_.headers.empty();
+        const auto line =
+            producer_.try_send(message_.body, own_headers ? message_.headers : headers_);
+        held_ = !line && line.error().code == ErrorCode::timeout;
+        if (held_) {
+            return;
+        }
+        if (!line) {
+            failure_ = line.error();
+            return;
+        }
+        bytes_ += message_.body.size();
+    }
+}
+
+// Writes to the daemon and reads from it, whatever can be done at once.
+void Publisher::exchange() {
+    const auto arrived = session_.client().process(Timeout(0));
+    if (!failure_ && !arrived) {
+        failure_ = arrived.error();
+    }
+    if (!failure_ && producer_.refusal() != nullptr) {
+        failure_ = *producer_.refusal();
+    }
+    check_stall();
+}
+
+void Publisher::confirmed(const ConfirmedLines& lines) {
+    confirmed_ += lines.count;
+    reached_ = std::min(reached_, lines.durability);
+    last_answer_ = Clock::now();
+    if (!ids_wanted_) {
+        return;
+    }
+    std::string& out = ids_.buffer();
+    std::string tail("\n");
+    if (json_) {
+        tail = R"(","durability":")" + std::string(durability_name(lines.durability)) + "\"}\n";
+    }
+    std::array<char, 20> number{};
+    for (std::uint64_t i = 0; i < lines.count; ++i) {
+        const auto written = std::to_chars(number.data(), number.data() + number.size(),
+                                           lines.first_number.plus(i).value());
+        out += id_prefix_;
+        out.append(number.data(), written.ptr);
+        out += tail;
+    }
+}
+
+void Publisher::write_ids() {
+    const auto written = ids_.write_some();
+    if (!written) {
+        ids_wanted_ = false;
+        ids_.discard();
+        if (!failure_) {
+            failure_ = written.error();
+        }
+    }
+}
+
+bool Publisher::patience_ends() const {
+    const Source source = session_.line().publish.source;
+    const bool single = source == Source::argument || source == Source::whole_input;
+    return single || session_.line().global.timeout_given;
+}
+
+// A stream may stand still for long (a slow disk, a daemon that is stopped in a debugger), but not
+// longer than somebody who gave a --timeout, or who waits for a single message, wants to wait.
+void Publisher::check_stall() {
+    const auto timeout = session_.line().global.timeout;
+    if (!waiting()) {
+        last_answer_ = Clock::now();
+    } else if (patience_ends() && Clock::now() - last_answer_ >= timeout) {
+        hurried_ = true;
+        failure_ = Error{ErrorCode::timeout, "no confirm within " + format_duration(timeout)};
+    }
+}
+
+void Publisher::wait() {
+    WaitSet set(signals_, session_.client());
+    const bool hungry = starved_ && !stopped() && ids_.pending() < unwritten_bytes_max;
+    set.read_from(hungry ? source_->descriptor() : -1);
+    set.write_to(ids_.pending() > 0 ? ids_.descriptor() : -1);
+    if (patience_ends() && waiting()) {
+        set.until(last_answer_ + session_.line().global.timeout);
+    }
+    set.until(progress_.next());
+    set.wait();
+    if (set.signal_ready()) {
+        if (const auto signal = signals_.take()) {
+            hurried_ = signal_.has_value();
+            signal_ = signal;
+        }
+    }
+    if (hungry && set.input_ready()) {
+        if (const auto filled = source_->fill(); !filled) {
+            failure_ = filled.error();
+        }
+        starved_ = false;
+    }
+}
+
+// "1,000 messages are confirmed, for 12 the outcome is unknown"
+std::string Publisher::outcome() const {
+    std::string text =
+        format_messages(confirmed_) + (confirmed_ == 1 ? " is confirmed" : " are confirmed");
+    const auto refused_from = producer_.refused_from();
+    if (refused_from) {
+        text += ", " + format_count(producer_.next_line() - *refused_from) + " were refused";
+    } else if (producer_.unconfirmed() > 0) {
+        text += ", for " + format_count(producer_.unconfirmed()) + " the outcome is unknown";
+    }
+    return text;
+}
+
+ExitCode Publisher::report() {
+    progress_.clear();
+    const std::uint64_t unknown = producer_.unconfirmed();
+    if (failure_ || unknown > 0) {
+        return report_failure();
+    }
+    const auto closed = session_.client().close(session_.line().global.timeout);
+    if (!closed) {
+        session_.talk().detail(describe("closing the connection", closed.error()));
+    }
+    if (signal_) {
+        session_.talk().note("stopped by a signal; " + outcome());
+        return exit_code_of_signal(*signal_);
+    }
+    summarize();
+    return ExitCode::done;
+}
+
+ExitCode Publisher::report_failure() {
+    const std::string what = "publishing to \"" + session_.line().queue + '"';
+    const bool some = confirmed_ > 0 || producer_.unconfirmed() > 0;
+    if (!failure_) {
+        session_.talk().complain("stopped by a signal; " + outcome());
+        return signal_ ? exit_code_of_signal(*signal_) : ExitCode::partly;
+    }
+    const bool more = session_.line().publish.source != Source::argument;
+    if (!some && !more) {
+        return session_.fail(what, *failure_);
+    }
+    session_.talk().complain(describe(what, *failure_) + "; " + outcome());
+    return some ? ExitCode::partly : exit_code(failure_->code);
+}
+
+void Publisher::summarize() const {
+    const Source source = session_.line().publish.source;
+    const bool stream = source != Source::argument && source != Source::whole_input;
+    const auto elapsed = Clock::now() - started_;
+    const std::string line = format_messages(confirmed_) + ", " + format_bytes(bytes_) +
+                             ", confirmed at " + std::string(durability_name(reached_)) + " in " +
+                             format_elapsed(elapsed) + " (" + format_rate(confirmed_, elapsed) +
+                             ')';
+    if (confirmed_ == 0) {
+        session_.talk().note("nothing to publish: the input was empty");
+    } else if (stream) {
+        session_.talk().note(line);
+    } else {
+        session_.talk().detail(line);
+    }
+}
+
+}  // namespace
+
+ExitCode publish(Session& session) {
+    const CommandLine& line = session.line();
+    auto producer = session.client().producer(line.queue, {.durability = line.publish.durability});
+    if (!producer) {
+        return session.fail("publishing to \"" + line.queue + '"', producer.error());
+    }
+    if (line.publish.source == Source::whole_input && is_terminal(STDIN_FILENO)) {
+        session.talk().note("reading the message from the terminal; Ctrl-D ends it");
+    }
+    Publisher publisher(session, std::move(*producer));
+    return publisher.run();
+}
+
+}  // namespace mqd::mqctl

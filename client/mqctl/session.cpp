@@ -1,0 +1,112 @@
+#include "client/mqctl/session.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "client/mqctl/output_stream.hpp"
+#include "client/mqctl/suggestion.hpp"
+#include "client/mqctl/units.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+std::string without_newlines(std::string text) {
+    for (char& character : text) {
+        character = character == '\n' ? ' ' : character;
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string resolve_url(const std::string& given) {
+    const std::string url = given.empty() ? default_url() : given;
+    return url.starts_with('/') ? "unix:" + url : url;
+}
+
+std::string describe(std::string_view what, const Error& error) {
+    std::string line(what);
+    line += ": ";
+    line += error.text.empty() ? std::string(error_name(error.code)) : error.text;
+    const auto value = static_cast<std::uint16_t>(error.code);
+    if (value < 1000 && !error.text.empty()) {
+        line += " [" + std::string(error_name(error.code)) + ']';
+    }
+    if (error.limit != 0) {
+        line += "; the limit is " + format_count(error.limit);
+    }
+    if (error.retry_after_ms != 0) {
+        line +=
+            "; try again in " + format_duration(std::chrono::milliseconds(error.retry_after_ms));
+    }
+    return without_newlines(std::move(line));
+}
+
+Session::Session(const CommandLine& line)
+    : line_(line),
+      talk_(line.global.quiet, line.global.verbose),
+      url_(resolve_url(line.global.url)) {}
+
+std::optional<ExitCode> Session::connect() {
+    if (url_.starts_with("tls://")) {
+        talk_.complain("tls:// is not built yet (unix:/path and tcp://host:port are)");
+        return ExitCode::usage;
+    }
+    ConnectOptions options;
+    options.client_name = "mqctl";
+    options.timeout = line_.global.timeout;
+    auto client = Client::connect(url_, options);
+    if (client) {
+        client_.emplace(std::move(*client));
+        talk_.detail("connected to " + client_->server_name() + " at " + url_);
+        return std::nullopt;
+    }
+    const Error& error = client.error();
+    if (error.os_errno == EACCES || error.os_errno == EPERM) {
+        talk_.complain(error.text + " (is this user in the socket's group, \"mqd\"?)");
+        return ExitCode::not_permitted;
+    }
+    if (error.code == ErrorCode::bad_url) {
+        talk_.complain(error.text);
+        return ExitCode::usage;
+    }
+    talk_.complain(error.text + " (is mqd running? -s or MQD_URL names another address)");
+    return error.code == ErrorCode::not_permitted ? ExitCode::not_permitted
+                                                  : ExitCode::cannot_connect;
+}
+
+ExitCode Session::fail(std::string_view what, const Error& error) {
+    if (error.code == ErrorCode::no_such_queue && !line_.queue.empty()) {
+        talk_.complain("queue \"" + line_.queue + "\" does not exist" + suggest_queue());
+    } else if (error.code == ErrorCode::timeout) {
+        talk_.complain(std::string(what) + ": no answer within " +
+                       format_duration(line_.global.timeout) + " (--timeout gives it longer)");
+    } else {
+        talk_.complain(describe(what, error));
+    }
+    return exit_code(error.code);
+}
+
+ExitCode Session::print(std::string text) {
+    OutputStream out(STDOUT_FILENO);
+    out.buffer() = std::move(text);
+    const auto written = out.write_all();
+    return written ? ExitCode::done : fail("printing", written.error());
+}
+
+std::string Session::suggest_queue() {
+    std::vector<std::string> names;
+    if (client_) {
+        if (const auto queues = client_->list_queues()) {
+            for (const QueueInfo& queue : *queues) {
+                names.push_back(queue.name);
+            }
+        }
+    }
+    const std::string nearest = did_you_mean(line_.queue, names);
+    return nearest.empty() ? " (mqctl queue create " + line_.queue + " makes it)" : nearest;
+}
+
+}  // namespace mqd::mqctl

@@ -1,0 +1,37 @@
+#pragma once
+
+// Quantities as people write and read them: `250ms`, `30s`, `5m`, `7d`; `8.6 MB`; RFC 3339.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "mqd/result.hpp"
+#include "mqd/types.hpp"
+
+namespace mqd::mqctl {
+
+// A number, whole or with a fraction, and one of us, ms, s, m, h, d: "1.5s". The bare "0" is zero.
+// At most 100 years, never negative. ErrorCode::bad_option with a text that says what was expected.
+[[nodiscard]] Result<std::chrono::microseconds> parse_duration(std::string_view text);
+
+// The largest unit that divides it: 30000 ms is "30s", 1500 ms "1500ms".
+[[nodiscard]] std::string format_duration(std::chrono::milliseconds duration);
+
+// "842 B", "8.6 MB": powers of a thousand, two digits at least.
+[[nodiscard]] std::string format_bytes(std::uint64_t bytes);
+
+// "100,000"
+[[nodiscard]] std::string format_count(std::uint64_t count);
+
+// "3 messages", "1 message"
+[[nodiscard]] std::string format_messages(std::uint64_t count);
+
+// RFC 3339 in UTC, with microseconds: "2025-11-21T08:02:03.000123Z".
+[[nodiscard]] std::string format_time(WallTime time);
+
+[[nodiscard]] Result<Durability> parse_durability(std::string_view text);
+[[nodiscard]] std::string_view durability_name(Durability durability);
+
+}  // namespace mqd::mqctl

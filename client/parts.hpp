@@ -1,0 +1,95 @@
+#pragma once
+
+// What stands behind Producer and Consumer of mqd/client.hpp: the handle of the session, the
+// handler of the program, and the blocking calls between them.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/connection.hpp"
+#include "mqd/client.hpp"
+
+namespace mqd::client {
+
+struct ProducerPart final : public Part {
+    ProducerPart(std::shared_ptr<Connection> owner, HandleId number);
+
+    void take_news() override;
+
+    [[nodiscard]] Result<LineNumber> send(wire::Bytes body, HeaderList headers, bool may_block);
+    // Preconditions of both: usable(); the line has been sent.
+    [[nodiscard]] Result<void> wait_line(LineNumber line, Deadline deadline);
+    [[nodiscard]] Result<void> wait_unconfirmed(std::uint64_t at_most, Deadline deadline);
+
+    // Until every line is confirmed or refused.
+    [[nodiscard]] Result<void> wait_answered(Deadline deadline);
+
+    [[nodiscard]] Connection& connection() { return *connection_; }
+    [[nodiscard]] Deadline default_deadline() const { return connection_->default_deadline(); }
+    using Part::close_handle;
+    using Part::give_up;
+    using Part::usable;
+    using Part::why_ended;
+    using Part::why_not_usable;
+
+    // While it lives, confirmed lines are appended to `into` as well.
+    class Collecting {
+      public:
+        Collecting(ProducerPart& part, std::vector<ConfirmedLines>& into) : part_(part) {
+            part_.collected = &into;
+        }
+        Collecting(const Collecting&) = delete;
+        Collecting& operator=(const Collecting&) = delete;
+        ~Collecting() { part_.collected = nullptr; }
+
+      private:
+        ProducerPart& part_;
+    };
+
+    ProducerHandle* handle;  // null once the producer was closed
+    ConfirmHandler handler;
+    std::vector<ConfirmedLines>* collected = nullptr;
+    std::vector<ConfirmedLines> confirmed;  // scratch
+    ConfirmedLines last_confirmed;
+    std::string queue;
+    QueueId incarnation;
+    Durability durability{};
+    LineNumber next_line_at_close{1};
+    LineNumber answered_at_close{1};
+
+  private:
+    [[nodiscard]] Result<LineNumber> send_blocking(wire::Bytes body, HeaderList headers);
+    [[nodiscard]] Result<void> check_unconfirmed(std::uint64_t at_most) const;
+    [[nodiscard]] Error out_of_credit() const;
+    [[nodiscard]] Error outcome_unknown() const;
+};
+
+struct ConsumerPart final : public Part {
+    ConsumerPart(std::shared_ptr<Connection> owner, HandleId number);
+
+    void take_news() override;
+
+    // Calls `next` with the handle until it finds something: true; or the deadline: false.
+    template <typename Next>
+    [[nodiscard]] Result<bool> receive(Next next, Timeout timeout);
+    // Runs `settle` on the handle and writes what it put into the output.
+    template <typename Settle>
+    [[nodiscard]] Result<void> settle(Settle settle);
+
+    [[nodiscard]] Connection& connection() { return *connection_; }
+    using Part::close_handle;
+    using Part::usable;
+    using Part::why_ended;
+    using Part::why_not_usable;
+
+    ConsumerHandle* handle;  // null once the consumer was closed
+    LeaseLostHandler handler;
+    std::vector<MessageRange> lost;  // scratch
+    std::string queue;
+    QueueId incarnation;
+    std::chrono::milliseconds lease{0};
+    std::uint64_t leases_lost_at_close = 0;
+};
+
+}  // namespace mqd::client

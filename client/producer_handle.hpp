@@ -1,0 +1,95 @@
+#pragma once
+
+// One producer handle of a session: packs messages into PUBLISH frames within the daemon's credit,
+// and accounts for the answer to every line. No I/O; owned by its Session, valid until
+// Session::release(). docs/protocol.md, "Publishing" and "Flow control".
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "client/handle.hpp"
+#include "client/output.hpp"
+#include "mqd/client.hpp"
+#include "mqd/wire/frame.hpp"
+
+namespace mqd::client {
+
+// What the connection allows a producer.
+struct PublishLimits {
+    std::size_t frame_body_bytes_max = 0;  // that the daemon takes
+    std::uint32_t message_body_bytes_max = 0;
+    std::size_t gather_bytes = 0;  // what is gathered into one frame, its header included
+};
+
+class ProducerHandle : public Handle {
+  public:
+    ProducerHandle(HandleId number, std::string_view queue_name, Durability confirm_durability,
+                   Output& output, const PublishLimits& limits);
+
+    // Takes a message into the frame that is being gathered; a full frame goes to the output first.
+    // Nothing: there is no credit for it now (what is gathered went to the output, so that answers
+    // will bring some). Errors: as Producer::send() in mqd/client.hpp.
+    [[nodiscard]] Result<std::optional<LineNumber>> send(wire::Bytes body, HeaderList headers);
+    // The gathered frame goes to the output.
+    void flush();
+
+    [[nodiscard]] LineNumber next_line() const { return next_line_; }
+    // Every line before it is answered.
+    [[nodiscard]] LineNumber answered_up_to() const { return answered_; }
+    [[nodiscard]] std::uint64_t unconfirmed() const { return next_line_ - answered_; }
+
+    struct Refusal {
+        Error error;
+        LineRange lines;  // while the refusal stands, `count` is 0: up to next_line()
+    };
+    // The refusal that stands.
+    [[nodiscard]] const std::optional<Refusal>& refusal() const { return refusal_; }
+    // Ends the standing refusal with a RESUME. Precondition: there is one.
+    LineRange resume();
+    // The error of a line, if it is known to be refused: of the standing refusal or the last before
+    // it.
+    [[nodiscard]] const Error* refused(LineNumber line) const;
+
+    // The confirmed lines since the last call, in order, merged where they continue each other.
+    void take_confirmed(std::vector<ConfirmedLines>& into);
+
+    // --- For the session: frames of the daemon. False: the daemon broke the protocol.
+    // -------------
+    void opened(const wire::Opened& frame);
+    [[nodiscard]] bool confirm(const wire::Confirm& frame);
+    [[nodiscard]] bool refuse(const wire::Refuse& frame);
+    void credit(const wire::Credit& frame);
+
+  private:
+    [[nodiscard]] std::optional<Error> check(std::size_t body_bytes, const HeaderList& headers,
+                                             std::size_t& attributes_bytes) const;
+    [[nodiscard]] bool has_credit(std::size_t message_bytes) const;
+    void begin_frame(std::size_t message_bytes);
+    void append(wire::Bytes body, const HeaderList& headers, std::size_t attributes_bytes);
+
+    static constexpr std::size_t frame_overhead =
+        wire::frame_header_bytes + wire::Publish::fixed_bytes;
+
+    Output& output_;
+    const PublishLimits& limits_;
+    Durability confirm_durability_;
+
+    Chunk frame_;  // being gathered: header and fixed part are filled in at the end
+    std::uint32_t frame_count_ = 0;    // messages in it
+    std::size_t frame_bytes_max_ = 0;  // that it may grow to
+
+    LineNumber next_line_{1};
+    LineNumber framed_{1};  // every line before it has gone to the output
+    LineNumber answered_{1};
+    std::uint64_t sent_messages_ = 0;  // in all, refused ones included
+    std::uint64_t sent_bytes_ = 0;
+    wire::Credit credit_;
+
+    std::optional<Refusal> refusal_;
+    std::optional<Refusal> last_refusal_;  // ended by resume()
+    LineNumber resumed_{1};  // lines before it that are refused belong to refusals that ended
+    std::vector<ConfirmedLines> confirmed_;
+};
+
+}  // namespace mqd::client

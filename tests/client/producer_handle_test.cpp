@@ -1,0 +1,334 @@
+#include "client/producer_handle.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "scripted_daemon.hpp"
+
+using namespace mqd;
+using namespace mqd::client;
+
+namespace {
+
+constexpr std::uint64_t message_bytes(std::size_t body) {
+    return 8 + body;
+}
+
+}  // namespace
+
+TEST_CASE("producer: messages that wait together travel in one frame") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer(plenty, {Durability::written});
+    CHECK(must_send(producer, "one") == LineNumber(1));
+    CHECK(must_send(producer, "two") == LineNumber(2));
+    CHECK(must_send(producer, "") == LineNumber(3));
+    CHECK(daemon.sent(false).empty());
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 1);
+    const auto publish = frames[0].as<wire::Publish>();
+    CHECK(frames[0].header.handle == producer.id);
+    CHECK(publish.first_line == LineNumber(1));
+    CHECK(publish.count == 3);
+    CHECK(publish.durability == Durability::written);
+    const auto batch = encode_batch({"one", "two", ""});
+    CHECK(wire::as_text(publish.batch) == wire::as_text(batch));
+    CHECK(producer.unconfirmed() == 3);
+}
+
+TEST_CASE("producer: headers are encoded as attributes in their order") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    REQUIRE(producer.send(wire::as_bytes("x"), {{"type", "invoice"}, {"empty", ""}}).has_value());
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 1);
+    const auto publish = frames[0].as<wire::Publish>();
+    std::vector<std::byte> attributes;
+    wire::append_header(attributes, "type", "invoice");
+    wire::append_header(attributes, "empty", "");
+    std::vector<std::byte> batch;
+    wire::append_message(batch, attributes, wire::as_bytes("x"));
+    CHECK(wire::as_text(publish.batch) == wire::as_text(batch));
+}
+
+TEST_CASE("producer: a frame that is full goes to the output by itself") {
+    ScriptedDaemon daemon({.client_name = "", .send_buffer_bytes = 4096});
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    const std::string body(100, 'x');
+    for (int i = 0; i < 100; ++i) {
+        must_send(producer, body);
+    }
+    const auto frames = daemon.sent(false);
+    REQUIRE(frames.size() >= 2);
+    std::uint64_t line = 1;
+    for (const auto& frame : frames) {
+        CHECK(frame.header.body_bytes + wire::frame_header_bytes <= 4096);
+        const auto publish = frame.as<wire::Publish>();
+        CHECK(publish.first_line == LineNumber(line));
+        CHECK(publish.batch.size() == publish.count * message_bytes(100));
+        line += publish.count;
+    }
+    const auto rest = daemon.sent();
+    REQUIRE(rest.size() == 1);
+    CHECK(rest[0].as<wire::Publish>().first_line == LineNumber(line));
+    CHECK(line + rest[0].as<wire::Publish>().count == 101);
+}
+
+TEST_CASE("producer: a message beyond the send buffer travels alone") {
+    ScriptedDaemon daemon({.client_name = "", .send_buffer_bytes = 4096});
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    must_send(producer, "small");
+    must_send(producer, std::string(100'000, 'b'));
+    must_send(producer, "small");
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 3);
+    for (const auto& frame : frames) {
+        CHECK(frame.as<wire::Publish>().count == 1);
+    }
+    CHECK(frames[1].as<wire::Publish>().batch.size() == message_bytes(100'000));
+}
+
+TEST_CASE("producer: no frame has more messages than the format allows") {
+    ScriptedDaemon daemon({.client_name = "", .send_buffer_bytes = 1024 * 1024});
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    for (std::uint32_t i = 0; i < wire::batch_messages_max + 1; ++i) {
+        must_send(producer, "");
+    }
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 2);
+    CHECK(frames[0].as<wire::Publish>().count == wire::batch_messages_max);
+    CHECK(frames[1].as<wire::Publish>().count == 1);
+}
+
+TEST_CASE("producer: message limits hold at the limit and refuse beyond it, using no line") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    const std::string largest(512 * 1024, 'x');
+    must_send(producer, largest);
+    const auto too_big = producer.send(wire::as_bytes(largest + "x"), {});
+    REQUIRE(!too_big.has_value());
+    CHECK(too_big.error().code == ErrorCode::message_too_big);
+    CHECK(too_big.error().limit == 512 * 1024);
+
+    const std::string value(wire::attributes_bytes_max - 6, 'v');
+    REQUIRE(producer.send({}, {{"k", value}}).has_value());
+    const auto headers = producer.send({}, {{"k", value + "v"}});
+    REQUIRE(!headers.has_value());
+    CHECK(headers.error().code == ErrorCode::message_too_big);
+    CHECK(headers.error().limit == wire::attributes_bytes_max);
+
+    const std::string key(255, 'k');
+    REQUIRE(producer.send({}, {{key, ""}}).has_value());
+    const std::string long_key(256, 'k');
+    for (const std::string_view bad : {std::string_view(long_key), std::string_view("")}) {
+        const auto line = producer.send({}, {{bad, ""}});
+        REQUIRE(!line.has_value());
+        CHECK(line.error().code == ErrorCode::bad_option);
+    }
+    CHECK(producer.next_line() == LineNumber(4));
+}
+
+TEST_CASE("producer: a message must fit into the daemon's frames as well") {
+    ScriptedDaemon daemon;
+    wire::Welcome small = welcome();
+    small.frame_body_bytes_max = 70'000;
+    daemon.greet(small);
+    ProducerHandle& producer = daemon.open_producer();
+    must_send(producer, std::string(70'000 - 16 - 8, 'x'));
+    CHECK(!producer.send(wire::as_bytes(std::string(70'000 - 16 - 7, 'x')), {}).has_value());
+    for (const auto& frame : daemon.sent()) {
+        CHECK(frame.header.body_bytes <= 70'000);
+    }
+}
+
+TEST_CASE("producer: without credit nothing is taken, and what was gathered goes out") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    SUBCASE("in messages") {
+        ProducerHandle& producer = daemon.open_producer({2, 1'000'000});
+        must_send(producer, "a");
+        must_send(producer, "b");
+        const auto blocked = producer.send(wire::as_bytes("c"), {});
+        REQUIRE(blocked.has_value());
+        CHECK(!blocked->has_value());
+        const auto frames = daemon.sent(false);
+        REQUIRE(frames.size() == 1);
+        CHECK(frames[0].as<wire::Publish>().count == 2);
+        daemon.say(encode(wire::Credit{3, 1'000'000}, {}, producer.id));
+        CHECK(must_send(producer, "c") == LineNumber(3));
+    }
+    SUBCASE("in bytes") {
+        ProducerHandle& producer = daemon.open_producer({1'000, 3 * message_bytes(10) - 1});
+        must_send(producer, std::string(10, 'a'));
+        must_send(producer, std::string(10, 'b'));
+        CHECK(!producer.send(wire::as_bytes(std::string(10, 'c')), {})->has_value());
+        // A smaller one would still fit: only the order of the calls is kept.
+        CHECK(must_send(producer, std::string(9, 'c')) == LineNumber(3));
+    }
+}
+
+TEST_CASE(
+    "producer: with nothing unanswered one message goes beyond the credit, in its own frame") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer({10, 20});
+    must_send(producer, std::string(100, 'x'));
+    const auto frames = daemon.sent(false);
+    REQUIRE(frames.size() == 1);
+    CHECK(frames[0].as<wire::Publish>().count == 1);
+    CHECK(!producer.send(wire::as_bytes("y"), {})->has_value());
+    daemon.say(encode_confirm(producer.id, 1, {{MessageNumber(1), 1}}, {11, 128}));
+    must_send(producer, "y");  // 108 + 9 <= 128
+    CHECK(!producer.send(wire::as_bytes(std::string(100, 'z')), {})->has_value());
+    (void)daemon.sent();
+    daemon.say(encode_confirm(producer.id, 2, {{MessageNumber(2), 1}}, {11, 128}));
+    CHECK(must_send(producer, std::string(100, 'z')) == LineNumber(3));
+}
+
+TEST_CASE("producer: credit never shrinks") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer({2, 1000});
+    daemon.say(encode(wire::Credit{1, 1}, {}, producer.id));
+    must_send(producer, "a");
+    must_send(producer, "b");
+}
+
+TEST_CASE("producer: confirms come in line order and merge where they continue each other") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    for (int i = 0; i < 6; ++i) {
+        must_send(producer, "x");
+    }
+    (void)daemon.sent();
+    daemon.say(encode_confirm(producer.id, 1, {{MessageNumber(10), 2}}, plenty));
+    daemon.say(
+        encode_confirm(producer.id, 3, {{MessageNumber(12), 1}, {MessageNumber(20), 2}}, plenty));
+    REQUIRE(daemon.session.news().size() == 1);
+    CHECK(daemon.session.news()[0] == producer.id);
+    std::vector<ConfirmedLines> confirmed;
+    producer.take_confirmed(confirmed);
+    REQUIRE(confirmed.size() == 2);
+    CHECK(confirmed[0] == ConfirmedLines{LineNumber(1), 3, MessageNumber(10), Durability::disk});
+    CHECK(confirmed[1] == ConfirmedLines{LineNumber(4), 2, MessageNumber(20), Durability::disk});
+    CHECK(producer.unconfirmed() == 1);
+    CHECK(producer.answered_up_to() == LineNumber(6));
+}
+
+TEST_CASE("producer: a confirm or refusal out of line order ends the connection") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    must_send(producer, "a");
+    must_send(producer, "b");
+    SUBCASE("a line too late") {
+        (void)daemon.sent();
+        daemon.say(encode_confirm(producer.id, 2, {{MessageNumber(1), 1}}, plenty));
+    }
+    SUBCASE("more lines than were sent") {
+        (void)daemon.sent();
+        daemon.say(encode_confirm(producer.id, 1, {{MessageNumber(1), 3}}, plenty));
+    }
+    SUBCASE("lines that are gathered only") {
+        daemon.say(encode_confirm(producer.id, 1, {{MessageNumber(1), 2}}, plenty));
+    }
+    SUBCASE("an empty run") {
+        (void)daemon.sent();
+        daemon.say(encode_confirm(producer.id, 1, {{MessageNumber(1), 0}}, plenty));
+    }
+    SUBCASE("a refusal of more than was sent") {
+        (void)daemon.sent();
+        daemon.say(encode_refuse(producer.id, 1, UINT64_MAX, ErrorCode::memory_full, plenty));
+    }
+    SUBCASE("a confirm behind a refusal") {
+        (void)daemon.sent();
+        daemon.say(encode_refuse(producer.id, 1, 1, ErrorCode::memory_full, plenty));
+        REQUIRE(daemon.session.state() == Session::State::open);
+        daemon.say(encode_confirm(producer.id, 2, {{MessageNumber(1), 1}}, plenty));
+    }
+    CHECK(daemon.session.state() == Session::State::closed);
+    CHECK(daemon.session.error()->code == ErrorCode::protocol_violation);
+}
+
+TEST_CASE("producer: after a refusal every call returns it, until resume") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    must_send(producer, "a");
+    must_send(producer, "b");
+    (void)daemon.sent();
+    must_send(producer, "c");
+    must_send(producer, "gathered");
+    daemon.say(encode_confirm(producer.id, 1, {{MessageNumber(1), 1}}, plenty));
+    daemon.say(encode_refuse(producer.id, 2, 1, ErrorCode::memory_full, plenty));
+
+    const auto refused = producer.send(wire::as_bytes("d"), {});
+    REQUIRE(!refused.has_value());
+    CHECK(refused.error().code == ErrorCode::memory_full);
+    CHECK(refused.error().limit == 4096);
+    CHECK(refused.error().retry_after_ms == 250);
+    REQUIRE(producer.refusal().has_value());
+    CHECK(producer.refusal()->lines.first == LineNumber(2));
+    CHECK(producer.refused(LineNumber(1)) == nullptr);
+    CHECK(producer.refused(LineNumber(3)) != nullptr);
+
+    // What was gathered is sent all the same: the daemon answers every line.
+    const LineRange lines = producer.resume();
+    CHECK(lines == LineRange{LineNumber(2), 3});
+    CHECK(must_send(producer, "again") == LineNumber(5));
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 3);
+    CHECK(frames[0].as<wire::Publish>().first_line == LineNumber(3));
+    CHECK(frames[0].as<wire::Publish>().count == 2);
+    CHECK(frames[1].header.type == wire::FrameType::resume);
+    CHECK(frames[1].header.handle == producer.id);
+    CHECK(frames[2].as<wire::Publish>().first_line == LineNumber(5));
+
+    // The answers to the lines before RESUME do not refuse what comes behind it.
+    daemon.say(encode_refuse(producer.id, 3, 2, ErrorCode::resume_needed, plenty));
+    CHECK(!producer.refusal().has_value());
+    CHECK(producer.refused(LineNumber(4))->code == ErrorCode::memory_full);
+    daemon.say(encode_confirm(producer.id, 5, {{MessageNumber(2), 1}}, plenty));
+    CHECK(producer.unconfirmed() == 0);
+    CHECK(daemon.session.state() == Session::State::open);
+}
+
+TEST_CASE("producer: what was sent behind a resume can be refused again") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    must_send(producer, "a");
+    (void)daemon.sent();
+    daemon.say(encode_refuse(producer.id, 1, 1, ErrorCode::memory_full, plenty));
+    CHECK(producer.resume() == LineRange{LineNumber(1), 1});
+    must_send(producer, "b");
+    (void)daemon.sent();
+    daemon.say(encode_refuse(producer.id, 2, 1, ErrorCode::disk_full, plenty));
+    REQUIRE(producer.refusal().has_value());
+    CHECK(producer.refusal()->error.code == ErrorCode::disk_full);
+    CHECK(producer.resume() == LineRange{LineNumber(2), 1});
+}
+
+TEST_CASE("producer: two producers on one connection keep their frames apart and full") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& a = daemon.open_producer();
+    ProducerHandle& b = daemon.open_producer();
+    CHECK(a.id != b.id);
+    for (int i = 0; i < 10; ++i) {
+        must_send(a, "a");
+        must_send(b, "b");
+    }
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 2);
+    CHECK(frames[0].as<wire::Publish>().count == 10);
+    CHECK(frames[1].as<wire::Publish>().count == 10);
+    CHECK(frames[0].header.handle != frames[1].header.handle);
+}

@@ -1,0 +1,85 @@
+#include "client/mqctl/message_json.hpp"
+
+#include <doctest/doctest.h>
+
+namespace mqd::mqctl {
+namespace {
+
+using HeaderPairs = std::vector<std::pair<std::string, std::string>>;
+
+std::string json_of(const ShownMessage& message) {
+    std::string line;
+    append_json_line(line, message);
+    return line;
+}
+
+bool mentions(const std::string& text, std::string_view part) {
+    return text.find(part) != std::string::npos;
+}
+
+TEST_CASE("message json: a body that is not UTF-8 is base64") {
+    ShownMessage message;
+    message.body = "\xFFz";
+    CHECK(mentions(json_of(message), R"("body_b64":"/3o=")"));
+    CHECK_FALSE(mentions(json_of(message), R"("body":)"));
+    message.body = "\n\"\x01";
+    CHECK(mentions(json_of(message), R"("body":"\n\"\u0001")"));
+    message.body = "";
+    CHECK(mentions(json_of(message), R"("body":"")"));
+}
+
+TEST_CASE("message json: a line is a line, whatever the message holds") {
+    ShownMessage message;
+    message.queue = "a";
+    message.body = "x\ny";
+    message.headers = {{"k\xFF\n", "v\n"}, {"b", "\xFE"}};
+    const std::string line = json_of(message);
+    CHECK(line.find('\n') == line.size() - 1);
+    CHECK(mentions(line, R"("headers_b64":{"b":"/g=="})"));
+}
+
+TEST_CASE("message json: a sender that was not seen is null, and a state is said when known") {
+    ShownMessage message;
+    CHECK(mentions(json_of(message), R"("sender":{"uid":null,"gid":null,"pid":null})"));
+    CHECK_FALSE(mentions(json_of(message), "state"));
+    message.state = "leased";
+    CHECK(mentions(json_of(message), R"("state":"leased")"));
+}
+
+TEST_CASE("message json: what consume writes, publish reads") {
+    ShownMessage message;
+    message.queue = "orders";
+    for (const std::string_view body :
+         {std::string_view("plain"), std::string_view("\xFF\0x", 3),
+          std::string_view("gr\xC3\xBC\xC3\x9F"), std::string_view()}) {
+        message.body = body;
+        message.headers = {{"type", "a"}, {"to", "x"}, {"to", "y"}, {"raw", "\x80"}};
+        const auto parsed = parse_json_line(json_of(message));
+        REQUIRE(parsed);
+        CHECK(parsed->body == body);
+        CHECK(parsed->headers ==
+              HeaderPairs{{"type", "a"}, {"to", "x"}, {"to", "y"}, {"raw", "\x80"}});
+    }
+}
+
+TEST_CASE("message json: the body alone is enough") {
+    const auto parsed = parse_json_line(R"({"body":"x","other":[1,2]})");
+    REQUIRE(parsed);
+    CHECK(parsed->body == "x");
+    CHECK(parsed->headers.empty());
+}
+
+TEST_CASE("message json: what is no message is refused") {
+    for (const char* const line :
+         {"", "x", "[]", "1", "{}", R"({"body":1})", R"({"body_b64":"?"})",
+          R"({"body":"x","headers":[]})", R"({"body":"x","headers":{"a":1}})",
+          R"({"body":"x","headers_b64":{"a":"?"}})", R"({"body":"x"} y)"}) {
+        CAPTURE(line);
+        const auto parsed = parse_json_line(line);
+        REQUIRE_FALSE(parsed);
+        CHECK_FALSE(parsed.error().text.empty());
+    }
+}
+
+}  // namespace
+}  // namespace mqd::mqctl

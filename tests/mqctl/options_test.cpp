@@ -1,0 +1,221 @@
+#include "client/mqctl/options.hpp"
+
+#include <doctest/doctest.h>
+
+#include "client/mqctl/not_built.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+using namespace std::chrono_literals;
+using Arguments = std::vector<std::string>;
+
+CommandLine accepted(const Arguments& arguments) {
+    const ParseOutcome outcome = parse_command_line(arguments);
+    CAPTURE(outcome.complaint);
+    REQUIRE(outcome.command_line);
+    return *outcome.command_line;
+}
+
+// The complaint about a command line that is a mistake.
+std::string refused(const Arguments& arguments) {
+    const ParseOutcome outcome = parse_command_line(arguments);
+    REQUIRE(!outcome.command_line);
+    CHECK(outcome.exit == ExitCode::usage);
+    CHECK(outcome.complaint.find('\n') == std::string::npos);
+    REQUIRE(!outcome.complaint.empty());
+    return outcome.complaint;
+}
+
+bool mentions(const std::string& text, std::string_view part) {
+    return text.find(part) != std::string::npos;
+}
+
+TEST_CASE("options: everything behind the first -- is literal") {
+    const Arguments arguments{"a", "--b", "--", "--c", "--", "d"};
+    const SplitArguments split = split_at_separator(arguments);
+    CHECK(split.options == Arguments{"a", "--b"});
+    CHECK(split.literal == Arguments{"--c", "--", "d"});
+    CHECK(split.separated);
+
+    const SplitArguments whole = split_at_separator(Arguments{"a"});
+    CHECK(whole.options == Arguments{"a"});
+    CHECK(whole.literal.empty());
+    CHECK_FALSE(whole.separated);
+}
+
+TEST_CASE("options: a message may begin with dashes behind --") {
+    const CommandLine line = accepted({"publish", "orders", "--", "--x"});
+    CHECK(line.command == Command::publish);
+    CHECK(line.queue == "orders");
+    CHECK(line.publish.source == Source::argument);
+    CHECK(line.publish.argument == "--x");
+    CHECK(accepted({"publish", "--", "orders", "-x"}).publish.argument == "-x");
+}
+
+TEST_CASE("options: operands are taken as they are") {
+    for (const char* const message :
+         {"[1,2]", "{\"a\":1}", "status", "queue", "", "a=b", "%%", "'quoted'", "\"x\""}) {
+        CAPTURE(message);
+        CHECK(accepted({"publish", "orders", message}).publish.argument == message);
+    }
+    const CommandLine line = accepted({"publish", "status", "peek"});
+    CHECK(line.queue == "status");
+    CHECK(line.publish.argument == "peek");
+}
+
+TEST_CASE("options: global options stand before or behind the command") {
+    for (const Arguments& arguments :
+         {Arguments{"-s", "unix:/a", "-o", "json", "-q", "-v", "--timeout", "250ms", "ping"},
+          Arguments{"ping", "-s", "unix:/a", "-o", "json", "-q", "-v", "--timeout", "250ms"},
+          Arguments{"ping", "-qv", "--server=unix:/a", "--output=json", "--timeout=250ms"}}) {
+        const CommandLine line = accepted(arguments);
+        CHECK(line.command == Command::ping);
+        CHECK(line.global.url == "unix:/a");
+        CHECK(line.global.output == "json");
+        CHECK(line.global.quiet);
+        CHECK(line.global.verbose);
+        CHECK(line.global.timeout == 250ms);
+        CHECK(line.global.timeout_given);
+    }
+    CHECK(accepted({"ping"}).global.timeout == 5s);
+    CHECK_FALSE(accepted({"ping"}).global.timeout_given);
+    CHECK(accepted({"queue", "list", "-o", "json"}).global.output == "json");
+}
+
+TEST_CASE("options: publish takes its messages from one source") {
+    CHECK(accepted({"pub", "orders"}).publish.source == Source::whole_input);
+    CHECK(accepted({"publish", "orders", "--lines"}).publish.source == Source::lines);
+    CHECK(accepted({"publish", "orders", "-0"}).publish.source == Source::null_delimited);
+    CHECK(accepted({"publish", "orders", "--null"}).publish.source == Source::null_delimited);
+    CHECK(accepted({"publish", "orders", "--jsonl"}).publish.source == Source::json_lines);
+    const CommandLine files = accepted({"publish", "-f", "a", "orders", "-f", "[b,c]"});
+    CHECK(files.publish.source == Source::files);
+    CHECK(files.publish.files == Arguments{"a", "[b,c]"});
+    CHECK(files.queue == "orders");
+
+    CHECK(mentions(refused({"publish", "orders", "x", "--lines"}), "exclude each other"));
+    CHECK(mentions(refused({"publish", "orders", "--lines", "-0"}), "exclude each other"));
+    CHECK(mentions(refused({"publish", "orders", "x", "y"}), "unexpected argument \"y\""));
+    CHECK(mentions(refused({"publish"}), "needs the name of a queue"));
+}
+
+TEST_CASE("options: headers are cut at their first colon") {
+    const CommandLine line = accepted(
+        {"publish", "orders", "-H", "type:invoice", "-H", "url:http://a", "-H", "e:", "x"});
+    using Headers = std::vector<std::pair<std::string, std::string>>;
+    CHECK(line.publish.headers == Headers{{"type", "invoice"}, {"url", "http://a"}, {"e", ""}});
+    CHECK(line.publish.argument == "x");
+    CHECK(mentions(refused({"publish", "orders", "-H", "type", "x"}), "key:value"));
+    CHECK(mentions(refused({"publish", "orders", "-H", ":v", "x"}), "key:value"));
+    CHECK(accepted({"publish", "q", "-H", std::string(255, 'k') + ":v"}).publish.headers.size() ==
+          1);
+    (void)refused({"publish", "q", "-H", std::string(256, 'k') + ":v"});
+    (void)refused({"publish", "q", "-H", "k:" + std::string(65'535, 'v')});
+}
+
+TEST_CASE("options: consume takes one message unless told otherwise") {
+    CHECK(accepted({"consume", "orders"}).consume.count == 1);
+    CHECK(accepted({"sub", "orders", "-n", "10"}).consume.count == 10);
+    CHECK_FALSE(accepted({"consume", "orders", "--follow"}).consume.count);
+    CHECK_FALSE(accepted({"consume", "orders", "--drain"}).consume.count);
+    CHECK(accepted({"consume", "orders", "--drain", "-n", "3"}).consume.count == 3);
+    CHECK(accepted({"consume", "orders", "--wait", "5s"}).consume.wait == 5s);
+    CHECK(accepted({"consume", "orders", "--lease", "2m"}).consume.lease == 2min);
+    (void)refused({"consume", "orders", "-n", "0"});
+    (void)refused({"consume", "orders", "-n", "1x"});
+    (void)refused({"consume", "orders", "--wait", "5"});
+    (void)refused({"consume", "orders", "--follow", "--drain"});
+    (void)refused({"consume", "orders", "--follow", "--wait", "5s"});
+}
+
+TEST_CASE("options: --exec takes the command behind --") {
+    const CommandLine line = accepted(
+        {"consume", "orders", "--follow", "-j", "4", "--exec", "--grace", "1s", "--", "./h", "-x"});
+    CHECK(line.queue == "orders");
+    CHECK(line.consume.exec == Arguments{"./h", "-x"});
+    CHECK(line.consume.jobs == 4);
+    CHECK(line.consume.grace == 1s);
+    CHECK(accepted({"consume", "orders", "--exec", "--", "cat"}).consume.grace == 10s);
+    CHECK(mentions(refused({"consume", "orders", "--exec"}), "needs a command"));
+    (void)refused({"consume", "--exec", "--", "orders"});
+    (void)refused({"consume", "orders", "-j", "2"});
+    (void)refused({"consume", "orders", "-j", "1001", "--exec", "--", "cat"});
+    (void)refused({"consume", "orders", "-o", "json", "--exec", "--", "cat"});
+}
+
+TEST_CASE("options: queue create is durable at disk unless told otherwise") {
+    CHECK(accepted({"queue", "create", "a"}).create.durability == Durability::disk);
+    CHECK(accepted({"queue", "create", "a", "--memory"}).create.durability == Durability::memory);
+    const CommandLine line =
+        accepted({"queue", "create", "a", "--durability", "written", "--lease", "30s"});
+    CHECK(line.create.durability == Durability::written);
+    CHECK(line.create.lease == 30s);
+    CHECK(line.queue == "a");
+    (void)refused({"queue", "create", "a", "--memory", "--durability", "disk"});
+    (void)refused({"queue", "create", "a", "--durability", "paper"});
+    (void)refused({"queue", "create"});
+}
+
+TEST_CASE("options: peek begins with the first message and shows one") {
+    CHECK(accepted({"peek", "a"}).peek.count == 1);
+    CHECK(accepted({"peek", "a"}).peek.from == MessageNumber(1));
+    const CommandLine line = accepted({"peek", "a", "-n", "7", "--from", "1842"});
+    CHECK(line.peek.count == 7);
+    CHECK(line.peek.from == MessageNumber(1842));
+}
+
+TEST_CASE("options: an output is text, json, raw or a format") {
+    CHECK(accepted({"consume", "a", "-o", "%i %b\\n"}).global.output == "%i %b\\n");
+    (void)refused({"consume", "a", "-o", "jsn"});
+    (void)refused({"consume", "a", "-o", "%z"});
+    (void)refused({"queue", "list", "-o", "raw"});
+    (void)refused({"status", "-o", "%i"});
+}
+
+TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
+    CHECK(mentions(refused({"publsh", "a"}), "did you mean \"publish\"?"));
+    CHECK(mentions(refused({"queue", "lst"}), "did you mean \"queue list\"?"));
+    CHECK(mentions(refused({"xyzzy"}), "--help"));
+    CHECK(mentions(refused({}), "which command"));
+    CHECK(mentions(refused({"queue"}), "list, show, create"));
+    CHECK(mentions(refused({"consume", "a", "--bogus"}), "unknown option --bogus"));
+    CHECK(mentions(refused({"--bogus", "consume", "a"}), "--bogus"));
+    (void)refused({"-s"});
+}
+
+TEST_CASE("options: what is not built yet is refused by its name") {
+    CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
+    CHECK(refused({"publish", "a", "--delay=5s", "x"}) == "--delay is not built yet");
+    CHECK(refused({"queue", "update", "a"}) == "queue update is not built yet");
+    for (const std::string_view command : commands_not_built()) {
+        Arguments arguments{std::string(command), "--any", "-x", "thing"};
+        if (command.starts_with("queue ")) {
+            arguments[0] = command.substr(6);
+            arguments.insert(arguments.begin(), "queue");
+        }
+        CHECK(refused(arguments) == std::string(command) + " is not built yet");
+    }
+    for (const std::string_view option : options_not_built()) {
+        CHECK(refused({"publish", "a", "x", std::string(option), "1"}) ==
+              std::string(option) + " is not built yet");
+    }
+    CHECK(accepted({"publish", "a", "--", "--priority"}).publish.argument == "--priority");
+}
+
+TEST_CASE("options: help is no mistake") {
+    for (const Arguments& arguments : {Arguments{"--help"}, Arguments{"publish", "-h"},
+                                       Arguments{"queue", "create", "--help"}}) {
+        const ParseOutcome outcome = parse_command_line(arguments);
+        CHECK_FALSE(outcome.command_line);
+        CHECK(outcome.exit == ExitCode::done);
+        CHECK(outcome.complaint.empty());
+        CHECK(mentions(outcome.out, "Usage: mqctl"));
+    }
+    CHECK(mentions(parse_command_line({"queue", "create", "-h"}).out,
+                   "Usage: mqctl queue create QUEUE"));
+    CHECK_FALSE(mentions(parse_command_line({"--help"}).out, "bench"));
+}
+
+}  // namespace
+}  // namespace mqd::mqctl
