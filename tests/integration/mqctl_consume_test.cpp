@@ -1,0 +1,287 @@
+// mqctl consume and peek against a real daemon: what is taken, acked and given back.
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "integration/mqctl_run.hpp"
+
+namespace mqd::test {
+namespace {
+
+struct Fixture {
+    DaemonProcess daemon{MQD_BIN};
+    Mqctl mqctl{daemon.url()};
+
+    Fixture() {
+        daemon.start();
+        mqctl.must({"-q", "queue", "create", "orders"});
+    }
+    void publish(const std::string& lines) const {
+        mqctl.must({"-q", "publish", "orders", "--lines"}, lines);
+    }
+    [[nodiscard]] std::uint64_t ready() const { return mqctl.queue_number("orders", "ready"); }
+    // Acks that nobody waits for are written with the next group; until then they count as leased.
+    [[nodiscard]] bool all_gone() const {
+        return eventually([this] { return ready() + leased() == 0; });
+    }
+    [[nodiscard]] bool none_leased() const {
+        return eventually([this] { return leased() == 0; });
+    }
+    [[nodiscard]] std::uint64_t leased() const { return mqctl.queue_number("orders", "leased"); }
+};
+
+bool mentions(const std::string& text, std::string_view part) {
+    return text.find(part) != std::string::npos;
+}
+
+std::string numbered(int count, const std::string& filling = {}) {
+    std::string text;
+    for (int i = 1; i <= count; ++i) {
+        text += std::to_string(i) + filling + '\n';
+    }
+    return text;
+}
+
+TEST_CASE("mqctl consume: takes one message, and none is exit 6") {
+    const Fixture f;
+    CHECK(f.mqctl.run({"consume", "orders"}).exit == 6);
+    f.publish("a\nb\n");
+    CHECK(f.mqctl.must({"consume", "orders"}) == "a\n");
+    CHECK(f.ready() == 1);
+    CHECK(f.mqctl.must({"sub", "orders", "-o", "raw"}) == "b");
+    const MqctlEnd empty = f.mqctl.run({"consume", "orders", "-n", "10"});
+    CHECK(empty.exit == 6);
+    CHECK(empty.out.empty());
+    CHECK(empty.err.empty());
+    CHECK(f.none_leased());
+}
+
+TEST_CASE("mqctl consume: -n takes at most so many") {
+    const Fixture f;
+    f.publish(numbered(2500));
+    CHECK(f.mqctl.must({"consume", "orders", "-n", "3"}) == numbered(3));
+    CHECK(f.ready() == 2497);
+    CHECK(f.mqctl.must({"consume", "orders", "-n", "2000", "-q"}).ends_with("\n2003\n"));
+    CHECK(f.ready() == 497);
+    CHECK(f.mqctl.must({"consume", "orders", "-n", "1000000"}).ends_with("\n2500\n"));
+    CHECK(f.ready() == 0);
+}
+
+TEST_CASE("mqctl consume: --wait waits for the first, and for no longer than it says") {
+    const Fixture f;
+    CHECK(f.mqctl.run({"consume", "orders", "--wait", "50ms"}).exit == 6);
+    MqctlProcess waiting(f.mqctl.url(), {"consume", "orders", "--wait", "1h"});
+    f.publish("late\n");
+    const MqctlEnd end = waiting.wait();
+    CHECK(end.exit == 0);
+    CHECK(end.out == "late\n");
+}
+
+TEST_CASE("mqctl consume: --drain takes all there is and is content with none") {
+    const Fixture f;
+    CHECK(f.mqctl.must({"consume", "orders", "--drain"}).empty());
+    f.publish(numbered(5000));
+    CHECK(f.mqctl.must({"consume", "orders", "--drain"}) == numbered(5000));
+    CHECK(f.all_gone());
+}
+
+TEST_CASE("mqctl consume: --follow shows and acks each message at once, until a signal") {
+    const Fixture f;
+    for (const auto& [signal, exit] : {std::pair(SIGINT, 130), std::pair(SIGTERM, 143)}) {
+        MqctlProcess follow(f.mqctl.url(), {"consume", "orders", "--follow"});
+        for (const std::string line : {"one", "two"}) {
+            f.publish(line + '\n');
+            CHECK(follow.read_line() == line);
+            CHECK(f.all_gone());
+        }
+        follow.send_signal(signal);
+        const MqctlEnd end = follow.wait_for_end();
+        CHECK(end.exit == exit);
+        CHECK(end.err.empty());
+    }
+    CHECK(f.none_leased());
+}
+
+TEST_CASE("mqctl consume: what nobody reads is given back at a signal") {
+    const Fixture f;
+    constexpr std::uint64_t count = 2000;
+    f.publish(numbered(count, std::string(1000, 'x')));  // more than a pipe holds
+    MqctlProcess follow(f.mqctl.url(), {"consume", "orders", "--follow"});
+    REQUIRE(eventually([&] { return f.leased() > 0; }));
+    follow.send_signal(SIGTERM);
+    const MqctlEnd end = follow.wait_for_end();
+    CHECK(end.exit == 143);
+    CHECK(f.none_leased());
+    // All is there that was not written; what was written in part is there too.
+    const auto written =
+        static_cast<std::uint64_t>(std::count(end.out.begin(), end.out.end(), '\n'));
+    CHECK(f.ready() >= count - written);
+}
+
+TEST_CASE("mqctl consume: leases are extended while a reader is slow") {
+    const Fixture f;
+    constexpr std::uint64_t count = 2000;
+    f.publish(numbered(count, std::string(1000, 'x')));
+    MqctlProcess follow(f.mqctl.url(), {"consume", "orders", "--follow", "--lease", "300ms"});
+    REQUIRE(eventually([&] { return f.leased() > 0; }));
+    const std::uint64_t ready = f.ready();
+    const bool came_back =
+        eventually([&] { return f.ready() > ready; }, std::chrono::milliseconds(1500));
+    CHECK_FALSE(came_back);
+    follow.send_signal(SIGTERM);
+    CHECK(follow.wait_for_end().exit == 143);
+}
+
+TEST_CASE("mqctl consume: a reader that is gone acks nothing") {
+    const Fixture f;
+    f.publish("a\nb\n");
+    MqctlProcess consume(f.mqctl.url(), {"consume", "orders", "-n", "3", "--wait", "1h"});
+    REQUIRE(consume.read_line() == "a");
+    REQUIRE(consume.read_line() == "b");
+    CHECK(f.none_leased());
+    consume.close_output();
+    f.publish("c\n");
+    const MqctlEnd end = consume.wait_for_end();
+    CHECK(end.exit == 1);
+    CHECK(mentions(end.err, "standard output"));
+    CHECK(f.ready() == 1);
+    CHECK(f.mqctl.must({"consume", "orders"}) == "c\n");
+}
+
+TEST_CASE("mqctl consume: a daemon that dies is exit 3") {
+    Fixture f;
+    MqctlProcess follow(f.mqctl.url(), {"consume", "orders", "--follow"});
+    f.publish("a\n");
+    REQUIRE(follow.read_line() == "a");
+    f.daemon.kill();
+    const MqctlEnd end = follow.wait();
+    CHECK(end.exit == 3);
+    CHECK(mentions(end.err, "orders"));
+    f.daemon.restart();
+    CHECK(f.ready() + f.leased() <= 1);
+}
+
+TEST_CASE("mqctl consume: a queue that does not exist is exit 5") {
+    const Fixture f;
+    for (const std::string command : {"consume", "peek"}) {
+        const MqctlEnd end = f.mqctl.run({command, "ordesr"});
+        CHECK(end.exit == 5);
+        CHECK(mentions(end.err, "did you mean \"orders\"?"));
+    }
+}
+
+TEST_CASE("mqctl consume: JSON lines say where a message comes from") {
+    const Fixture f;
+    f.mqctl.must({"publish", "orders", "-H", "type:invoice", "hello"});
+    const std::string line = f.mqctl.must({"consume", "orders", "-o", "json"});
+    CHECK(line.starts_with(R"({"id":"orders:1:1","queue":"orders","number":1,"attempt":1,)"
+                           R"("published":"2)"));
+    CHECK(mentions(line, R"("sender":{"uid":)" + std::to_string(::getuid()) + ','));
+    CHECK(line.ends_with(R"("headers":{"type":"invoice"},"body":"hello"})"
+                         "\n"));
+}
+
+TEST_CASE("mqctl peek: shows messages and takes none") {
+    const Fixture f;
+    CHECK(f.mqctl.run({"peek", "orders"}).exit == 6);
+    f.publish(numbered(1500));
+    CHECK(f.mqctl.must({"peek", "orders"}) == "1\n");
+    CHECK(f.mqctl.must({"peek", "orders", "-n", "1500"}) == numbered(1500));
+    CHECK(f.mqctl.must({"peek", "orders", "-n", "2", "--from", "1499"}) == "1499\n1500\n");
+    CHECK(mentions(f.mqctl.must({"peek", "orders", "-o", "json"}), R"("state":"ready")"));
+    CHECK(f.ready() == 1500);
+}
+
+// --- --exec
+// ----------------------------------------------------------------------------------------
+
+TEST_CASE("mqctl consume --exec: a command for each message, acked when it ends with 0") {
+    const Fixture f;
+    f.mqctl.must({"publish", "orders", "-H", "Content-Type:text", "body"});
+    f.publish("second\n");
+    CHECK(f.mqctl.must(
+              {"consume", "orders", "--drain", "--exec", "--", "sh", "-c",
+               "echo \"$(cat) $MQD_ID $MQD_QUEUE $MQD_ATTEMPT $MQD_HEADER_CONTENT_TYPE\""}) ==
+          "body orders:1:1 orders 1 text\nsecond orders:1:2 orders 1 \n");
+    CHECK(f.all_gone());
+    CHECK(f.mqctl.run({"consume", "orders", "--exec", "--", "true"}).exit == 6);
+}
+
+TEST_CASE("mqctl consume --exec: a command that fails gives its message back") {
+    const Fixture f;
+    f.publish("a\n");
+    int attempt = 1;
+    for (const std::string script : {"exit 1", "exit 65", "exit 75", "kill -9 $$"}) {
+        const MqctlEnd end = f.mqctl.run(
+            {"consume", "orders", "--exec", "--", "sh", "-c", "echo $MQD_ATTEMPT; " + script});
+        CHECK(end.exit == 1);
+        CHECK(end.out == std::to_string(attempt++) + '\n');
+        CHECK(mentions(end.err, "orders:1:1"));
+        CHECK(f.ready() == 1);
+    }
+    const MqctlEnd missing = f.mqctl.run({"consume", "orders", "--exec", "--", "/no/such/program"});
+    CHECK(missing.exit == 1);
+    CHECK(mentions(missing.err, "/no/such/program"));
+    CHECK(f.ready() == 1);
+}
+
+TEST_CASE("mqctl consume --exec: some done and some not is exit 9") {
+    const Fixture f;
+    f.publish("good\nbad\n");
+    const MqctlEnd end =
+        f.mqctl.run({"consume", "orders", "-n", "2", "--exec", "--", "grep", "-q", "good"});
+    CHECK(end.exit == 9);
+    CHECK(f.mqctl.must({"consume", "orders"}) == "bad\n");
+}
+
+TEST_CASE("mqctl consume --exec -j: so many at once") {
+    const Fixture f;
+    f.publish(numbered(3));
+    // Each waits until all three have begun.
+    const std::string script =
+        ": >$MQD_ID; until [ $(ls orders:* | wc -l) = 3 ]; do sleep 0.01; done; cat";
+    const std::string folder = f.daemon.folder();
+    const std::string out = f.mqctl.must({"consume", "orders", "-n", "3", "-j", "3", "--exec", "--",
+                                          "sh", "-c", "cd " + folder + " && " + script});
+    CHECK(out.size() == 3);
+    CHECK(f.all_gone());
+}
+
+TEST_CASE("mqctl consume --exec: the lease is extended while the command runs") {
+    const Fixture f;
+    f.publish("a\n");
+    CHECK(f.mqctl.must({"consume", "orders", "--lease", "300ms", "--exec", "--", "sh", "-c",
+                        "sleep 1; echo $MQD_ATTEMPT"}) == "1\n");
+    CHECK(f.all_gone());
+}
+
+TEST_CASE("mqctl consume --exec: a signal lets commands end, for the time of --grace") {
+    const Fixture f;
+    f.publish("a\nb\n");
+    const std::string go = f.daemon.folder() + "/go";
+    const std::string script = "echo begun; until [ -e " + go + " ]; do sleep 0.01; done";
+
+    MqctlProcess killing(f.mqctl.url(), {"consume", "orders", "--follow", "--grace", "50ms",
+                                         "--exec", "--", "sh", "-c", script});
+    REQUIRE(killing.read_line() == "begun");
+    killing.send_signal(SIGTERM);
+    CHECK(killing.wait_for_end().exit == 143);
+    CHECK(f.ready() == 2);
+
+    MqctlProcess waiting(f.mqctl.url(), {"consume", "orders", "--follow", "--grace", "1h", "--exec",
+                                         "--", "sh", "-c", script});
+    REQUIRE(waiting.read_line() == "begun");
+    waiting.send_signal(SIGINT);
+    REQUIRE(eventually([&] { return mentions(waiting.complaints(), "waiting"); }));
+    write_file(go, "");
+    const MqctlEnd end = waiting.wait_for_end();
+    CHECK(end.exit == 130);
+    CHECK(end.out.empty());  // the second was not begun
+    CHECK(f.mqctl.must({"consume", "orders", "--drain"}) == "b\n");
+}
+
+}  // namespace
+}  // namespace mqd::test

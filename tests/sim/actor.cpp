@@ -1,0 +1,347 @@
+#include "sim/actor.hpp"
+
+#include <algorithm>
+
+#include "mqd/wire/admin.hpp"
+
+namespace mqd::sim {
+
+using client::HandleState;
+using client::Session;
+using wire::FrameType;
+
+namespace {
+
+client::SessionOptions session_options() {
+    client::SessionOptions options;
+    options.client_name = "actor";
+    options.send_buffer_bytes = 2048;
+    return options;
+}
+
+}  // namespace
+
+Actor::Actor(const Habits& habits, test::Dice dice, Uid& next_uid)
+    : habits_(habits), dice_(dice), next_uid_(next_uid), session_(session_options()) {}
+
+const std::string& Actor::some_queue() {
+    return habits_.queues[dice_.below(habits_.queues.size())];
+}
+
+template <typename Frame>
+void Actor::ask(const Frame& frame, FrameType expected) {
+    asked_.push_back(session_.request(frame, expected));
+}
+
+std::optional<std::string> Actor::complaint() const {
+    if (session_.state() != Session::State::closed || session_.ended_by_goodbye()) {
+        return std::nullopt;
+    }
+    const Error& error = *session_.error();
+    switch (error.code) {
+        case ErrorCode::disconnected:
+        case ErrorCode::output_overflow: return std::nullopt;
+        default: return std::string(error_name(error.code)) + ": " + error.text;
+    }
+}
+
+bool Actor::quiet() const {
+    return std::all_of(consuming_.begin(), consuming_.end(),
+                       [](const Consuming& consuming) { return consuming.held.empty(); });
+}
+
+void Actor::act(client::Time now) {
+    if (session_.state() == Session::State::closed) {
+        wants_out_ = true;
+        return;
+    }
+    session_.advance(now);
+    if (session_.state() != Session::State::open) {
+        return;
+    }
+    look_at_replies();
+    if (!started_) {
+        start();
+    }
+    if (draining_) {
+        consume();
+    } else if (dice_.percent(habits_.admin_percent)) {
+        administer();
+    } else if (dice_.one_in(40)) {
+        dice_.one_in(2) ? open_something() : close_something();
+    } else if (dice_.one_in(150)) {
+        leave();
+    } else {
+        produce();
+        consume();
+    }
+    if (session_.state() == Session::State::open && (draining_ || dice_.percent(70))) {
+        session_.flush();
+    }
+}
+
+void Actor::start() {
+    started_ = true;
+    if (draining_) {
+        for (const std::string& queue : habits_.queues) {
+            ConsumerOptions options;
+            options.window_messages = 500;
+            options.lease = std::chrono::minutes(10);  // whatever it takes: the run is to end
+            if (const auto opening = session_.open_consumer(queue, options)) {
+                consuming_.push_back({opening->handle, opening->correlation, {}});
+            }
+        }
+        return;
+    }
+    for (std::size_t i = 0; i < habits_.queues.size(); ++i) {
+        wire::QueueCreate create;
+        create.queue = habits_.queues[i];
+        create.options.durability = habits_.durabilities[i];
+        ask(create, FrameType::queue_info);
+    }
+    for (std::uint64_t i = dice_.between(1, 3); i > 0; --i) {
+        open_something();
+    }
+}
+
+void Actor::look_at_replies() {
+    std::erase_if(asked_, [&](CorrelationId correlation) {
+        if (session_.reply(correlation) == nullptr) {
+            return false;
+        }
+        session_.forget(correlation);
+        return true;
+    });
+    // A handle whose opening failed, or that ended, is given back.
+    const auto over = [&](HandleId handle, CorrelationId& opening, const client::Handle& state) {
+        if (opening.value() != 0) {
+            if (session_.reply(opening) == nullptr) {
+                return false;
+            }
+            session_.forget(opening);
+            opening = CorrelationId(0);
+        }
+        if (state.state != HandleState::ended) {
+            return false;
+        }
+        session_.release(handle);
+        return true;
+    };
+    std::erase_if(producing_, [&](Producing& one) {
+        return over(one.handle, one.opening, session_.producer(one.handle));
+    });
+    std::erase_if(consuming_, [&](Consuming& one) {
+        return over(one.handle, one.opening, session_.consumer(one.handle));
+    });
+    session_.clear_news();
+}
+
+void Actor::open_something() {
+    if (producing_.size() + consuming_.size() >= 5) {
+        return;
+    }
+    if (dice_.one_in(2)) {
+        ProducerOptions options;
+        if (dice_.one_in(3)) {
+            options.durability = static_cast<Durability>(dice_.between(1, 3));
+        }
+        if (const auto opening = session_.open_producer(some_queue(), options)) {
+            producing_.push_back({opening->handle, opening->correlation});
+        }
+        return;
+    }
+    ConsumerOptions options;
+    options.window_messages = dice_.between(1, habits_.window_messages_max);
+    options.window_bytes = dice_.between(1, 20'000);
+    options.lease = std::chrono::milliseconds(dice_.between(1, habits_.lease_ms_max));
+    options.renew_leases = dice_.one_in(2);
+    if (const auto opening = session_.open_consumer(some_queue(), options)) {
+        consuming_.push_back({opening->handle, opening->correlation, {}});
+    }
+}
+
+void Actor::close_something() {
+    if (!consuming_.empty() && dice_.one_in(2)) {
+        Consuming& one = consuming_[dice_.below(consuming_.size())];
+        if (session_.is_open(one.handle)) {
+            one.held.clear();
+            asked_.push_back(session_.close(one.handle));
+        }
+    } else if (!producing_.empty()) {
+        const std::size_t index = dice_.below(producing_.size());
+        const Producing one = producing_[index];
+        if (session_.is_open(one.handle) && session_.producer(one.handle).unconfirmed() == 0) {
+            asked_.push_back(session_.close(one.handle));
+        } else if (one.opening.value() == 0) {
+            session_.release(one.handle);  // closes it when the last line is answered
+            producing_.erase(producing_.begin() + static_cast<std::ptrdiff_t>(index));
+        }
+    }
+}
+
+void Actor::leave() {
+    if (dice_.one_in(3)) {
+        session_.flush();
+        session_.goodbye();
+    } else {
+        wants_out_ = true;
+    }
+}
+
+// --- producing
+
+void Actor::produce() {
+    for (const Producing& one : producing_) {
+        if (!session_.is_open(one.handle) || dice_.one_in(2)) {
+            continue;
+        }
+        client::ProducerHandle& handle = session_.producer(one.handle);
+        if (handle.refusal()) {
+            if (dice_.one_in(8)) {
+                (void)handle.resume();
+            }
+        } else {
+            publish_burst(handle);
+        }
+    }
+}
+
+void Actor::publish_burst(client::ProducerHandle& handle) {
+    for (std::uint64_t i = dice_.below(habits_.burst_max + 1); i > 0; --i) {
+        if (next_uid_ > habits_.messages_max) {
+            return;
+        }
+        const Uid uid = next_uid_;
+        const std::size_t size =
+            dice_.one_in(4) ? dice_.between(8, habits_.body_bytes_max) : dice_.between(8, 60);
+        const std::vector<std::byte> body = make_body(uid, size);
+        client::Session& session = session_;
+        const Header header{"n", "v"};
+        const bool with_header = dice_.one_in(5);
+        const auto line = with_header ? handle.send(body, {header}) : handle.send(body, {});
+        if (!line || !*line) {
+            return;  // refused meanwhile, or no credit
+        }
+        ++next_uid_;
+        if (dice_.one_in(10)) {
+            session.flush();
+        }
+    }
+}
+
+// --- consuming
+
+void Actor::consume() {
+    for (Consuming& one : consuming_) {
+        if (!session_.is_open(one.handle)) {
+            continue;
+        }
+        take_messages(one);
+        settle(one);
+    }
+}
+
+void Actor::take_messages(Consuming& consuming) {
+    client::ConsumerHandle& handle = session_.consumer(consuming.handle);
+    std::vector<MessageRange> lost;
+    handle.take_lost(lost);
+    for (const MessageRange& range : lost) {
+        std::erase_if(consuming.held, [&](MessageNumber number) {
+            return number >= range.first && number < range.end();
+        });
+    }
+    Delivery delivery;
+    for (std::uint64_t i = draining_ ? 1000 : dice_.below(12); i > 0; --i) {
+        if (!handle.next(delivery)) {
+            break;
+        }
+        consuming.held.push_back(delivery.number);
+    }
+}
+
+void Actor::settle(Consuming& consuming) {
+    client::ConsumerHandle& handle = session_.consumer(consuming.handle);
+    std::vector<MessageNumber>& held = consuming.held;
+    while (!held.empty() && (draining_ || dice_.percent(60))) {
+        const std::size_t index = dice_.percent(80) ? 0 : dice_.below(held.size());
+        std::size_t count = 1;  // consecutive numbers go as one range
+        while (index + count < held.size() && held[index + count] == held[index].plus(count) &&
+               (draining_ || dice_.percent(85))) {
+            ++count;
+        }
+        const MessageRange range{held[index], count};
+        const unsigned what = static_cast<unsigned>(dice_.below(100));
+        if (draining_ || what < habits_.ack_percent) {
+            if (dice_.one_in(4)) {
+                const auto confirmed = session_.ack_confirmed(consuming.handle, range);
+                asked_.insert(asked_.end(), confirmed.correlations.begin(),
+                              confirmed.correlations.end());
+            } else {
+                handle.ack(range);
+            }
+        } else if (what < habits_.ack_percent + 12) {
+            handle.nack(range);
+        } else if (what < habits_.ack_percent + 18) {
+            handle.extend(range, static_cast<std::uint32_t>(dice_.below(200)));
+            break;
+        } else {
+            break;  // think about it; the lease may end meanwhile
+        }
+        const auto from = held.begin() + static_cast<std::ptrdiff_t>(index);
+        held.erase(from, from + static_cast<std::ptrdiff_t>(count));
+    }
+}
+
+// --- the administrator
+
+void Actor::administer() {
+    const std::string& queue = some_queue();
+    switch (dice_.below(10)) {
+        case 0:
+            if (habits_.deletes) {
+                wire::QueueDelete frame;
+                frame.queue = queue;
+                ask(frame, FrameType::done);
+            }
+            break;
+        case 1:
+            if (habits_.purges) {
+                wire::QueuePurge frame;
+                frame.queue = queue;
+                ask(frame, FrameType::done);
+            }
+            break;
+        case 2:
+        case 3: {
+            wire::QueueCreate frame;
+            const std::size_t index = dice_.below(habits_.queues.size());
+            frame.queue = habits_.queues[index];
+            frame.options.durability = habits_.durabilities[index];
+            ask(frame, FrameType::queue_info);
+            break;
+        }
+        case 4: {
+            wire::QueueShow frame;
+            frame.queue = queue;
+            ask(frame, FrameType::queue_info);
+            break;
+        }
+        case 5: {
+            wire::QueueList frame;
+            frame.max = 100;
+            ask(frame, FrameType::queue_list_reply);
+            break;
+        }
+        case 6: ask(wire::Status{}, FrameType::status_reply); break;
+        default: {
+            wire::Peek frame;
+            frame.queue = queue;
+            frame.from = MessageNumber(dice_.below(40));
+            frame.max = static_cast<std::uint32_t>(dice_.between(1, 30));
+            ask(frame, FrameType::peek_reply);
+            break;
+        }
+    }
+}
+
+}  // namespace mqd::sim

@@ -1,0 +1,87 @@
+#pragma once
+
+// A simulated client: the real client session, and a will of its own drawn from a seed. It
+// publishes, consumes, settles in every way, forgets to, and bothers the daemon with an
+// administrator's requests. The world moves its bytes and its time.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/session.hpp"
+#include "sim/judge.hpp"
+#include "support/dice.hpp"
+
+namespace mqd::sim {
+
+// What the clients of one run are like.
+struct Habits {
+    std::vector<std::string> queues;
+    std::vector<Durability> durabilities;  // of the queues
+    std::size_t body_bytes_max = 1000;
+    std::uint64_t burst_max = 12;
+    std::uint64_t messages_max = 300;  // of all clients
+    std::uint32_t lease_ms_max = 120;
+    std::uint64_t window_messages_max = 40;
+    unsigned ack_percent = 60;   // of the times when a consumer does something with what it has
+    unsigned admin_percent = 3;  // of a client's acts
+    bool deletes = false;
+    bool purges = false;
+};
+
+class Actor {
+  public:
+    Actor(const Habits& habits, test::Dice dice, Uid& next_uid);
+
+    // Does something, or not. `now`: as for client::Session::advance.
+    void act(client::Time now);
+    // From now on it only opens consumers of all queues and acks what comes.
+    void drain() { draining_ = true; }
+
+    [[nodiscard]] client::Session& session() { return session_; }
+    // It broke no rule and the daemon none: nothing, or what the session says.
+    [[nodiscard]] std::optional<std::string> complaint() const;
+    // It would like the connection to be cut.
+    [[nodiscard]] bool wants_out() const { return wants_out_; }
+    [[nodiscard]] bool quiet() const;
+
+  private:
+    struct Producing {
+        HandleId handle;
+        CorrelationId opening;
+    };
+    struct Consuming {
+        HandleId handle;
+        CorrelationId opening;
+        std::vector<MessageNumber> held;
+    };
+
+    void start();
+    void look_at_replies();
+    void produce();
+    void publish_burst(client::ProducerHandle& handle);
+    void consume();
+    void take_messages(Consuming& consuming);
+    void settle(Consuming& consuming);
+    void administer();
+    void open_something();
+    void close_something();
+    void leave();
+    template <typename Frame>
+    void ask(const Frame& frame, wire::FrameType expected);
+    [[nodiscard]] const std::string& some_queue();
+
+    const Habits& habits_;
+    test::Dice dice_;
+    Uid& next_uid_;
+    client::Session session_;
+    bool started_ = false;
+    bool draining_ = false;
+    bool wants_out_ = false;
+    std::vector<Producing> producing_;
+    std::vector<Consuming> consuming_;
+    std::vector<CorrelationId> asked_;  // whose replies nobody needs
+};
+
+}  // namespace mqd::sim

@@ -1,0 +1,184 @@
+#pragma once
+
+// What must be true of a message queue, kept by the most obvious means: one record per message, one
+// per queue, producer and consumer. The judge stands at the border of the daemon: it is told every
+// frame that goes in, in order, and every frame that comes out, and it knows when a process ended
+// and how. It shares no code with the daemon but the decoding of frames.
+//
+// The first contradiction is kept as violation(); what comes after it means nothing.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "mqd/types.hpp"
+#include "mqd/wire/admin.hpp"
+#include "mqd/wire/frame.hpp"
+
+namespace mqd::sim {
+
+// Every message has a name of its own, in the first 8 bytes of its body.
+using Uid = std::uint64_t;
+
+// How a process ended. What it had confirmed at `written` survives all but a power loss; an I/O
+// error counts as one, since the page cache then promises nothing.
+enum class End { clean, killed, power_lost };
+
+struct QueueRecord {
+    std::string name;
+    QueueId id;
+    Durability durability{};
+    std::uint32_t lease_ms = 0;
+    bool dead = false;                     // nothing of it may be seen any more
+    bool delete_asked = false;             // it may be gone
+    std::map<MessageNumber, Uid> numbers;  // those that anybody saw, for ever
+    MessageNumber first_seen_up_to;        // the highest number that was delivered
+};
+
+struct ConsumerRecord;
+
+struct ProducerRecord {
+    QueueRecord* queue = nullptr;
+    Identity identity;
+    std::vector<Uid> lines;              // line - 1 -> message
+    std::vector<std::uint64_t> resumes;  // the lines that were next when RESUME came
+    std::uint64_t answered = 0;          // lines
+    std::uint64_t refused_line = 0;      // the last refused one; 0: none
+};
+
+struct MessageRecord {
+    QueueRecord* queue = nullptr;
+    const ProducerRecord* producer = nullptr;
+    std::uint64_t hash = 0;  // of the encoded message
+    Durability asked{};
+    bool refused = false;
+    bool uncertain = false;  // a purge may have ended it
+    // What it survives, as somebody was told: unspecified: nobody was told anything.
+    Durability kept{};
+    // Ended, and what that end survives; unspecified: not ended.
+    Durability gone{};
+    MessageNumber number;  // 0: not known
+    bool visible = false;  // to consumers, for certain
+    bool delivered = false;
+    std::optional<WallTime> published;
+    ConsumerRecord* holder = nullptr;
+    std::int64_t lease_ends_ns = 0;
+    std::uint32_t attempts = 0;
+    // After a crash the daemon may have forgotten some, and remember them again at the next: then
+    // the highest count that was ever seen is the bound.
+    bool attempts_exact = true;
+    std::uint32_t attempts_max = 0;
+};
+
+struct ConsumerRecord {
+    QueueRecord* queue = nullptr;
+    std::uint64_t connection = 0;
+    std::int64_t lease_ns = 0;
+    std::map<MessageNumber, Uid> held;
+};
+
+// An ACK that waits for SETTLED, and a purge that waits for DONE.
+struct EndingRecord {
+    QueueRecord* queue = nullptr;
+    std::vector<Uid> messages;  // that end with it, for certain
+    std::uint64_t not_leased = 0;
+};
+
+class Judge {
+  public:
+    [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
+    void violate(std::string what);
+
+    void set_time(std::int64_t now_ns) { now_ns_ = now_ns; }
+    [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
+
+    // --- queues
+    QueueRecord& queue_seen(std::string_view name, QueueId id, Durability durability,
+                            std::uint32_t lease_ms);
+    // All of that name that may exist.
+    [[nodiscard]] std::vector<QueueRecord*> queues_named(std::string_view name);
+    void delete_asked(std::string_view name);
+    void deleted(std::string_view name);
+    [[nodiscard]] EndingRecord purge_asked(QueueRecord& queue);
+    void purged(const EndingRecord& ending);
+    [[nodiscard]] const std::deque<QueueRecord>& queues() const { return queues_; }
+
+    // --- publishing
+    ProducerRecord& opened_producer(QueueRecord& queue, Identity identity);
+    void publish(ProducerRecord& producer, const wire::Publish& frame);
+    void resume(ProducerRecord& producer);
+    void confirm(ProducerRecord& producer, const wire::Confirm& frame);
+    void refuse(ProducerRecord& producer, const wire::Refuse& frame);
+
+    // --- consuming
+    ConsumerRecord& opened_consumer(QueueRecord& queue, std::uint32_t lease_ms);
+    void deliver(ConsumerRecord& consumer, const wire::Deliver& frame);
+    // All frames of one turn were told: first deliveries came in order.
+    void turn_ended();
+    [[nodiscard]] EndingRecord ack(ConsumerRecord& consumer, const wire::RangeList& ranges);
+    void settled(const EndingRecord& ending, const wire::Settled& frame);
+    void nack(ConsumerRecord& consumer, const wire::RangeList& ranges);
+    void extend(ConsumerRecord& consumer, const wire::Extend& frame);
+    void lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges);
+    // What it held is ready again.
+    void consumer_ended(ConsumerRecord& consumer);
+    // From now on the daemon ends leases on its own behalf: those deliveries do not count.
+    void stopping() { stopping_ = true; }
+    void peeked(QueueRecord& queue, const wire::Deliver& messages);
+
+    // --- the process
+    void restarted(End end);
+    // Everything that can be delivered was, and was acked.
+    void drained();
+
+    struct Figures {
+        std::uint64_t published = 0;
+        std::uint64_t confirmed = 0;
+        std::uint64_t refused = 0;
+        std::uint64_t delivered = 0;
+        std::uint64_t redelivered = 0;
+        std::uint64_t acked = 0;
+        std::uint64_t leases_lost = 0;
+    };
+    [[nodiscard]] const Figures& figures() const { return figures_; }
+
+  private:
+    [[nodiscard]] MessageRecord* find(Uid uid);
+    [[nodiscard]] static std::optional<std::string> wrong(const ConsumerRecord& consumer,
+                                                          const MessageRecord& message,
+                                                          const wire::Deliver& frame);
+    bool bind(QueueRecord& queue, MessageNumber number, Uid uid);
+    [[nodiscard]] bool may_exist(const MessageRecord& message) const;
+    void release(MessageRecord& message);
+    static void age(MessageRecord& message, End end);
+    [[nodiscard]] std::string name(Uid uid) const;
+    template <typename Fn>
+    void for_held(ConsumerRecord& consumer, const wire::RangeList& ranges, Fn&& fn);
+
+    std::optional<std::string> violation_;
+    std::int64_t now_ns_ = 0;
+    bool stopping_ = false;
+    Figures figures_;
+    std::deque<QueueRecord> queues_;
+    std::deque<ProducerRecord> producers_;
+    std::deque<ConsumerRecord> consumers_;
+    std::unordered_map<Uid, MessageRecord> messages_;
+    struct FirstDelivery {
+        QueueRecord* queue;
+        MessageNumber number;
+    };
+    std::vector<FirstDelivery> first_deliveries_;       // of this turn
+    std::set<std::string, std::less<>> deletes_asked_;  // in this turn
+};
+
+// A message as the simulated producers write it, and back.
+[[nodiscard]] std::vector<std::byte> make_body(Uid uid, std::size_t bytes);
+[[nodiscard]] std::optional<Uid> uid_of(wire::Bytes body);
+
+}  // namespace mqd::sim

@@ -1,0 +1,266 @@
+#include "sim/simulation.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace mqd::sim {
+
+Simulation::Simulation(std::uint64_t seed, const Disasters& disasters)
+    : seed_(seed), disasters_(disasters), dice_(seed), disk_(dice_.next()), daemon_(disk_) {
+    choose_options();
+}
+
+Simulation::~Simulation() {
+    connections_.clear();
+    daemon_.end();
+}
+
+// Rare branches are made common: each seed draws its own narrow limits.
+void Simulation::choose_options() {
+    using std::chrono::milliseconds;
+    const auto ms = [&](std::uint64_t least, std::uint64_t most) {
+        return milliseconds(dice_.between(least, most));
+    };
+    options_.journal.file_bytes = (dice_.one_in(3) ? 128 : 64) * 1024;
+    options_.journal.bytes_max = options_.journal.file_bytes * dice_.between(3, 9);
+    options_.queues_max = 6;
+    options_.commit_delay_max = ms(1, 20);
+    options_.written_sync_max = ms(1, 200);
+    options_.seal_delay = ms(1, 50);
+    options_.lease = ms(20, 500);
+    options_.message_bytes_max = 4096;
+    options_.memory_bytes_max = dice_.one_in(4) ? 40'000 : 4'000'000;
+    options_.output_bytes_max = dice_.one_in(3) ? 12'000 : 1'000'000;
+    options_.publish_credit_bytes = dice_.one_in(3) ? 10'000 : 10'000'000;
+    options_.producer_credit_messages = dice_.one_in(3) ? 5 : 1000;
+
+    constexpr Durability all[] = {Durability::disk, Durability::disk, Durability::written,
+                                  Durability::memory};
+    for (std::uint64_t i = dice_.between(1, 3); i > 0; --i) {
+        habits_.queues.push_back("q" + std::to_string(i));
+        habits_.durabilities.push_back(all[dice_.below(std::size(all))]);
+    }
+    habits_.body_bytes_max = dice_.one_in(3) ? 3000 : 400;
+    habits_.burst_max = dice_.between(2, 30);
+    habits_.messages_max = dice_.between(50, 600);
+    habits_.lease_ms_max = static_cast<std::uint32_t>(dice_.between(2, 300));
+    habits_.window_messages_max = dice_.between(1, 60);
+    habits_.ack_percent = static_cast<unsigned>(dice_.between(5, 80));
+    habits_.deletes = dice_.one_in(4);
+    habits_.purges = dice_.one_in(4);
+    connections_max_ = dice_.between(1, 5);
+    pipe_bytes_max_ = dice_.one_in(3) ? 700 : 16 * 1024;
+    turn_time_max_ = std::chrono::microseconds(dice_.one_in(2) ? 500 : 8000);
+}
+
+void Simulation::run() {
+    start();
+    while (turn_ < disasters_.turns && !over()) {
+        if (dice_.one_in(disasters_.turns_between)) {
+            disaster();
+        } else {
+            turn();
+        }
+    }
+    if (!over()) {
+        drain();
+    }
+    connections_.clear();
+    daemon_.end();
+}
+
+// --- a turn
+
+void Simulation::turn() {
+    ++turn_;
+    clients_act();
+    daemon_.pass(
+        std::chrono::microseconds(dice_.below(static_cast<std::uint64_t>(turn_time_max_.count()))));
+    judge_.set_time(daemon_.now().time_since_epoch().count());
+    daemon_.begin_turn();
+    for (const auto& connection : connections_) {
+        if (chance(60)) {
+            bytes_up(*connection);
+        }
+    }
+    work();
+    daemon_.end_turn();
+    hear();
+    for (const auto& connection : connections_) {
+        if (chance(connection->reads_slowly ? 3 : 70)) {
+            bytes_down(*connection);
+        }
+    }
+    close_sessions();
+    if (daemon_.core().failure() && !over()) {
+        after_failure();
+    }
+    if (disk_full_until_ != 0 && turn_ >= disk_full_until_) {
+        disk_full_until_ = 0;
+        disk_.set_capacity(UINT64_MAX);
+    }
+}
+
+void Simulation::work() {
+    test::SimWorker* const workers[] = {&daemon_.commit(), &daemon_.background()};
+    for (std::uint64_t steps = hasty_ ? 8 : dice_.below(5); steps > 0; --steps) {
+        test::SimWorker& worker = *workers[dice_.below(2)];
+        if (worker.has_done() && dice_.one_in(2)) {
+            worker.run_done();
+        } else if (worker.has_work()) {
+            worker.run_work();
+        } else if (worker.has_done()) {
+            worker.run_done();
+        }
+    }
+}
+
+// --- clients
+
+void Simulation::connect() {
+    Identity identity;
+    identity.uid = static_cast<std::uint32_t>(dice_.below(5));
+    identity.gid = 7;
+    identity.pid = next_pid_++;
+    auto connection = std::make_unique<Connection>(judge_, identity);
+    connection->actor = std::make_unique<Actor>(habits_, dice_.fork(), next_uid_);
+    connection->session = std::make_unique<core::Session>(daemon_.core(), identity, nullptr);
+    connection->reads_slowly = dice_.one_in(6);
+    connections_.push_back(std::move(connection));
+}
+
+void Simulation::clients_act() {
+    if (!no_new_clients_ && connections_.size() < connections_max_ && dice_.one_in(4) &&
+        daemon_.core().serving() && !daemon_.core().stopping()) {
+        connect();
+    }
+    for (const auto& connection : connections_) {
+        Actor& actor = *connection->actor;
+        if (connection->cut || !chance(60)) {
+            continue;
+        }
+        actor.act(std::chrono::duration_cast<std::chrono::microseconds>(
+            daemon_.now().time_since_epoch()));
+        if (const auto complaint = actor.complaint()) {
+            judge_.violate("a client closed its session: " + *complaint);
+        }
+        connection->cut = actor.wants_out();
+        client::Session& session = actor.session();
+        while (session.output_bytes() > 0 && connection->up.size() < pipe_bytes_max_) {
+            const wire::Bytes output = session.output();
+            connection->up.insert(connection->up.end(), output.begin(), output.end());
+            session.sent(output.size());
+        }
+    }
+}
+
+void Simulation::bytes_up(Connection& connection) {
+    std::vector<std::byte>& up = connection.up;
+    if (connection.session == nullptr || connection.session->closing() || up.empty()) {
+        return;
+    }
+    const std::size_t count = chance(50) ? up.size() : dice_.between(1, up.size());
+    // A copy that ends where the bytes end: a sanitizer sees what reads too far.
+    const std::vector<std::byte> bytes(up.begin(), up.begin() + static_cast<std::ptrdiff_t>(count));
+    up.erase(up.begin(), up.begin() + static_cast<std::ptrdiff_t>(count));
+    connection.tap.heard_in(bytes);
+    connection.session->receive(bytes);
+    if (connection.session->closing() && connection.session->close_reason()) {
+        judge_.violate("the daemon closed a session: " + connection.session->close_reason()->text);
+    }
+}
+
+void Simulation::bytes_down(Connection& connection) {
+    std::vector<std::byte>& down = connection.down;
+    if (connection.session != nullptr && down.size() < pipe_bytes_max_) {
+        const core::OutQueue& output = connection.session->output();
+        std::size_t room = pipe_bytes_max_ - down.size();
+        wire::Bytes pieces[16];
+        std::size_t moved = 0;
+        for (std::size_t i = 0, n = output.gather(pieces); i < n && room > 0; ++i) {
+            const wire::Bytes piece = pieces[i].first(std::min(room, pieces[i].size()));
+            down.insert(down.end(), piece.begin(), piece.end());
+            room -= piece.size();
+            moved += piece.size();
+        }
+        if (moved > 0) {
+            connection.session->output_sent(moved);
+            connection.sent += moved;
+        }
+    }
+    if (!down.empty() && !connection.cut) {
+        const std::size_t count = chance(50) ? down.size() : dice_.between(1, down.size());
+        const std::vector<std::byte> bytes(down.begin(),
+                                           down.begin() + static_cast<std::ptrdiff_t>(count));
+        down.erase(down.begin(), down.begin() + static_cast<std::ptrdiff_t>(count));
+        connection.actor->session().receive(bytes);
+    }
+    if (down.empty() && connection.session == nullptr) {
+        connection.actor->session().disconnected({ErrorCode::disconnected, "end of stream"});
+        connection.cut = true;
+    }
+}
+
+// --- what came out
+
+void Simulation::hear() {
+    for (const auto& connection : connections_) {
+        hear(*connection);
+    }
+    for (const auto& connection : connections_) {
+        connection->tap.tell_deliveries();
+    }
+    judge_.turn_ended();
+    daemon_.core().sessions_with_output().clear();
+}
+
+void Simulation::hear(Connection& connection) {
+    if (connection.session == nullptr) {
+        return;
+    }
+    const core::OutQueue& output = connection.session->output();
+    if (connection.sent + output.bytes() == connection.heard) {
+        return;
+    }
+    std::vector<wire::Bytes> pieces(64);
+    std::size_t n = output.gather(pieces);
+    while (n == pieces.size()) {
+        pieces.resize(n * 4);
+        n = output.gather(pieces);
+    }
+    std::uint64_t skip = connection.heard - connection.sent;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t heard =
+            static_cast<std::size_t>(std::min<std::uint64_t>(skip, pieces[i].size()));
+        skip -= heard;
+        connection.tap.heard_out(pieces[i].subspan(heard));
+    }
+    connection.heard = connection.sent + output.bytes();
+}
+
+void Simulation::end_session(Connection& connection) {
+    if (connection.session != nullptr) {
+        connection.tap.ended();
+        connection.session.reset();
+    }
+}
+
+void Simulation::close_sessions() {
+    for (const auto& connection : connections_) {
+        const core::Session* session = connection->session.get();
+        if (session == nullptr) {
+            continue;
+        }
+        const bool said_all = session->closing() && session->output().empty();
+        // What a client sent before it closed may still arrive.
+        const bool gone = connection->cut && (connection->up.empty() || dice_.one_in(2));
+        if (said_all || session->overflowed() || gone) {
+            end_session(*connection);
+        }
+    }
+    std::erase_if(connections_, [](const auto& connection) {
+        return connection->session == nullptr && connection->cut;
+    });
+}
+
+}  // namespace mqd::sim

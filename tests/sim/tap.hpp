@@ -1,0 +1,66 @@
+#pragma once
+
+// Listens to one connection at the daemon's end and tells the judge: every frame that goes in, as
+// it goes in; every frame that came out, at the end of the turn in which it came out.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/judge.hpp"
+
+namespace mqd::sim {
+
+class Tap {
+  public:
+    Tap(Judge& judge, Identity identity) : judge_(judge), identity_(identity) {}
+
+    void heard_in(wire::Bytes bytes);
+    // DELIVER frames wait for tell_deliveries(): whatever ended a lease in the same turn came
+    // before.
+    void heard_out(wire::Bytes bytes);
+    void tell_deliveries();
+    // The session ended.
+    void ended();
+
+    // Lines that were published and not answered.
+    [[nodiscard]] std::uint64_t unanswered() const;
+
+  private:
+    struct Opening {
+        bool is_producer = false;
+        std::string queue;
+    };
+    struct Request {
+        wire::FrameType type{};
+        std::string queue;    // of an administrator's request
+        EndingRecord ending;  // ACK, purge
+    };
+
+    template <typename Fn>
+    static void split(std::vector<std::byte>& partial, wire::Bytes bytes, Fn&& fn);
+    // With MQD_SIM_TRACE set, every frame is printed.
+    void trace(const char* direction, const wire::FrameHeader& header, wire::Bytes body) const;
+    void take_in(const wire::FrameHeader& header, wire::Bytes body);
+    void take_settlement(const wire::FrameHeader& header, wire::Bytes body);
+    void take_request(const wire::FrameHeader& header, wire::Bytes body);
+    void take_out(const wire::FrameHeader& header, wire::Bytes body);
+    void take_opened(const wire::FrameHeader& header, const wire::Opened& opened);
+    void take_answer(const wire::FrameHeader& header, wire::Bytes body);
+    void end_handle(HandleId handle);
+    [[nodiscard]] ConsumerRecord* consumer(HandleId handle);
+    [[nodiscard]] ProducerRecord* producer(HandleId handle);
+
+    Judge& judge_;
+    Identity identity_;
+    std::vector<std::byte> partial_in_;
+    std::vector<std::byte> partial_out_;
+    std::map<HandleId, Opening> openings_;
+    std::map<HandleId, ProducerRecord*> producers_;
+    std::map<HandleId, ConsumerRecord*> consumers_;
+    std::map<CorrelationId, Request> requests_;
+    std::vector<std::vector<std::byte>> deliveries_;  // whole frames
+    bool said_goodbye_ = false;                       // and was answered: its handles have ended
+};
+
+}  // namespace mqd::sim
