@@ -1,0 +1,88 @@
+#pragma once
+
+// The message that every load sends, through whatever broker: 128 bytes that begin with who sent
+// it, as which one, and when. So each consumer can prove that every message came exactly once and
+// in order, and can tell its age without asking anybody.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "bench/failure.hpp"
+
+namespace mqd::bench {
+
+inline constexpr std::size_t body_bytes = 128;
+
+struct MessageHead {
+    std::uint64_t sequence = 0;  // from 0 on, per producer
+    std::int64_t sent_ns = 0;    // CLOCK_MONOTONIC, the same for all processes of a machine
+    std::uint32_t producer = 0;
+    std::uint32_t last = 0;  // 1: this producer sends no more
+};
+static_assert(sizeof(MessageHead) <= body_bytes);
+
+[[nodiscard]] inline std::int64_t now_ns() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// A body whose head changes from message to message; the rest is there to be carried.
+class MessageBody {
+  public:
+    MessageBody() { bytes_.fill(std::byte{'x'}); }
+
+    [[nodiscard]] const std::array<std::byte, body_bytes>& with(const MessageHead& head) {
+        std::memcpy(bytes_.data(), &head, sizeof head);
+        return bytes_;
+    }
+
+  private:
+    std::array<std::byte, body_bytes> bytes_;
+};
+
+[[nodiscard]] inline MessageHead read_head(const std::byte* body) {
+    MessageHead head;
+    std::memcpy(&head, body, sizeof head);
+    return head;
+}
+
+// Ends the process when a message is missing, comes twice or out of order: figures of a load that
+// lost messages must not be printed.
+class ArrivalCheck {
+  public:
+    explicit ArrivalCheck(std::size_t producers) : due_(producers, 0), unfinished_(producers) {}
+
+    void take(const MessageHead& head) {
+        if (head.producer >= due_.size() || head.sequence != due_[head.producer]) {
+            refuse(head);
+        }
+        ++due_[head.producer];
+        ++messages_;
+        unfinished_ -= head.last;
+    }
+
+    [[nodiscard]] bool complete() const { return unfinished_ == 0; }
+    [[nodiscard]] std::uint64_t messages() const { return messages_; }
+
+  private:
+    [[noreturn]] void refuse(const MessageHead& head) const {
+        if (head.producer >= due_.size()) {
+            fail("a message of an unknown producer, " + std::to_string(head.producer));
+        }
+        fail("producer " + std::to_string(head.producer) + ": message " +
+             std::to_string(head.sequence) + " came where " + std::to_string(due_[head.producer]) +
+             " was due");
+    }
+
+    std::vector<std::uint64_t> due_;  // per producer: the sequence that comes next
+    std::size_t unfinished_;          // producers whose last message has not come
+    std::uint64_t messages_ = 0;
+};
+
+}  // namespace mqd::bench
