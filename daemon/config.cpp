@@ -1,11 +1,9 @@
 #include "daemon/config.hpp"
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -13,6 +11,7 @@
 
 #include "daemon/config_key.hpp"
 #include "daemon/nearest_name.hpp"
+#include "daemon/toml.hpp"
 #include "daemon/units.hpp"
 #include "mqd/wire/admin.hpp"
 
@@ -113,16 +112,8 @@ class Loader {
 
 Result<void> Loader::apply(std::string_view text, const std::string& file) {
     file_ = file;
-    try {
-        const toml::table root = toml::parse(text, file);
-        return apply_sections(root);
-    } catch (const toml::parse_error& error) {
-        const toml::source_position& at = error.source().begin;
-        return config_error(file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column),
-                            std::string(error.description()));
-    } catch (const std::exception& error) {
-        return config_error(file, error.what());
-    }
+    const auto root = parse_toml(text, file);
+    return root ? apply_sections(*root) : config_error("", root.error().text);
 }
 
 Result<void> Loader::apply_file(const std::string& path) {
@@ -151,7 +142,7 @@ Result<void> Loader::apply_sections(const toml::table& root) {
                                                           std::string(key.str()) + '"' +
                                                           did_you_mean(key.str(), section_names));
         }
-        const auto applied = apply_section(key.str(), node);
+        auto applied = apply_section(key.str(), node);
         if (!applied) {
             return applied;
         }
@@ -184,8 +175,9 @@ Result<void> Loader::apply_keys(const toml::table& table, const std::string& sec
                                 const ConfigKeys& keys) {
     for (const auto& [key, node] : table) {
         const std::string name = section + '.' + std::string(key.str());
+        const std::string_view last = key.str();
         const auto known = std::find_if(keys.begin(), keys.end(),
-                                        [&key](const ConfigKey& k) { return k.name == key.str(); });
+                                        [last](const ConfigKey& k) { return k.name == last; });
         if (known == keys.end()) {
             std::vector<std::string_view> names;
             for (const ConfigKey& k : keys) {
@@ -219,7 +211,7 @@ Result<void> Loader::apply_listeners(const toml::node& node) {
         const toml::table& table = *element.as_table();
         const std::string at = place_of(element, file_);
         ListenerConfig listener;
-        const auto applied = apply_keys(table, "listener", keys_of(listener));
+        auto applied = apply_keys(table, "listener", keys_of(listener));
         if (!applied) {
             return applied;
         }
@@ -270,7 +262,7 @@ Result<void> Loader::apply_queues(const toml::node& node) {
         if (at == all.end() || at->name != name) {
             at = all.insert(at, QueueConfig{name, Durability::unspecified, {}});
         }
-        const auto applied = apply_keys(*element.as_table(), "queue." + name, keys_of(*at));
+        auto applied = apply_keys(*element.as_table(), "queue." + name, keys_of(*at));
         if (!applied) {
             return applied;
         }

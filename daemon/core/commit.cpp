@@ -50,6 +50,7 @@ CommitGroup& Core::open_group(std::size_t record_bytes) {
 
 void Core::raise_need(CommitGroup& group, Need need) {
     group.need = std::max(group.need, need);
+    group.written_awaited = group.written_awaited || need == Need::written;
 }
 
 void Core::commit_turn() {
@@ -90,7 +91,8 @@ void Core::submit_front(bool sync) {
         waits_for_room_ = !journal_->new_file_ready();
         if (waits_for_room_ && journal_->seal_wanted()) {
             storage::GroupBuffer empty;
-            journal_->submit(empty, storage::GroupKind::seal, group_time(), true, nullptr);
+            journal_->submit(empty, storage::GroupKind::seal, group_time(),
+                             storage::Reach::durable, nullptr);
             return;
         }
         if (!in_flight_.empty() || waits_for_room_) {
@@ -100,8 +102,11 @@ void Core::submit_front(bool sync) {
         state = &state_buffer_;
     }
     const storage::FileOrdinal file_before = journal_->current_file();
+    const storage::Reach reach = !sync                   ? storage::Reach::written
+                                 : front.written_awaited ? storage::Reach::written_then_durable
+                                                         : storage::Reach::durable;
     const auto submitted =
-        journal_->submit(front.buffer, storage::GroupKind::records, group_time(), sync, state);
+        journal_->submit(front.buffer, storage::GroupKind::records, group_time(), reach, state);
     front.sequence = submitted.sequence;
     for (const PendingCommand& command : front.commands) {
         if (command.kind == PendingCommand::Kind::add) {
@@ -137,7 +142,8 @@ void Core::submit_seal() {
         }
         if (!journal_->new_file_ready()) {
             if (journal_->seal_wanted()) {
-                journal_->submit(empty, storage::GroupKind::seal, group_time(), true, nullptr);
+                journal_->submit(empty, storage::GroupKind::seal, group_time(),
+                             storage::Reach::durable, nullptr);
             }
             return;
         }
@@ -146,7 +152,7 @@ void Core::submit_seal() {
     }
     const bool last = stopping_ && sessions_.empty();
     journal_->submit(empty, last ? storage::GroupKind::clean_stop : storage::GroupKind::seal,
-                     group_time(), true, state);
+                     group_time(), storage::Reach::durable, state);
     sealed_ = true;
     sealed_for_stop_ = last;
 }

@@ -36,6 +36,7 @@ struct CommitGroup {
     std::vector<engine::CreateQueue> creates;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
     Need need = Need::nothing;
+    bool written_awaited = false;  // somebody waits for no more than that
     Sequence sequence;             // once submitted
     bool applied_written = false;  // what is applied when written, was
 
@@ -46,6 +47,7 @@ struct CommitGroup {
         creates.clear();
         carried.clear();
         need = Need::nothing;
+        written_awaited = false;
         applied_written = false;
     }
 };

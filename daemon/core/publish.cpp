@@ -138,6 +138,9 @@ void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.
     const Durability most = std::max(level, queue.definition().durability);
     raise_need(group, most == Durability::disk ? Need::durable : Need::written);
+    if (level == Durability::written || queue.definition().durability == Durability::written) {
+        raise_need(group, Need::written);
+    }
     answers_due_ = answers_due_ || level == Durability::memory;
 }
 

@@ -3,11 +3,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
+#include <asio/post.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -54,17 +54,10 @@ Server::Server(const core::CoreOptions& core_options, const ServerOptions& optio
     : core_(core_options),
       options_(options),
       input_(std::make_unique_for_overwrite<std::byte[]>(input_bytes)),
-      completion_event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      completions_(context_),
       signals_(context_, SIGINT, SIGTERM, SIGHUP),
-      tick_timer_(context_) {
-    MQD_ASSERT(completion_event_ >= 0, errno);
-    completions_.assign(completion_event_);
-    const auto notify = [event = completion_event_] {
-        const std::uint64_t one = 1;
-        // Fails only when the counter is full, and then the loop is awake already.
-        [[maybe_unused]] const ssize_t n = ::write(event, &one, sizeof one);
-    };
+      tick_timer_(context_),
+      deadline_timer_(context_) {
+    const auto notify = [this] { asio::post(context_, [this] { run_completions(); }); };
     commit_worker_ = std::make_unique<storage::ThreadWorker>("mqd-commit", notify);
     background_worker_ = std::make_unique<storage::ThreadWorker>("mqd-storage", notify);
 }
@@ -89,7 +82,6 @@ Result<void> Server::open(storage::Disk& disk) {
     }
     journal_origin_ = core_.start_time();
     clock_origin_ = std::chrono::steady_clock::now();
-    wait_for_completions();
     begin_turn();
     turn();
     while (!core_.serving() && !core_.failure()) {
@@ -110,11 +102,8 @@ Result<void> Server::declare(const std::vector<engine::QueueDefinition>& queues)
         return core_.engine().find(queue.name) != nullptr;
     };
     while (!std::all_of(queues.begin(), queues.end(), there) && !core_.failure()) {
-        if (const auto deadline = core_.next_deadline()) {
-            context_.run_one_until(clock_origin_ + (*deadline - journal_origin_));
-        } else {
-            context_.run_one();
-        }
+        arm_deadline();
+        context_.run_one();
         begin_turn();
         turn();
     }
@@ -134,12 +123,10 @@ Server::End Server::run(Hooks hooks) {
         accept_on(listener);
     }
     while (!aborted_ && !core_.failure() && !(core_.stopping() && core_.stopped())) {
-        const auto deadline = core_.next_deadline();
         if (core_.wants_turn()) {
             context_.poll_one();
-        } else if (deadline && !ticks_before(*deadline)) {
-            context_.run_one_until(clock_origin_ + (*deadline - journal_origin_));
         } else {
+            arm_deadline();
             context_.run_one();
         }
         begin_turn();
@@ -153,10 +140,20 @@ Server::End Server::run(Hooks hooks) {
     return core_.failure() ? End::journal_failed : aborted_ ? End::aborted : End::stopped;
 }
 
-// Whether the loop wakes up before a deadline anyway: then it need not give epoll_wait a timeout,
-// which costs the kernel a timer each time.
-bool Server::ticks_before(engine::Time deadline) const {
-    return !connections_.empty() && deadline - journal_time() > 2 * tick_interval;
+// The timer is left alone while it is to come before the deadline: most deadlines move on before
+// they come, and to arm one costs system calls. So it may come too early, which does no harm.
+void Server::arm_deadline() {
+    const auto deadline = core_.next_deadline();
+    if (!deadline || *deadline >= armed_for_) {
+        return;
+    }
+    armed_for_ = *deadline;
+    deadline_timer_.expires_at(clock_origin_ + (*deadline - journal_origin_));
+    deadline_timer_.async_wait([this](std::error_code error) {
+        if (!error) {
+            armed_for_ = engine::Time::max();
+        }
+    });
 }
 
 void Server::begin_turn() {
@@ -168,6 +165,8 @@ void Server::begin_turn() {
 
 void Server::turn() {
     core_.end_turn();
+    commit_worker_->hand_over();
+    background_worker_->hand_over();
     flush();
     in_turn_ = false;
 }
@@ -182,18 +181,10 @@ void Server::flush() {
     flushing_.clear();
 }
 
-void Server::wait_for_completions() {
-    completions_.async_wait(asio::posix::descriptor_base::wait_read, [this](std::error_code error) {
-        if (error) {
-            return;
-        }
-        std::uint64_t count = 0;
-        [[maybe_unused]] const ssize_t n = ::read(completion_event_, &count, sizeof count);
-        begin_turn();
-        commit_worker_->run_done();
-        background_worker_->run_done();
-        wait_for_completions();
-    });
+void Server::run_completions() {
+    begin_turn();
+    commit_worker_->run_done();
+    background_worker_->run_done();
 }
 
 void Server::wait_for_signals() {

@@ -8,6 +8,7 @@
 // Endings: stop() begins a graceful stop, at most shutdown_timeout long; a second one ends run() at
 // once; the destructor closes what is left.
 
+#include <asio/executor_work_guard.hpp>
 #include <asio/generic/stream_protocol.hpp>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
@@ -73,11 +74,11 @@ class Server {
     };
 
     [[nodiscard]] engine::Time journal_time() const;
-    [[nodiscard]] bool ticks_before(engine::Time deadline) const;
+    void arm_deadline();
     void turn();
     void flush();
     void tick();
-    void wait_for_completions();
+    void run_completions();
     void wait_for_signals();
     void wait_for_tick();
     void accept_on(Listener& listener);
@@ -91,11 +92,13 @@ class Server {
     ServerOptions options_;
     Hooks hooks_;
     asio::io_context context_{1};
+    // The workers post to it from outside: it must wait for them also when nothing else is awaited.
+    asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
     std::unique_ptr<std::byte[]> input_;  // untouched until something is read
-    int completion_event_ = -1;           // owned by completions_
-    asio::posix::stream_descriptor completions_;
     asio::signal_set signals_;
     asio::steady_timer tick_timer_;
+    asio::steady_timer deadline_timer_;
+    engine::Time armed_for_ = engine::Time::max();  // that timer; max: not armed
     std::list<Listener> listeners_;
     std::vector<std::shared_ptr<Connection>> connections_;
     std::chrono::steady_clock::time_point clock_origin_;
@@ -104,7 +107,7 @@ class Server {
     bool in_turn_ = false;
     bool aborted_ = false;
     std::chrono::steady_clock::time_point stop_deadline_;
-    // Last, so that they end first: their threads write to the event.
+    // Last, so that they end first: their threads post to the context.
     std::unique_ptr<storage::ThreadWorker> commit_worker_;
     std::unique_ptr<storage::ThreadWorker> background_worker_;
 };

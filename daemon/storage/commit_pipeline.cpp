@@ -36,8 +36,8 @@ Result<void> write_flight(Flight& flight) {
     const std::span<std::byte> group = flight.group.seal();
     encode_group(flight.header, group);
     const std::uint64_t offset = std::uint64_t{flight.header.block} * block_bytes;
-    return flight.sync ? flight.file->write_for_sync(offset, group)
-                       : flight.file->write(offset, group);
+    return flight.reach == Reach::written ? flight.file->write(offset, group)
+                                          : flight.file->write_for_sync(offset, group);
 }
 
 Result<void> sync_flight(Flight& flight) {
@@ -59,8 +59,8 @@ void CommitPipeline::write() {
     MQD_ASSERT(flight_->file != nullptr);
     busy_ = true;
     post_write();
-    if (flight_->sync) {
-        post_sync(!planted(Fault::confirm_before_sync));
+    if (flight_->reach != Reach::written) {
+        post_sync();
     }
 }
 
@@ -68,7 +68,7 @@ void CommitPipeline::sync(const std::shared_ptr<File>& file) {
     MQD_ASSERT(!busy_ && !stopped_);
     busy_ = true;
     flight_->file = file;
-    post_sync(true);
+    post_sync();
 }
 
 void CommitPipeline::stop() {
@@ -79,31 +79,27 @@ void CommitPipeline::stop() {
 // Both pieces of work are posted at once, so that the sync follows the write without a round
 // through the loop. Each has an error of its own, as one may be told while the other is at work.
 void CommitPipeline::post_write() {
+    const bool apart = flight_->reach != Reach::durable || planted(Fault::confirm_before_sync);
+    std::function<void()> done;
+    if (apart) {
+        done = [this, alive = std::weak_ptr<bool>(alive_)] {
+            if (!alive.expired() && !stopped_) {
+                write_ended();
+            }
+        };
+    } else {
+        tells_written_ = true;
+    }
     commit_.post(
         [flight = flight_] {
             if (auto written = write_flight(*flight); !written) {
                 flight->write_error = written.error();
             }
         },
-        [this, flight = flight_, alive = std::weak_ptr<bool>(alive_), sync = flight_->sync] {
-            if (alive.expired() || stopped_) {
-                return;
-            }
-            if (flight->write_error) {
-                fail(*flight->write_error);
-                return;
-            }
-            busy_ = sync;
-            events_.written();
-            if constexpr (planted(Fault::confirm_before_sync)) {
-                if (sync) {
-                    events_.synced();
-                }
-            }
-        });
+        std::move(done));
 }
 
-void CommitPipeline::post_sync(bool reports) {
+void CommitPipeline::post_sync() {
     commit_.post(
         [flight = flight_] {
             if (flight->write_error) {
@@ -113,19 +109,41 @@ void CommitPipeline::post_sync(bool reports) {
                 flight->sync_error = synced.error();
             }
         },
-        [this, flight = flight_, alive = std::weak_ptr<bool>(alive_), reports] {
-            if (alive.expired() || stopped_) {
-                return;
-            }
-            if (flight->sync_error) {
-                fail(*flight->sync_error);
-                return;
-            }
-            busy_ = false;
-            if (reports) {
-                events_.synced();
+        [this, alive = std::weak_ptr<bool>(alive_)] {
+            if (!alive.expired() && !stopped_) {
+                sync_ended();
             }
         });
+}
+
+void CommitPipeline::write_ended() {
+    if (flight_->write_error) {
+        return fail(*flight_->write_error);
+    }
+    busy_ = flight_->reach != Reach::written;
+    events_.written();
+    if constexpr (planted(Fault::confirm_before_sync)) {
+        if (busy_) {
+            told_synced_ = true;
+            events_.synced();
+        }
+    }
+}
+
+void CommitPipeline::sync_ended() {
+    if (flight_->write_error) {
+        return fail(*flight_->write_error);
+    }
+    if (std::exchange(tells_written_, false)) {
+        events_.written();
+    }
+    if (flight_->sync_error) {
+        return fail(*flight_->sync_error);
+    }
+    busy_ = false;
+    if (!std::exchange(told_synced_, false)) {
+        events_.synced();
+    }
 }
 
 void CommitPipeline::fail(const Error& error) {

@@ -14,6 +14,7 @@
 
 #include "daemon/storage/disk.hpp"
 #include "daemon/storage/group_buffer.hpp"
+#include "daemon/storage/journal.hpp"
 #include "daemon/storage/journal_format.hpp"
 #include "daemon/storage/worker.hpp"
 
@@ -38,7 +39,7 @@ class CommitPipeline {
         GroupBuffer header_block;
         GroupBuffer state;
         GroupHeader state_header;
-        bool sync = false;
+        Reach reach{};
         std::optional<Error> write_error;  // then there is no sync
         std::optional<Error> sync_error;
     };
@@ -48,7 +49,7 @@ class CommitPipeline {
     [[nodiscard]] bool busy() const { return busy_; }
     // To be filled for the next write(). Precondition: !busy().
     [[nodiscard]] Flight& flight();
-    // Writes flight(), and syncs it if it says so. Precondition: !busy().
+    // Writes flight(), and syncs it if its reach says so. Precondition: !busy().
     void write();
     // Syncs `file`. Precondition: !busy().
     void sync(const std::shared_ptr<File>& file);
@@ -57,13 +58,17 @@ class CommitPipeline {
 
   private:
     void post_write();
-    void post_sync(bool reports);
+    void post_sync();
+    void write_ended();
+    void sync_ended();
     void fail(const Error& error);
 
     Worker& commit_;
     const Events events_;
     std::shared_ptr<Flight> flight_ = std::make_shared<Flight>();
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // expired: do not call back
+    bool tells_written_ = false;  // when the sync has ended, as nothing was told of the write
+    bool told_synced_ = false;    // too early: only with a planted fault
     bool busy_ = false;
     bool stopped_ = false;
 };

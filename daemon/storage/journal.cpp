@@ -42,6 +42,8 @@ Result<void> check(const JournalOptions& options) {
 }  // namespace
 
 class Journal::Implementation {
+    friend class Journal;
+
   public:
     Implementation(Disk& disk, Worker& commit, Worker& background, const JournalOptions& options,
                    JournalListener& listener)
@@ -74,9 +76,19 @@ class Journal::Implementation {
                position_ + seal_bytes <= current->bytes && pool_.waits_for_group();
     }
 
-    Submitted submit(GroupBuffer& group, GroupKind kind, GroupTime time, bool sync,
+    Submitted submit(GroupBuffer& group, GroupKind kind, GroupTime time, Reach reach,
                      GroupBuffer* state);
     void sync();
+
+  private:
+    void begin_file(CommitPipeline::Flight& flight, GroupTime time, GroupBuffer& state);
+    GroupHeader next_group(const GroupBuffer& body, GroupKind kind, GroupTime time);
+    void note_current_left(std::uint64_t file_bytes) {
+        pool_.set_current_left(file_bytes - std::min(file_bytes, position_));
+    }
+    void written();
+    void synced();
+    void fail(const Error& error);
 
     const JournalOptions options_;
     JournalListener& listener_;
@@ -92,16 +104,6 @@ class Journal::Implementation {
     std::uint64_t state_bytes_ = 0;  // of the state group before the group on its way
     bool failed_ = false;
     Figures figures_;
-
-  private:
-    void begin_file(CommitPipeline::Flight& flight, GroupTime time, GroupBuffer& state);
-    GroupHeader next_group(const GroupBuffer& body, GroupKind kind, GroupTime time);
-    void note_current_left(std::uint64_t file_bytes) {
-        pool_.set_current_left(file_bytes - std::min(file_bytes, position_));
-    }
-    void written();
-    void synced();
-    void fail(const Error& error);
 };
 
 // Stamps the next group, and takes its place in the current file.
@@ -154,7 +156,8 @@ void Journal::Implementation::begin_file(CommitPipeline::Flight& flight, GroupTi
 }
 
 Journal::Submitted Journal::Implementation::submit(GroupBuffer& group, GroupKind kind,
-                                                   GroupTime time, bool sync, GroupBuffer* state) {
+                                                   GroupTime time, Reach reach,
+                                                   GroupBuffer* state) {
     MQD_ASSERT(!failed_ && !pipeline_.busy());
     MQD_ASSERT(kind != GroupKind::state && (kind == GroupKind::records || group.empty()), kind);
     MQD_ASSERT(group.file_bytes() <= options_.file_bytes / 4, group.file_bytes());
@@ -172,8 +175,8 @@ Journal::Submitted Journal::Implementation::submit(GroupBuffer& group, GroupKind
     }
     flight.group.clear();
     flight.group.swap(group);
-    flight.sync = sync;
-    figures_.syncs += sync ? 1 : 0;
+    flight.reach = reach;
+    figures_.syncs += reach == Reach::written ? 0 : 1;
     pipeline_.write();
     return {last_, pool_.current()->ordinal};
 }
@@ -272,9 +275,9 @@ bool Journal::seal_wanted() const {
     return implementation_->seal_wanted();
 }
 
-Journal::Submitted Journal::submit(GroupBuffer& group, GroupKind kind, GroupTime time, bool sync,
+Journal::Submitted Journal::submit(GroupBuffer& group, GroupKind kind, GroupTime time, Reach reach,
                                    GroupBuffer* state) {
-    return implementation_->submit(group, kind, time, sync, state);
+    return implementation_->submit(group, kind, time, reach, state);
 }
 
 void Journal::sync() {

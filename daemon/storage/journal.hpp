@@ -8,8 +8,9 @@
 // syncs groups, `background` allocates and zero-fills files. At most one group is on its way.
 //
 // Life of a group: submit() stamps it with the next sequence -> listener.journal_written(sequence)
-// (handed to the kernel) -> if synced, listener.journal_durable(sequence). A failed write or sync
-// is final: listener.journal_failed(error), and nothing is confirmed after it.
+// (handed to the kernel) -> if synced, listener.journal_durable(sequence); Reach says how far it
+// goes and what is told apart. A failed write or sync is final: listener.journal_failed(error), and
+// nothing is confirmed after it.
 
 #include <cstdint>
 #include <functional>
@@ -49,6 +50,14 @@ enum class GroupKind : std::uint32_t {
     state = 1,       // the first group of a file: all small state as of the group before
     seal = 2,        // empty: raises the watermark over the group before
     clean_stop = 3,  // a seal, and nothing was on its way when the daemon stopped
+};
+
+// How far a group is taken at once. Telling `written` apart costs a wake-up of the loop beside the
+// sync, so it is done only where somebody waits for it.
+enum class Reach : std::uint8_t {
+    written,               // to the kernel; a later sync makes it durable
+    durable,               // to the disk; both are told when it is there
+    written_then_durable,  // to the disk; each is told as soon as it is so
 };
 
 // A group as recovery found it. `body` is valid during the call only.
@@ -129,7 +138,7 @@ class Journal {
     // it, as a group of its own, if and only if needs_new_file(). Preconditions: !busy();
     // group.file_bytes() <= group_bytes_max(); when needs_new_file(): new_file_ready(), durable()
     // == last(), and state is the small state as of last(). kind: records, seal or clean_stop.
-    Submitted submit(GroupBuffer& group, GroupKind kind, GroupTime time, bool sync,
+    Submitted submit(GroupBuffer& group, GroupKind kind, GroupTime time, Reach reach,
                      GroupBuffer* state);
     // Syncs what was written so far. Preconditions: !busy(), durable() < last().
     void sync();

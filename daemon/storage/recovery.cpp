@@ -362,7 +362,7 @@ Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal) {
     if (!journal.in_use.empty()) {
         const bool blocks_are_here = !journal.begin_undone;
         const std::vector<std::uint64_t> none;
-        const auto tidied = tidy_last_file(disk, journal.in_use.back(),
+        auto tidied = tidy_last_file(disk, journal.in_use.back(),
                                            blocks_are_here ? journal.blocks_to_zero : none);
         if (!tidied) {
             return tidied;

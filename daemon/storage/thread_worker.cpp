@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "mqd/assert.hpp"
@@ -16,22 +18,31 @@ ThreadWorker::ThreadWorker(const std::string& name, std::function<void()> notify
 }
 
 ThreadWorker::~ThreadWorker() {
+    hand_over();
     {
         const std::lock_guard lock(mutex_);
         ending_ = true;
     }
-    posted_.notify_one();
+    handed_over_.notify_one();
     thread_.join();
     MQD_ASSERT(jobs_.empty());
 }
 
 void ThreadWorker::post(std::function<void()> work, std::function<void()> done) {
+    posted_.push_back({std::move(work), std::move(done)});
+}
+
+void ThreadWorker::hand_over() {
+    if (posted_.empty()) {
+        return;
+    }
     {
         const std::lock_guard lock(mutex_);
         MQD_ASSERT(!ending_);
-        jobs_.push_back({std::move(work), std::move(done)});
+        std::move(posted_.begin(), posted_.end(), std::back_inserter(jobs_));
     }
-    posted_.notify_one();
+    handed_over_.notify_one();
+    posted_.clear();
 }
 
 void ThreadWorker::run_done() {
@@ -49,7 +60,7 @@ void ThreadWorker::run_done() {
 void ThreadWorker::run() {
     std::unique_lock lock(mutex_);
     while (true) {
-        posted_.wait(lock, [this] { return ending_ || !jobs_.empty(); });
+        handed_over_.wait(lock, [this] { return ending_ || !jobs_.empty(); });
         if (jobs_.empty()) {
             return;
         }
@@ -59,6 +70,9 @@ void ThreadWorker::run() {
         job.work();
         job.work = nullptr;  // what it held is freed before anyone hears that it is done
         lock.lock();
+        if (!job.done) {
+            continue;
+        }
         done_.push_back(std::move(job.done));
         if (done_.size() == 1) {
             lock.unlock();

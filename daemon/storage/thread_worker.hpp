@@ -1,8 +1,9 @@
 #pragma once
 
-// A Worker on a thread of its own. `done` functions gather here; `notify` is called, on the
-// worker's thread, when the first one does (the daemon writes an eventfd there), and the loop
-// thread then calls run_done(). post() and run_done() are for the loop thread alone.
+// A Worker on a thread of its own. What is posted gathers until hand_over(), once a turn, so that
+// the thread is woken once for all of it. `done` functions gather likewise; `notify` is called, on
+// the worker's thread, when the first one does, and the loop thread then calls run_done(). post(),
+// hand_over() and run_done() are for the loop thread alone.
 //
 // Ending: the destructor runs what was posted to its end and joins; `done` functions that were not
 // fetched by then are never called.
@@ -28,6 +29,8 @@ class ThreadWorker : public Worker {
     ThreadWorker& operator=(const ThreadWorker&) = delete;
 
     void post(std::function<void()> work, std::function<void()> done) override;
+    // Lets the thread begin with what was posted.
+    void hand_over();
     // Calls the `done` of all work that is done, in order.
     void run_done();
 
@@ -40,8 +43,9 @@ class ThreadWorker : public Worker {
     void run();
 
     std::function<void()> notify_;
+    std::vector<Job> posted_;  // not handed over yet
     std::mutex mutex_;
-    std::condition_variable posted_;
+    std::condition_variable handed_over_;
     std::deque<Job> jobs_;                     // guarded by mutex_
     std::vector<std::function<void()>> done_;  // guarded by mutex_
     bool ending_ = false;                      // guarded by mutex_

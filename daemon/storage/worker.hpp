@@ -11,6 +11,7 @@ namespace mqd::storage {
 class Worker {
   public:
     virtual ~Worker() = default;
+    // `done` may be empty: then nobody is woken for this job.
     virtual void post(std::function<void()> work, std::function<void()> done) = 0;
 };
 

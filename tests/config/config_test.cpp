@@ -254,6 +254,9 @@ TEST_CASE("config: what is not TOML is refused with its place") {
     CHECK(refusal("x = \"\xFF\"\n").find("mqd.toml:1:") == 0);
     CHECK(refusal(std::string("a\0b", 3)).find("mqd.toml:1:") == 0);
     CHECK(refusal(std::string(100'000, '[')).find("mqd.toml:1:") == 0);
+    CHECK(refusal("[log]\nlevel = \"info\"\n[[[a]]]\n[log]\n") ==
+          "mqd.toml:3:1: this is not TOML: a name is missing");
+    CHECK(refusal("[log]\n[=]") == "mqd.toml:2:1: this is not TOML: a name is missing");
 }
 
 TEST_CASE("config: reading is total: a damaged text is taken or refused, never more") {

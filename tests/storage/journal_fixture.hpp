@@ -115,18 +115,22 @@ class JournalFixture : public JournalListener {
     }
     Journal::Submitted submit(std::string_view body, bool sync = true,
                               GroupKind kind = GroupKind::records) {
+        return submit(body, sync ? Reach::written_then_durable : Reach::written, kind);
+    }
+    Journal::Submitted submit(std::string_view body, Reach reach,
+                              GroupKind kind = GroupKind::records) {
         GroupBuffer group;
         group.append(std::as_bytes(std::span<const char>(body.data(), body.size())));
-        return submit(group, sync, kind);
+        return submit(group, reach, kind);
     }
-    Journal::Submitted submit(GroupBuffer& group, bool sync, GroupKind kind) {
+    Journal::Submitted submit(GroupBuffer& group, Reach reach, GroupKind kind) {
         GroupBuffer state;
         const std::string text = state_text(journal->last().value());
         const bool begins_file = journal->needs_new_file(group.file_bytes());
         const std::string body = text_of(group);
         state.append(std::as_bytes(std::span<const char>(text.data(), text.size())));
         ++wall_ns;
-        const auto submitted = journal->submit(group, kind, {wall_ns * 2, wall_ns}, sync,
+        const auto submitted = journal->submit(group, kind, {wall_ns * 2, wall_ns}, reach,
                                                begins_file ? &state : nullptr);
         CHECK(group.empty());
         bodies[submitted.sequence.value()] = body;

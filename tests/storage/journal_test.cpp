@@ -64,6 +64,20 @@ TEST_CASE_FIXTURE(JournalFixture, "journal: written is told before the sync, dur
     CHECK_FALSE(journal->busy());
 }
 
+TEST_CASE_FIXTURE(JournalFixture, "journal: where nobody waits for written, both are told at once") {
+    open();
+    submit("one", Reach::durable);
+    commit_worker.run_work();
+    CHECK_FALSE(commit_worker.has_done());
+    CHECK(journal->busy());
+    commit_worker.run_work();
+    CHECK(written == Sequence(0));
+    commit_worker.run_done();
+    CHECK(written == Sequence(2));
+    CHECK(durable == Sequence(2));
+    CHECK_FALSE(journal->busy());
+}
+
 TEST_CASE_FIXTURE(JournalFixture, "journal: what was not synced is durable after a sync") {
     open();
     commit("one", false);

@@ -208,6 +208,8 @@ class ThreadedJournal : public DirectoryFixture, public JournalListener {
     }
     // One turn of the loop.
     void turn() {
+        commit_->hand_over();
+        background_->hand_over();
         pollfd waits{wake_, POLLIN, 0};
         REQUIRE(::poll(&waits, 1, 10'000) == 1);
         std::uint64_t count = 0;
@@ -227,7 +229,7 @@ class ThreadedJournal : public DirectoryFixture, public JournalListener {
             begins = &state;
         }
         const auto before = journal->current_file();
-        const auto submitted = journal->submit(group, GroupKind::records, {1, 1}, true, begins);
+        const auto submitted = journal->submit(group, GroupKind::records, {1, 1}, Reach::durable, begins);
         while (journal->durable() < submitted.sequence) {
             turn();
         }

@@ -33,6 +33,7 @@ TEST_CASE_FIXTURE(WorkerFixture, "thread worker: work runs there, done runs here
                 CHECK(std::this_thread::get_id() == here);
             });
     }
+    worker.hand_over();
     while (done.size() < 100) {
         wait_for_notice();
         worker.run_done();
@@ -53,9 +54,23 @@ TEST_CASE_FIXTURE(WorkerFixture, "thread worker: done may post again") {
     };
     worker.post([] {}, again);
     while (rounds < 10) {
+        worker.hand_over();
         wait_for_notice();
         worker.run_done();
     }
+}
+
+TEST_CASE_FIXTURE(WorkerFixture, "thread worker: a job without done wakes nobody") {
+    int worked = 0;
+    int done = 0;
+    worker.post([&worked] { ++worked; }, nullptr);
+    worker.post([&worked] { ++worked; }, [&done] { ++done; });
+    worker.hand_over();
+    wait_for_notice();
+    worker.run_done();
+    CHECK(worked == 2);
+    CHECK(done == 1);
+    CHECK_FALSE(noticed.try_acquire());
 }
 
 TEST_CASE("thread worker: its end finishes what was posted, and calls no done") {

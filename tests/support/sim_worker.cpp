@@ -7,7 +7,7 @@
 namespace mqd::test {
 
 void SimWorker::post(std::function<void()> work, std::function<void()> done) {
-    MQD_ASSERT(work != nullptr && done != nullptr);
+    MQD_ASSERT(work != nullptr);
     posted_.push_back({std::move(work), std::move(done)});
 }
 
@@ -16,7 +16,9 @@ void SimWorker::run_work() {
     Job job = std::move(posted_.front());
     posted_.pop_front();
     job.work();
-    done_.push_back(std::move(job.done));
+    if (job.done) {
+        done_.push_back(std::move(job.done));
+    }
 }
 
 void SimWorker::run_done() {
