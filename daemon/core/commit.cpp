@@ -98,8 +98,13 @@ void Core::submit_front(bool sync) {
         if (!in_flight_.empty() || waits_for_room_) {
             return;  // a completion or journal_room_changed() comes
         }
-        encode_state(state_buffer_);
         state = &state_buffer_;
+    } else if (journal_->better_file_ready() && in_flight_.empty() &&
+               journal_->durable() == journal_->last()) {
+        state = &state_buffer_;
+    }
+    if (state != nullptr) {
+        encode_state(*state);
     }
     const storage::FileOrdinal file_before = journal_->current_file();
     const storage::Reach reach = !sync                   ? storage::Reach::written

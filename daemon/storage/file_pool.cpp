@@ -162,6 +162,10 @@ bool FilePool::spare_ready() {
     return ready;
 }
 
+bool FilePool::better_spare_ready() const {
+    return !in_use_.empty() && !in_use_.back()->filled && has_filled_spare() && can_grow();
+}
+
 FilePool::JournalFile& FilePool::begin(FileOrdinal ordinal) {
     MQD_ASSERT(spare_ready());
     auto chosen = spare_.end();

@@ -7,7 +7,7 @@
 // Life of a file:
 //   (making) -> spare -> in use -> emptied -> (recycling) -> spare, or removed
 // A spare is zero-filled in pieces of fill_bytes. It may be begun before that is done, if there is
-// no other; what is left of it is then filled after its next recycling.
+// no other, and left early when there is; what is left of it is filled after its next recycling.
 
 #include <cstdint>
 #include <deque>
@@ -67,6 +67,9 @@ class FilePool {
     // The oldest file that is not emptied: what replay will need.
     [[nodiscard]] FileOrdinal oldest_needed() const;
     [[nodiscard]] bool spare_ready();
+    // The current file is not zero-filled, a spare is, and leaving the rest of the one unused for
+    // the other takes nothing from anybody: more files may be made.
+    [[nodiscard]] bool better_spare_ready() const;
     // The spare to be written on becomes the current file. Precondition: spare_ready().
     JournalFile& begin(FileOrdinal ordinal);
     void emptied(FileOrdinal ordinal, Sequence last);

@@ -162,7 +162,8 @@ Journal::Submitted Journal::Implementation::submit(GroupBuffer& group, GroupKind
     MQD_ASSERT(kind != GroupKind::state && (kind == GroupKind::records || group.empty()), kind);
     MQD_ASSERT(group.file_bytes() <= options_.file_bytes / 4, group.file_bytes());
     const bool frees = kind == GroupKind::seal && seal_wanted();
-    MQD_ASSERT((state != nullptr) == (needs_new_file(group.file_bytes()) && !frees));
+    const bool needs = needs_new_file(group.file_bytes()) && !frees;
+    MQD_ASSERT(state != nullptr ? needs || pool_.better_spare_ready() : !needs);
     CommitPipeline::Flight& flight = pipeline_.flight();
     flight.begins_file = false;
     if (state != nullptr) {
@@ -269,6 +270,10 @@ bool Journal::needs_new_file(std::size_t group_bytes) const {
 
 bool Journal::new_file_ready() const {
     return implementation_->pool_.spare_ready();
+}
+
+bool Journal::better_file_ready() const {
+    return !implementation_->failed_ && implementation_->pool_.better_spare_ready();
 }
 
 bool Journal::seal_wanted() const {

@@ -125,6 +125,11 @@ class Journal {
     // being made, this says no for a moment and journal_room_changed() follows.
     [[nodiscard]] bool new_file_ready() const;
 
+    // A new file is worth beginning though the current one is not full: the first file of a store,
+    // and one made in a hurry, is not zero-filled, and each sync of it waits for metadata too. The
+    // next submit() may begin one then.
+    [[nodiscard]] bool better_file_ready() const;
+
     // Nothing can be begun, and the oldest file is only waiting for one more durable group, which
     // says that it is not needed any more. A seal submitted now is that group: each file keeps its
     // last block for it.
@@ -135,9 +140,10 @@ class Journal {
         FileOrdinal file;   // that it lies in
     };
     // Sends `group` on its way and leaves an empty buffer in its place. `state` is written before
-    // it, as a group of its own, if and only if needs_new_file(). Preconditions: !busy();
-    // group.file_bytes() <= group_bytes_max(); when needs_new_file(): new_file_ready(), durable()
-    // == last(), and state is the small state as of last(). kind: records, seal or clean_stop.
+    // it, as a group of its own, and begins a new file: if needs_new_file(), and only if that or
+    // better_file_ready(). Preconditions: !busy(); group.file_bytes() <= group_bytes_max(); for a
+    // new file: new_file_ready(), durable() == last(), and state is the small state as of last().
+    // kind: records, seal or clean_stop.
     Submitted submit(GroupBuffer& group, GroupKind kind, GroupTime time, Reach reach,
                      GroupBuffer* state);
     // Syncs what was written so far. Preconditions: !busy(), durable() < last().

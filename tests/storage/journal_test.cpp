@@ -213,6 +213,33 @@ TEST_CASE_FIXTURE(JournalFixture, "journal: a file is begun half filled if there
     expect_replayed_up_to(durable.value());
 }
 
+TEST_CASE_FIXTURE(JournalFixture, "journal: and left when there is one that is filled") {
+    options.file_bytes = 4 * 1024 * 1024;
+    SUBCASE("if more files may be made") {
+        options.bytes_max = 8 * options.file_bytes;
+    }
+    SUBCASE("not otherwise") {
+        options.bytes_max = 2 * options.file_bytes;
+    }
+    const bool may_grow = options.bytes_max > 2 * options.file_bytes;
+    takes_better_files = true;
+    open();
+    background.run_work();  // a piece of the first
+    submit("one");
+    commit_worker.run_all();
+    CHECK_FALSE(journal->better_file_ready());
+    run_all();
+    CHECK(journal->better_file_ready() == may_grow);
+    commit("two");
+    CHECK(journal->current_file() == FileOrdinal(may_grow ? 2 : 1));
+    CHECK_FALSE((may_grow && journal->better_file_ready()));
+    commit("three");
+    CHECK(journal->current_file() == FileOrdinal(may_grow ? 2 : 1));
+    run_all();
+    restart();
+    expect_replayed_up_to(durable.value());
+}
+
 TEST_CASE_FIXTURE(JournalFixture, "journal: zero-filling never touches a file that was begun") {
     options.file_bytes = 4 * 1024 * 1024;
     options.bytes_max = 2 * options.file_bytes;
