@@ -32,11 +32,10 @@ Connection::~Connection() {
     MQD_ASSERT(!session_ && !socket_.is_open());
 }
 
-void Connection::start() {
-    receive();
-}
-
 void Connection::receive() {
+    if (!socket_.is_open()) {
+        return;
+    }
     socket_.async_receive(asio::buffer(first_),
                           [self = shared_from_this()](std::error_code error, std::size_t bytes) {
                               if (!self->socket_.is_open()) {
@@ -44,17 +43,19 @@ void Connection::receive() {
                               }
                               self->server_.begin_turn();
                               if (error) {
-                                  self->on_ended(error);
-                              } else {
-                                  self->on_received(bytes);
+                                  return self->on_ended(error);
+                              }
+                              if (self->on_received(bytes)) {
+                                  self->server_.receive_after_turn(self);
                               }
                           });
 }
 
-void Connection::on_received(std::size_t bytes) {
+// Whether there may be more to come.
+bool Connection::on_received(std::size_t bytes) {
     if (bytes < first_.size()) {
         take({first_.data(), bytes});
-        return receive();
+        return true;
     }
     // There is more: all of it in one piece, behind what has come already.
     const std::span<std::byte> input = server_.input();
@@ -65,8 +66,9 @@ void Connection::on_received(std::size_t bytes) {
         const bool none = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
         if (n <= 0 && !none) {
             take({input.data(), bytes});
-            return on_ended(n == 0 ? std::error_code(asio::error::eof)
-                                   : std::error_code(errno, std::system_category()));
+            on_ended(n == 0 ? std::error_code(asio::error::eof)
+                            : std::error_code(errno, std::system_category()));
+            return false;
         }
         bytes += none ? 0 : static_cast<std::size_t>(n);
         take({input.data(), bytes});
@@ -75,7 +77,7 @@ void Connection::on_received(std::size_t bytes) {
         }
         bytes = 0;
     }
-    receive();
+    return true;
 }
 
 void Connection::take(wire::Bytes bytes) {

@@ -23,7 +23,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Connection(Server& server, asio::generic::stream_protocol::socket socket, Identity identity);
     ~Connection();
 
-    void start();
+    // Waits for input, once.
+    void receive();
     // Sends what there is to send; what does not go out waits for the socket.
     void flush();
     // Once a second: deadlines.
@@ -38,8 +39,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   private:
     static constexpr std::size_t first_bytes = 256;
 
-    void receive();
-    void on_received(std::size_t bytes);
+    [[nodiscard]] bool on_received(std::size_t bytes);
     void wait_writable();
     void finish();
     void take(wire::Bytes bytes);

@@ -19,6 +19,8 @@ namespace mqd::net {
 namespace {
 
 constexpr std::size_t handlers_per_turn = 256;
+constexpr std::uint64_t lone_turns_before_skipping = 32;
+constexpr std::uint64_t turns_per_question = 8;
 constexpr std::chrono::seconds tick_interval{1};
 constexpr std::chrono::milliseconds accept_pause{100};
 constexpr int accepts_per_turn = 64;
@@ -130,10 +132,7 @@ Server::End Server::run(Hooks hooks) {
             context_.run_one();
         }
         begin_turn();
-        // No more can be ready than there are connections, but for a few: to ask once more would
-        // cost a system call a turn.
-        const std::size_t most = std::min(handlers_per_turn, connections_.size());
-        for (std::size_t i = 1; i < most && context_.poll_one() > 0; ++i) {}
+        run_ready();
         turn();
         stop_turn();
     }
@@ -156,6 +155,21 @@ void Server::arm_deadline() {
     });
 }
 
+// What else is ready, so that a turn does as much as it can. To ask is a system call: so no more is
+// asked for than there are connections, and only now and then while there was nothing each time.
+void Server::run_ready() {
+    if (lone_turns_ >= lone_turns_before_skipping && lone_turns_ % turns_per_question != 0) {
+        ++lone_turns_;
+        return;
+    }
+    const std::size_t most = std::min(handlers_per_turn, connections_.size());
+    std::size_t handlers = 1;
+    while (handlers < most && context_.poll_one() > 0) {
+        ++handlers;
+    }
+    lone_turns_ = handlers > 1 ? 0 : lone_turns_ + 1;
+}
+
 void Server::begin_turn() {
     if (!in_turn_) {
         in_turn_ = true;
@@ -169,6 +183,15 @@ void Server::turn() {
     background_worker_->hand_over();
     flush();
     in_turn_ = false;
+    // Asio tries to read at once, mostly in vain: not before the answers are out.
+    for (const std::shared_ptr<Connection>& connection : receiving_) {
+        connection->receive();
+    }
+    receiving_.clear();
+}
+
+void Server::receive_after_turn(std::shared_ptr<Connection> connection) {
+    receiving_.push_back(std::move(connection));
 }
 
 void Server::flush() {
@@ -287,7 +310,7 @@ void Server::add_connection(int descriptor) {
     auto connection = std::make_shared<Connection>(*this, std::move(socket), identity);
     connection->index = connections_.size();
     connections_.push_back(connection);
-    connection->start();
+    connection->receive();
     if (connections_.size() == 1) {
         wait_for_tick();
     }

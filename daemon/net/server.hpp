@@ -63,6 +63,8 @@ class Server {
     // What is read lies here until the handler returns.
     [[nodiscard]] std::span<std::byte> input() { return {input_.get(), input_bytes}; }
     void forget(Connection& connection);
+    // It waits for input again when what this turn produced is out.
+    void receive_after_turn(std::shared_ptr<Connection> connection);
 
   private:
     static constexpr std::size_t input_bytes = 256 * 1024;
@@ -75,6 +77,7 @@ class Server {
 
     [[nodiscard]] engine::Time journal_time() const;
     void arm_deadline();
+    void run_ready();
     void turn();
     void flush();
     void tick();
@@ -104,6 +107,8 @@ class Server {
     std::chrono::steady_clock::time_point clock_origin_;
     engine::Time journal_origin_;
     std::vector<core::Session*> flushing_;
+    std::vector<std::shared_ptr<Connection>> receiving_;
+    std::uint64_t lone_turns_ = 0;  // in a row, that had one handler only
     bool in_turn_ = false;
     bool aborted_ = false;
     std::chrono::steady_clock::time_point stop_deadline_;
