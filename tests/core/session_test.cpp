@@ -4,6 +4,7 @@
 
 #include "core/core_fixture.hpp"
 #include "support/dice.hpp"
+#include "support/sanitized.hpp"
 #include "wire/any_frame.hpp"
 
 namespace mqd::core::test {
@@ -236,6 +237,7 @@ struct Settings : ServingFixture {
 TEST_CASE_FIXTURE(Settings, "session: every frame in every state, well-formed or not") {
     create("q", Durability::disk);
     WireClient& bystander = connect();
+    std::uint64_t turn = 0;
     for (const Setting setting :
          {Setting::greeting, Setting::open, Setting::handles, Setting::leaving}) {
         for (const FrameType type : wire::test::all_frame_types()) {
@@ -250,6 +252,9 @@ TEST_CASE_FIXTURE(Settings, "session: every frame in every state, well-formed or
                 for (const std::uint8_t flags : {std::uint8_t{0}, std::uint8_t{0xFF}}) {
                     for (const wire::Bytes form :
                          {wire::Bytes(body), shorter, wire::Bytes(longer)}) {
+                        if (++turn % mqd::test::stride != 0) {
+                            continue;
+                        }
                         const auto client = make(setting);
                         client->receive(raw_frame(type, form, flags, handle));
                         check(*client);
@@ -280,7 +285,7 @@ TEST_CASE_FIXTURE(Settings, "session: random bytes are answered or close, and no
     CAPTURE(seed);
     mqd::test::Dice dice(seed);
     const std::vector<FrameType> types = wire::test::all_frame_types();
-    for (int round = 0; round < 3000; ++round) {
+    for (std::uint64_t round = 0; round < 3000 / mqd::test::slowness; ++round) {
         const auto client = make(dice.one_in(4) ? Setting::open : Setting::handles);
         for (int frame = 0; frame < 4 && !client->session().closing(); ++frame) {
             std::vector<std::byte> body(dice.below(80));

@@ -7,15 +7,10 @@
 #include <cstdlib>
 
 #include "sim/simulation.hpp"
+#include "support/sanitized.hpp"
 
 namespace mqd::sim {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t slowness = 8;
-#else
-constexpr std::uint64_t slowness = 1;
-#endif
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
     const char* given = std::getenv(name);
@@ -24,7 +19,7 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 
 void simulate(const char* what, std::uint64_t seeds, const Disasters& disasters) {
     const std::uint64_t first = from_environment("MQD_SIM_SEED", 1);
-    seeds = from_environment("MQD_SIM_SEEDS", seeds / slowness);
+    seeds = from_environment("MQD_SIM_SEEDS", seeds / mqd::test::slowness);
     std::printf("simulation: %s: MQD_SIM_SEED=%llu MQD_SIM_SEEDS=%llu\n", what,
                 static_cast<unsigned long long>(first), static_cast<unsigned long long>(seeds));
     Judge::Figures sum;

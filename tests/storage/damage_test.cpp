@@ -1,5 +1,6 @@
 // Bytes that are not as written: torn tails, flipped bits, stale and misplaced blocks.
-// MQD_EXHAUSTIVE=1 flips every bit instead of one of each byte.
+// MQD_EXHAUSTIVE=1 flips every bit instead of one of each byte; with a sanitizer it is every
+// eleventh byte.
 
 #include <algorithm>
 #include <cstdlib>
@@ -77,7 +78,7 @@ TEST_CASE_FIXTURE(SmallStore, "damage: every flipped bit that counts is found an
         for (const auto& [sequence, place] : places(name)) {
             headers.push_back(place.offset);
         }
-        for (std::uint64_t byte = 0; byte < sealed_end; ++byte) {
+        for (std::uint64_t byte = 0; byte < sealed_end; byte += stride) {
             const bool in_header = std::any_of(
                 headers.begin(), headers.end(),
                 [&](std::uint64_t begin) { return byte >= begin && byte < begin + 64; });
@@ -126,7 +127,8 @@ TEST_CASE_FIXTURE(SmallStore, "damage: flipped bits where nothing counts are har
 
 TEST_CASE_FIXTURE(SmallStore, "damage: a flipped bit in the last group costs that group alone") {
     const Place last = places(names.back()).rbegin()->second;
-    for (std::uint64_t bit = 8 * last.offset; bit < 8 * (last.offset + last.bytes); ++bit) {
+    for (std::uint64_t bit = 8 * last.offset; bit < 8 * (last.offset + last.bytes);
+         bit += stride) {
         disk.flip(names.back(), bit);
         const auto result = look();
         disk.flip(names.back(), bit);
@@ -194,7 +196,7 @@ TEST_CASE_FIXTURE(SmallStore, "damage: a torn tail is cut at the last whole grou
     SimDisk::Bytes random(original.size());
     std::generate(random.begin(), random.end(),
                   [&] { return static_cast<std::byte>(dice.next()); });
-    for (std::uint64_t cut = begin; cut < end_of_tail; ++cut) {
+    for (std::uint64_t cut = begin; cut < end_of_tail; cut += stride) {
         for (int how = 0; how < 5; ++how) {
             SimDisk::Bytes changed = original;
             const auto from = changed.begin() + static_cast<std::ptrdiff_t>(cut);

@@ -14,6 +14,7 @@
 
 #include "daemon/storage/journal.hpp"
 #include "daemon/storage/journal_format.hpp"
+#include "support/sanitized.hpp"
 #include "support/sim_disk.hpp"
 #include "support/sim_worker.hpp"
 
@@ -23,6 +24,8 @@ using mqd::test::Dice;
 using mqd::test::SimDisk;
 using mqd::test::SimSchedule;
 using mqd::test::SimWorker;
+using mqd::test::slowness;
+using mqd::test::stride;
 
 struct Replayed {
     std::uint64_t sequence = 0;

@@ -15,13 +15,9 @@
 #include <utility>
 #include <vector>
 
-namespace mqd::test {
+#include "support/sanitized.hpp"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
+namespace mqd::test {
 
 // How long a test waits for what must happen, before it calls it a failure.
 inline constexpr std::chrono::milliseconds patience{sanitized ? 60'000 : 30'000};

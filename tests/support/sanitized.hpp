@@ -1,0 +1,21 @@
+#pragma once
+
+// What a build with a sanitizer does less of: it is ten times as slow, and what it looks for shows
+// in a part of the rounds as well.
+
+#include <cstdint>
+
+namespace mqd::test {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
+// Divides numbers of rounds.
+inline constexpr std::uint64_t slowness = sanitized ? 8 : 1;
+// Steps of loops over bits and bytes: odd, so that every bit of a byte has its turn.
+inline constexpr std::uint64_t stride = sanitized ? 11 : 1;
+
+}  // namespace mqd::test
