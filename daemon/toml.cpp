@@ -8,10 +8,10 @@ namespace {
 
 Error text_error(const std::string& file, std::size_t line, std::size_t column,
                  std::string_view text) {
-    return {ErrorCode::bad_config,
-            file + ':' + std::to_string(line) + ':' + std::to_string(column) + ": " +
-                std::string(text),
-            0, 0, 0};
+    return {
+        ErrorCode::bad_config,
+        file + ':' + std::to_string(line) + ':' + std::to_string(column) + ": " + std::string(text),
+        0, 0, 0};
 }
 
 bool breaks_an_assumption(std::string_view text) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// The one way to toml++. Its parser (3.3) states as an assumption what a damaged text can break, such
-// as that a key follows a "["; compiled with NDEBUG that would be undefined behaviour. So its
+// The one way to toml++. Its parser (3.3) states as an assumption what a damaged text can break,
+// such as that a key follows a "["; compiled with NDEBUG that would be undefined behaviour. So its
 // assumptions are checked here, in every build, and one that fails is an error like any other.
 
 #include <exception>
@@ -27,7 +27,7 @@ class TomlAssumptionBroken : public std::exception {};
 #ifdef NDEBUG
 #undef NDEBUG
 #include <toml++/toml.h>
-#define NDEBUG
+#define NDEBUG  // NOLINT(readability-identifier-naming): the standard gives it that name
 #else
 #include <toml++/toml.h>
 #endif

@@ -91,8 +91,8 @@ void Core::submit_front(bool sync) {
         waits_for_room_ = !journal_->new_file_ready();
         if (waits_for_room_ && journal_->seal_wanted()) {
             storage::GroupBuffer empty;
-            journal_->submit(empty, storage::GroupKind::seal, group_time(),
-                             storage::Reach::durable, nullptr);
+            journal_->submit(empty, storage::GroupKind::seal, group_time(), storage::Reach::durable,
+                             nullptr);
             return;
         }
         if (!in_flight_.empty() || waits_for_room_) {
@@ -148,7 +148,7 @@ void Core::submit_seal() {
         if (!journal_->new_file_ready()) {
             if (journal_->seal_wanted()) {
                 journal_->submit(empty, storage::GroupKind::seal, group_time(),
-                             storage::Reach::durable, nullptr);
+                                 storage::Reach::durable, nullptr);
             }
             return;
         }

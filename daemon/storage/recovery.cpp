@@ -363,7 +363,7 @@ Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal) {
         const bool blocks_are_here = !journal.begin_undone;
         const std::vector<std::uint64_t> none;
         auto tidied = tidy_last_file(disk, journal.in_use.back(),
-                                           blocks_are_here ? journal.blocks_to_zero : none);
+                                     blocks_are_here ? journal.blocks_to_zero : none);
         if (!tidied) {
             return tidied;
         }

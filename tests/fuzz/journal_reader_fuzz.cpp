@@ -70,7 +70,8 @@ struct Store {
         if (begins && !journal->new_file_ready()) {
             return false;
         }
-        journal->submit(group, GroupKind::records, {1, 1}, Reach::durable, begins ? &state : nullptr);
+        journal->submit(group, GroupKind::records, {1, 1}, Reach::durable,
+                        begins ? &state : nullptr);
         run_all();
         return true;
     }

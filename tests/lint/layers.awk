@@ -75,7 +75,7 @@ FNR == 1 {
     sub(/^[ \t]*#[ \t]*include[ \t]*[<"]/, "", header)
     sub(/[>"].*$/, "", header)
     if (!may_include(layer, header)) report(layer " may not include " header)
-    if (header ~ /^toml/ && FILENAME != "daemon/config.cpp") report("toml++ belongs into daemon/config.cpp alone")
+    if (header ~ /^toml/ && FILENAME != "daemon/toml.hpp") report("toml++ belongs into daemon/toml.hpp alone")
     next
 }
 

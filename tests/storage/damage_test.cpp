@@ -127,8 +127,7 @@ TEST_CASE_FIXTURE(SmallStore, "damage: flipped bits where nothing counts are har
 
 TEST_CASE_FIXTURE(SmallStore, "damage: a flipped bit in the last group costs that group alone") {
     const Place last = places(names.back()).rbegin()->second;
-    for (std::uint64_t bit = 8 * last.offset; bit < 8 * (last.offset + last.bytes);
-         bit += stride) {
+    for (std::uint64_t bit = 8 * last.offset; bit < 8 * (last.offset + last.bytes); bit += stride) {
         disk.flip(names.back(), bit);
         const auto result = look();
         disk.flip(names.back(), bit);

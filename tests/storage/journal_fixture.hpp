@@ -129,10 +129,9 @@ class JournalFixture : public JournalListener {
     Journal::Submitted submit(GroupBuffer& group, Reach reach, GroupKind kind) {
         GroupBuffer state;
         const std::string text = state_text(journal->last().value());
-        const bool begins_file =
-            journal->needs_new_file(group.file_bytes()) ||
-            (takes_better_files && journal->better_file_ready() &&
-             journal->durable() == journal->last());
+        const bool begins_file = journal->needs_new_file(group.file_bytes()) ||
+                                 (takes_better_files && journal->better_file_ready() &&
+                                  journal->durable() == journal->last());
         const std::string body = text_of(group);
         state.append(std::as_bytes(std::span<const char>(text.data(), text.size())));
         ++wall_ns;

@@ -64,7 +64,8 @@ TEST_CASE_FIXTURE(JournalFixture, "journal: written is told before the sync, dur
     CHECK_FALSE(journal->busy());
 }
 
-TEST_CASE_FIXTURE(JournalFixture, "journal: where nobody waits for written, both are told at once") {
+TEST_CASE_FIXTURE(JournalFixture,
+                  "journal: where nobody waits for written, both are told at once") {
     open();
     submit("one", Reach::durable);
     commit_worker.run_work();

@@ -229,7 +229,8 @@ class ThreadedJournal : public DirectoryFixture, public JournalListener {
             begins = &state;
         }
         const auto before = journal->current_file();
-        const auto submitted = journal->submit(group, GroupKind::records, {1, 1}, Reach::durable, begins);
+        const auto submitted =
+            journal->submit(group, GroupKind::records, {1, 1}, Reach::durable, begins);
         while (journal->durable() < submitted.sequence) {
             turn();
         }
