@@ -305,16 +305,17 @@ void Core::carry_turn() {
     if (blocks == file_blocks_.end()) {
         return;  // emptied, recycled as soon as that is durable
     }
-    if (!pending_.empty() && !pending_.back().carried.empty()) {
-        return;  // some are on their way already
-    }
     // docs/storage.md, "Room": a group carries many times what it holds of anything else.
-    const std::uint64_t other = pending_.empty() ? 0 : pending_.back().buffer.body_bytes();
+    std::uint64_t other = 0;
+    for (const CommitGroup& group : pending_) {
+        if (!group.carried.empty()) {
+            return;  // what is on its way still lies in the old file
+        }
+        other += group.buffer.body_bytes();
+    }
     const std::uint64_t wanted = std::max(carry_bytes_per_turn, carry_ratio * other);
-    const std::size_t groups = pending_.size();
     std::uint64_t bytes = 0;
-    for (Block* block = blocks->second;
-         block != nullptr && bytes < wanted && pending_.size() <= groups + 1;
+    for (Block* block = blocks->second; block != nullptr && bytes < wanted;
          block = block->file_next) {
         bytes += block->bytes;
         carry_block(*block);
