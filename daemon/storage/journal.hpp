@@ -162,9 +162,9 @@ class Journal {
     void book_recovered(std::uint64_t bytes);
 
     // The oldest file, if it must be emptied before it can be recycled because room runs short: its
-    // live messages are to be carried forward, by records in later groups. While it names one, each
-    // group carries at least 16 times as many bytes as it holds of anything else (or all that is
-    // left): that is what keeps acks going for ever on a full disk (docs/storage.md, "Room").
+    // live messages are to be carried forward, by records in later groups: at least 16 times as many
+    // bytes as have gathered of anything else, or all that is left. That is what keeps acks going
+    // for ever on a full disk (docs/storage.md, "Room").
     [[nodiscard]] std::optional<FileOrdinal> file_to_carry() const;
     // The oldest file that holds groups, and the file being written. Equal in a store of one file.
     [[nodiscard]] FileOrdinal oldest_file() const;
