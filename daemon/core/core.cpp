@@ -51,10 +51,7 @@ void Core::end_turn() {
     if (!stopping_) {
         deliver();
     }
-    if (journal_->disk_full() && now_.journal >= retry_deadline_) {
-        retry_deadline_ = engine::Time::max();
-        journal_->retry_growth();
-    }
+    retry_growth_turn();
     carry_turn();
     commit_turn();
     if (answers_due_) {
@@ -66,7 +63,18 @@ void Core::end_turn() {
         }
     }
     serving_ = serving_ || (pending_.empty() && in_flight_.empty() && !journal_->busy());
-    if (retry_deadline_ == engine::Time::max() && journal_->disk_full()) {
+}
+
+void Core::retry_growth_turn() {
+    if (!journal_->disk_full()) {
+        retry_deadline_ = engine::Time::max();
+        return;
+    }
+    if (now_.journal >= retry_deadline_) {
+        journal_->retry_growth();
+        retry_deadline_ = engine::Time::max();
+    }
+    if (retry_deadline_ == engine::Time::max()) {
         retry_deadline_ = now_.journal + retry_growth_every;
     }
 }
@@ -102,6 +110,14 @@ void Core::remove_session(Session& session) {
     std::erase(with_output_, &session);
     std::erase(leaving_, &session);
     std::erase_if(waiters_, [&](const Waiter& waiter) { return waiter.session == &session; });
+}
+
+void Core::take_sessions_with_output(std::vector<Session*>& taken) {
+    MQD_ASSERT(taken.empty());
+    taken.swap(with_output_);
+    for (Session* session : taken) {
+        session->output_taken();
+    }
 }
 
 void Core::note_output(Session& session) {

@@ -107,7 +107,8 @@ class Core : public storage::JournalListener {
     [[nodiscard]] const engine::Engine& engine() const { return engine_; }
     [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
     // Sessions that have output to send or want to be closed; the network side takes and clears it.
-    [[nodiscard]] std::vector<Session*>& sessions_with_output() { return with_output_; }
+    // Puts them into `taken`, which is empty; each comes again when more is put into its output.
+    void take_sessions_with_output(std::vector<Session*>& taken);
     [[nodiscard]] const std::vector<Session*>& sessions() const { return sessions_; }
 
     // --- storage::JournalListener
@@ -167,6 +168,7 @@ class Core : public storage::JournalListener {
     void apply_durable(CommitGroup& group);
     void apply(CommitGroup& group, PendingCommand& command);
     void forget_queue(engine::Queue& queue);
+    void retry_growth_turn();
     void carry_turn();
     void carry_block(Block& block);
     void link_to_file(Block& block, storage::FileOrdinal file);

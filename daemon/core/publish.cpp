@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::uint32_t retry_after_ms = 200;
 
+// Of the runs in one CONFIRM: what is more goes into the next, so that it fits every client.
+constexpr std::size_t confirm_runs_bytes_max = 4096 * wire::Confirm::run_bytes;
 constexpr std::uint64_t first_window_bytes = 64 * 1024;
 constexpr std::uint64_t least_window_bytes = 4 * 1024;
 
@@ -229,7 +231,7 @@ void Core::answer(Producer& producer) {
         Durability least = Durability::disk;
         wire::ConfirmedRun run;
         while (!producer.pending.empty() && !producer.pending.front().refusal &&
-               ready(producer.pending.front())) {
+               ready(producer.pending.front()) && runs_.size() < confirm_runs_bytes_max) {
             const PendingLines& lines = producer.pending.front();
             const auto count = static_cast<std::uint32_t>(lines.count);
             if (run.count > 0 && run.first_number.plus(run.count) == lines.number &&

@@ -50,6 +50,10 @@ void Session::receive(wire::Bytes bytes) {
         last_received_ = core_.now_.journal;
     }
     while (!bytes.empty() && !closing_) {
+        if (overflowed()) {  // by answers to what came in one piece
+            return close({ErrorCode::output_overflow, "more was asked for than is read",
+                          core_.options_.output_bytes_max});
+        }
         if (partial_.empty()) {
             if (bytes.size() < wire::frame_header_bytes) {
                 partial_.assign(bytes.begin(), bytes.end());
@@ -288,7 +292,6 @@ void Session::sent() {
 
 void Session::output_sent(std::size_t bytes) {
     out_.consume(bytes);
-    output_noted_ = false;
     const std::uint64_t most = core_.options_.output_bytes_max / room_share;
     room_.bytes = most - std::min(most, out_.bytes());
     if (room_.wanted && room_.bytes >= most / 2) {

@@ -27,6 +27,8 @@ class Session {
     // Output to be sent; after sending, say how much.
     [[nodiscard]] const OutQueue& output() const { return out_; }
     void output_sent(std::size_t bytes);
+    // Its owner looks at the output now: what comes later is to be noted again.
+    void output_taken() { output_noted_ = false; }
     // Nothing more will be received: close the connection once the output is sent, or at once if
     // it cannot be.
     [[nodiscard]] bool closing() const { return closing_; }

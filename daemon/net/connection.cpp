@@ -164,13 +164,15 @@ void Connection::finish() {
 }
 
 void Connection::check_time() {
-    if (finishing_) {
-        if (std::chrono::steady_clock::now() >= finish_deadline_) {
-            close();
-        }
-        return;
+    if (!session_->closing()) {
+        return session_->check_time();
     }
-    session_->check_time();
+    const auto now = std::chrono::steady_clock::now();
+    if (finish_deadline_ == std::chrono::steady_clock::time_point()) {
+        finish_deadline_ = now + finish_time;  // its last frame is still on the way
+    } else if (now >= finish_deadline_) {
+        close();
+    }
 }
 
 void Connection::on_overflow() {

@@ -22,6 +22,7 @@ constexpr std::size_t handlers_per_turn = 256;
 constexpr std::uint64_t lone_turns_before_skipping = 32;
 constexpr std::uint64_t turns_per_question = 8;
 constexpr std::chrono::seconds tick_interval{1};
+constexpr std::chrono::seconds seal_time{5};
 constexpr std::chrono::milliseconds accept_pause{100};
 constexpr int accepts_per_turn = 64;
 
@@ -87,6 +88,7 @@ Result<void> Server::open(storage::Disk& disk) {
     begin_turn();
     turn();
     while (!core_.serving() && !core_.failure()) {
+        arm_deadline();
         context_.run_one();
         begin_turn();
         turn();
@@ -197,7 +199,7 @@ void Server::receive_after_turn(std::shared_ptr<Connection> connection) {
 void Server::flush() {
     // In the order in which there came to be output: deliveries before confirms, so that the
     // consumer is woken first. A flush can end its own connection, never another.
-    flushing_.swap(core_.sessions_with_output());
+    core_.take_sessions_with_output(flushing_);
     for (core::Session* session : flushing_) {
         static_cast<Connection*>(session->owner())->flush();
     }
@@ -370,6 +372,11 @@ void Server::stop_turn() {
     begin_turn();
     while (!connections_.empty()) {
         connections_.back()->close();
+    }
+    // What is left is the seal, which may find no room on a full disk: then without.
+    if (std::chrono::steady_clock::now() >= stop_deadline_ + seal_time && !core_.stopped()) {
+        spdlog::warn("stopped without a seal: the journal has no room for one");
+        aborted_ = true;
     }
 }
 

@@ -286,6 +286,9 @@ TEST_CASE_FIXTURE(Settings, "session: random bytes are answered or close, and no
     mqd::test::Dice dice(seed);
     const std::vector<FrameType> types = wire::test::all_frame_types();
     for (std::uint64_t round = 0; round < 3000 / mqd::test::slowness; ++round) {
+        if (daemon.core().engine().find("q") == nullptr) {
+            create("q", Durability::disk);  // random bytes can say QUEUE_DELETE
+        }
         const auto client = make(dice.one_in(4) ? Setting::open : Setting::handles);
         for (int frame = 0; frame < 4 && !client->session().closing(); ++frame) {
             std::vector<std::byte> body(dice.below(80));

@@ -5,6 +5,12 @@
 
 namespace mqd::sim {
 
+namespace {
+
+constexpr std::uint64_t output_bytes_plenty = 1'000'000;
+
+}  // namespace
+
 Simulation::Simulation(std::uint64_t seed, const Disasters& disasters)
     : seed_(seed), disasters_(disasters), dice_(seed), disk_(dice_.next()), daemon_(disk_) {
     choose_options();
@@ -30,7 +36,7 @@ void Simulation::choose_options() {
     options_.lease = ms(20, 500);
     options_.message_bytes_max = 4096;
     options_.memory_bytes_max = dice_.one_in(4) ? 40'000 : 4'000'000;
-    options_.output_bytes_max = dice_.one_in(3) ? 12'000 : 1'000'000;
+    options_.output_bytes_max = dice_.one_in(3) ? 12'000 : output_bytes_plenty;
     options_.publish_credit_bytes = dice_.one_in(3) ? 10'000 : 10'000'000;
     options_.producer_credit_messages = dice_.one_in(3) ? 5 : 1000;
 
@@ -163,10 +169,22 @@ void Simulation::bytes_up(Connection& connection) {
     // A copy that ends where the bytes end: a sanitizer sees what reads too far.
     const std::vector<std::byte> bytes(up.begin(), up.begin() + static_cast<std::ptrdiff_t>(count));
     up.erase(up.begin(), up.begin() + static_cast<std::ptrdiff_t>(count));
-    connection.tap.heard_in(bytes);
-    connection.session->receive(bytes);
-    if (connection.session->closing() && connection.session->close_reason()) {
-        judge_.violate("the daemon closed a session: " + connection.session->close_reason()->text);
+    // Where the daemon may close it in the middle, the judge is told of each byte that counted.
+    const bool may_close = options_.output_bytes_max < output_bytes_plenty;
+    const std::size_t step = may_close ? 1 : bytes.size();
+    for (std::size_t at = 0; at < bytes.size() && !connection.session->closing(); at += step) {
+        const auto piece = wire::Bytes(bytes).subspan(at, step);
+        if (!connection.session->overflowed()) {
+            connection.tap.heard_in(piece);
+        }
+        connection.session->receive(piece);
+    }
+    const auto& reason = connection.session->close_reason();
+    const bool expected = may_close && reason && reason->code == ErrorCode::output_overflow;
+    if (expected) {
+        end_session(connection);
+    } else if (connection.session->closing() && reason) {
+        judge_.violate("the daemon closed a session: " + reason->text);
     }
 }
 
@@ -211,7 +229,8 @@ void Simulation::hear() {
         connection->tap.tell_deliveries();
     }
     judge_.turn_ended();
-    daemon_.core().sessions_with_output().clear();
+    std::vector<core::Session*> with_output;
+    daemon_.core().take_sessions_with_output(with_output);
 }
 
 void Simulation::hear(Connection& connection) {

@@ -212,6 +212,7 @@ struct PeekedRun {
 // u64 next | u8 more | u32 n | n x (u8 state, u32 bytes, DELIVER body). `next` is where to go on.
 struct PeekReply {
     static constexpr FrameType type = FrameType::peek_reply;
+    static constexpr std::size_t run_fixed_bytes = 1 + 4 + Deliver::fixed_bytes;  // and its batch
     MessageNumber next;
     bool more = false;
     std::vector<PeekedRun> runs;
