@@ -256,6 +256,8 @@ TEST_CASE("config: what is not TOML is refused with its place") {
     CHECK(refusal(std::string(100'000, '[')).find("mqd.toml:1:") == 0);
     CHECK(refusal("[log]\nlevel = \"info\"\n[[[a]]]\n[log]\n") ==
           "mqd.toml:3:1: this is not TOML: a name is missing");
+    CHECK(refusal("x = \xC3\xA4\n").find("mqd.toml:1:") == 0);
+    CHECK(refusal("[ \xC3\xA4 ]\n").find("mqd.toml:1:") == 0);
     CHECK(refusal("[log]\n[=]") == "mqd.toml:2:1: this is not TOML: a name is missing");
 }
 
