@@ -178,6 +178,7 @@ class Core : public storage::JournalListener {
 
     // --- start (replay.cpp)
     Result<void> check_complete() const;
+    Result<void> fit_to_files();
     void append_start_records();
 
     CoreOptions options_;

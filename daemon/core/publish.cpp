@@ -100,9 +100,8 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
 
 Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
     // Carried forward message by message, it still has to fit into one group.
-    const std::uint64_t carried =
-        frame.batch.size() + (frame.count + 1) * booked_per_message + 2 * storage::block_bytes;
-    if (queue.durable() && carried > journal_->group_bytes_max()) {
+    if (queue.durable() &&
+        carry_bytes_max(frame.batch.size(), frame.count) > journal_->group_bytes_max()) {
         return Error{ErrorCode::message_too_big, "the batch is too large for the journal's files",
                      journal_->group_bytes_max()};
     }

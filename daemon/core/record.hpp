@@ -29,6 +29,26 @@ inline constexpr std::size_t restore_run_bytes = 12;
 inline constexpr std::uint64_t booked_per_message =
     record_header_bytes + messages_fixed_bytes + restore_run_bytes;
 
+// What of a state group does not depend on its messages: its header and padding, next_queue_id, and
+// for each queue its creation with the longest name and the head of a restore_messages. Beside
+// that, room for as many further heads as gaps of more than 32 bits between live messages can ask
+// for.
+inline constexpr std::uint64_t state_queue_bytes =
+    (record_header_bytes + 18 + wire::queue_name_bytes_max) + (record_header_bytes + 16);
+inline constexpr std::uint64_t state_fixed_bytes =
+    storage::GroupBuffer::header_bytes + storage::block_bytes + (record_header_bytes + 4) + 4096;
+
+// A state group in the file at most, if each message is a run of its own.
+constexpr std::uint64_t state_bytes_max(std::uint64_t queues, std::uint64_t messages) {
+    return state_fixed_bytes + queues * state_queue_bytes + messages * restore_run_bytes +
+           messages / restore_runs_max * (record_header_bytes + 16);
+}
+
+// A group that carries a batch, at most: each message in a record of its own.
+constexpr std::uint64_t carry_bytes_max(std::uint64_t batch_bytes, std::uint64_t count) {
+    return batch_bytes + (count + 1) * booked_per_message + 2 * storage::block_bytes;
+}
+
 enum class RecordType : std::uint8_t {
     create_queue = 1,      // u32 id | u8 durability | u32 lease_ms | u64 next | string8 name
     delete_queue = 2,      // u32 id

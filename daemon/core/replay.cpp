@@ -272,17 +272,8 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
         std::max<std::int64_t>(0, wall.count() - recovery.last_time.wall_ns)));
     options_.frame_body_bytes_max = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(options_.frame_body_bytes_max, journal_->group_bytes_max()));
-    // Half of a file holds the state group in the worst case: every queue with the longest name,
-    // and every live message a run of its own.
-    const std::uint64_t state_bytes = options_.journal.file_bytes / 2;
-    const std::uint64_t queue_bytes =
-        options_.queues_max * (wire::queue_name_bytes_max + 5 * record_header_bytes);
-    durable_messages_max_ =
-        state_bytes <= queue_bytes ? 0 : (state_bytes - queue_bytes) / restore_run_bytes;
-    if (durable_messages_max_ == 0) {
-        return Error{ErrorCode::bad_config,
-                     "storage.journal_file_bytes is too small to hold the state of limits.queues",
-                     options_.journal.file_bytes};
+    if (auto fitting = fit_to_files(); !fitting) {
+        return fitting;
     }
     if (auto complete = check_complete(); !complete) {
         return complete;
@@ -301,6 +292,41 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
         }
     }
     append_start_records();
+    return {};
+}
+
+// Half of a journal file holds its header and the state group in the worst case, a quarter whatever
+// is carried. The files may have become smaller than those of which the store was made.
+Result<void> Core::fit_to_files() {
+    const std::uint64_t queues =
+        std::max<std::uint64_t>(options_.queues_max, engine_.queues().size());
+    std::uint64_t carried = 0;
+    for (const auto& [file, head] : file_blocks_) {
+        for (const Block* block = head; block != nullptr; block = block->file_next) {
+            carried = std::max(carried, carry_bytes_max(block->bytes, block->count));
+        }
+    }
+    const std::uint64_t state_max = options_.journal.file_bytes / 2 - storage::block_bytes;
+    const auto holds = [&](std::uint64_t messages) {
+        return state_bytes_max(queues, messages) <= state_max;
+    };
+    if (!holds(std::max<std::uint64_t>(durable_messages_, 1)) ||
+        carried > journal_->group_bytes_max()) {
+        const std::uint64_t least =
+            std::max(2 * (storage::block_bytes + state_bytes_max(queues, durable_messages_ + 1)),
+                     4 * carried);
+        return Error{ErrorCode::bad_config,
+                     "storage.journal_file_bytes is too small for " + std::to_string(queues) +
+                         " queues (limits.queues, or what is stored) and the " +
+                         std::to_string(durable_messages_) +
+                         " messages in the store: it takes at least " + std::to_string(least) +
+                         " bytes",
+                     least};
+    }
+    durable_messages_max_ = (state_max - state_bytes_max(queues, 0)) / restore_run_bytes;
+    while (!holds(durable_messages_max_)) {
+        durable_messages_max_ -= durable_messages_max_ / restore_runs_max + 1;
+    }
     return {};
 }
 
