@@ -255,6 +255,7 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
 
 // The queue is about to go: no handle may point to it any more.
 void Core::forget_queue(engine::Queue& queue) {
+    told_early_.erase(queue.id());
     for (Session* session : sessions_) {
         session->forget_queue(queue);
     }
@@ -363,6 +364,9 @@ void Core::encode_state(storage::GroupBuffer& state) const {
     append_next_queue_id(state, engine_.next_queue_id());
     for (const auto& [name, queue] : engine_.queues()) {
         append_create_queue(state, {queue->id(), queue->definition(), queue->next_applied()});
+        if (const auto told = told_early_.find(queue->id()); told != told_early_.end()) {
+            append_tell_numbers(state, queue->id(), told->second.next);
+        }
         if (queue->durable()) {
             append_restore(state, queue->id(), queue->live_runs());
         }

@@ -179,6 +179,9 @@ class Core : public storage::JournalListener {
     // --- start (replay.cpp)
     Result<void> check_complete() const;
     Result<void> fit_to_files();
+    [[nodiscard]] MessageNumber next_after_crash(const engine::Queue& queue) const;
+    [[nodiscard]] Durability level_of(const engine::Queue& queue, MessageRange range,
+                                      Durability asked);
     void append_start_records();
 
     CoreOptions options_;
@@ -215,6 +218,13 @@ class Core : public storage::JournalListener {
     bool waits_for_room_ = false;  // a new journal file is wanted and not there yet
     bool sealed_ = false;          // the last group is a seal
     std::map<storage::FileOrdinal, Block*> file_blocks_;  // heads of the lists, by file
+    // Queues of which messages are confirmed before they are as durable as their queue: all numbers
+    // below `next` may have been told, which the journal says in that group.
+    struct ToldEarly {
+        MessageNumber next;
+        CommitId commit;
+    };
+    std::map<QueueId, ToldEarly> told_early_;
     storage::GroupBuffer state_buffer_;
 
     std::vector<engine::Delivery> deliveries_;

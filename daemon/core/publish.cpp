@@ -17,6 +17,8 @@ constexpr std::uint32_t retry_after_ms = 200;
 
 // Of the runs in one CONFIRM: what is more goes into the next, so that it fits every client.
 constexpr std::size_t confirm_runs_bytes_max = 4096 * wire::Confirm::run_bytes;
+// A crash leaves at most so many numbers of a queue out, and one publish in so many messages waits.
+constexpr std::uint64_t numbers_told_ahead = 1 << 16;
 constexpr std::uint64_t first_window_bytes = 64 * 1024;
 constexpr std::uint64_t least_window_bytes = 4 * 1024;
 
@@ -45,8 +47,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     block.queue = queue.id();
     block.published = now_.wall;
     block.sender = sender;
-    const bool asked = frame.durability != Durability::unspecified;
-    const Durability level = asked ? frame.durability : queue.definition().durability;
+    const Durability level = level_of(queue, added.range, frame.durability);
     const LineNumber first_line = producer.next_line;
     PendingLines& lines = producer.pending.emplace_back();
     lines.first = first_line;
@@ -125,6 +126,25 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
         refused->code = ErrorCode::disk_full;  // the name under which it travels
     }
     return *std::move(refused);
+}
+
+// What a publish waits for before it is confirmed. To confirm it before it is as durable as its
+// queue tells numbers that a crash may take back, and that must not be given to other messages
+// then: so the journal says beforehand up to where that may have happened. Whoever comes before
+// that is durable waits with it.
+Durability Core::level_of(const engine::Queue& queue, MessageRange range, Durability asked) {
+    const Durability own = queue.definition().durability;
+    if (asked == Durability::unspecified || asked >= own || own != Durability::disk) {
+        return asked == Durability::unspecified ? own : asked;
+    }
+    ToldEarly& told = told_early_[queue.id()];
+    if (range.end() > told.next) {
+        told.next = range.end().plus(numbers_told_ahead);
+        CommitGroup& group = open_group(record_header_bytes + 12);
+        append_tell_numbers(group.buffer, queue.id(), told.next);
+        told.commit = group.id;
+    }
+    return reached(told.commit, Durability::disk) ? asked : Durability::disk;
 }
 
 void Core::append_add(engine::Queue& queue, Block& block, Durability level) {

@@ -111,6 +111,10 @@ void append_skip_numbers(storage::GroupBuffer& group, const engine::SkipNumbers&
     record.number(command.id.value()).number(command.next.value());
 }
 
+void append_tell_numbers(storage::GroupBuffer& group, QueueId id, MessageNumber next) {
+    RecordWriter(group, RecordType::tell_numbers, 12).number(id.value()).number(next.value());
+}
+
 void append_next_queue_id(storage::GroupBuffer& group, QueueId id) {
     RecordWriter(group, RecordType::next_queue_id, 4).number(id.value());
 }

@@ -30,11 +30,12 @@ inline constexpr std::uint64_t booked_per_message =
     record_header_bytes + messages_fixed_bytes + restore_run_bytes;
 
 // What of a state group does not depend on its messages: its header and padding, next_queue_id, and
-// for each queue its creation with the longest name and the head of a restore_messages. Beside
-// that, room for as many further heads as gaps of more than 32 bits between live messages can ask
-// for.
+// for each queue its creation with the longest name, tell_numbers, and the head of a
+// restore_messages. Beside that, room for as many further heads as gaps of more than 32 bits
+// between live messages can ask for.
 inline constexpr std::uint64_t state_queue_bytes =
-    (record_header_bytes + 18 + wire::queue_name_bytes_max) + (record_header_bytes + 16);
+    (record_header_bytes + 18 + wire::queue_name_bytes_max) + (record_header_bytes + 12) +
+    (record_header_bytes + 16);
 inline constexpr std::uint64_t state_fixed_bytes =
     storage::GroupBuffer::header_bytes + storage::block_bytes + (record_header_bytes + 4) + 4096;
 
@@ -59,6 +60,7 @@ enum class RecordType : std::uint8_t {
     restore_messages = 7,  // u32 id | u64 from | u32 n | n x (u32 gap, u32 count, u32 attempts)
     skip_numbers = 8,      // u32 id | u64 next
     next_queue_id = 9,     // u32 id
+    tell_numbers = 10,     // u32 id | u64 next: all below it may have been told to somebody
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -114,6 +116,7 @@ void append_remove(storage::GroupBuffer& group, QueueId id, std::span<const Mess
 void append_count_delivery(storage::GroupBuffer& group, const engine::CountDelivery& command);
 void append_restore(storage::GroupBuffer& group, QueueId id, std::span<const engine::LiveRun> runs);
 void append_skip_numbers(storage::GroupBuffer& group, const engine::SkipNumbers& command);
+void append_tell_numbers(storage::GroupBuffer& group, QueueId id, MessageNumber next);
 void append_next_queue_id(storage::GroupBuffer& group, QueueId id);
 
 // --- decoding: nothing if malformed

@@ -56,6 +56,7 @@ class Replay {
             case RecordType::count_delivery: return count_delivery(record.body);
             case RecordType::restore_messages: return restore(record.body);
             case RecordType::skip_numbers: return skip(record.body);
+            case RecordType::tell_numbers: return tell(record.body);
             case RecordType::next_queue_id:
                 if (const auto id = decode_queue_id(record.body)) {
                     engine_.restore_next_queue_id(*id);
@@ -237,6 +238,15 @@ class Replay {
         return {};
     }
 
+    std::string_view tell(wire::Bytes body) {
+        const auto command = decode_skip_numbers(body);  // of the same form
+        if (!command || durable_queue(command->id) == nullptr) {
+            return "tell_numbers: malformed, or of no such queue";
+        }
+        core_.told_early_[command->id] = {command->next, CommitId(0)};
+        return {};
+    }
+
     std::string_view skip(wire::Bytes body) {
         const auto command = decode_skip_numbers(body);
         if (!command || durable_queue(command->id) == nullptr) {
@@ -330,6 +340,16 @@ Result<void> Core::fit_to_files() {
     return {};
 }
 
+// Behind all numbers that somebody may have seen, and that a crash may have taken.
+MessageNumber Core::next_after_crash(const engine::Queue& queue) const {
+    MessageNumber next = queue.next_applied();
+    if (queue.definition().durability == Durability::written) {
+        next = next.plus(written_numbers_skip);
+    }
+    const auto told = told_early_.find(queue.id());
+    return told == told_early_.end() ? next : std::max(next, told->second.next);
+}
+
 // Every live message has its bytes.
 Result<void> Core::check_complete() const {
     for (const auto& [name, queue] : engine_.queues()) {
@@ -367,11 +387,10 @@ void Core::append_start_records() {
             group.commands.push_back({PendingCommand::Kind::create, nullptr, nullptr,
                                       static_cast<std::uint32_t>(group.creates.size() - 1), 0});
             raise_need(group, Need::durable);
-        } else if (queue->definition().durability == Durability::written &&
-                   !journal_->recovery().clean) {
+        } else if (const MessageNumber next = next_after_crash(*queue);
+                   next > queue->next_applied() && !journal_->recovery().clean) {
             CommitGroup& group = open_group(bytes);
-            const engine::SkipNumbers skip{queue->id(),
-                                           queue->next_applied().plus(written_numbers_skip)};
+            const engine::SkipNumbers skip{queue->id(), next};
             engine_.apply(skip);
             append_skip_numbers(group.buffer, skip);
             raise_need(group, Need::durable);

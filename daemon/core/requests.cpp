@@ -120,8 +120,8 @@ void Session::on_peek(CorrelationId correlation, const wire::Peek& frame) {
                   block.sender, batch}});
             reply.next = range.end();
             left -= range.count;
-            bytes_left -= std::min<std::uint64_t>(
-                bytes_left, batch.size() + wire::PeekReply::run_fixed_bytes);
+            bytes_left -= std::min<std::uint64_t>(bytes_left,
+                                                  batch.size() + wire::PeekReply::run_fixed_bytes);
         }
         reply.more = reply.more || !whole;
         return whole;

@@ -79,9 +79,15 @@ TEST_CASE_FIXTURE(Publishing, "publish: on a written queue the write is enough")
 TEST_CASE_FIXTURE(Publishing, "publish: a confirm may be asked for earlier, visibility not") {
     WireClient* consumer = nullptr;
     open(Durability::disk, &consumer);
-    client->publish(1, {"a"}, Durability::memory);
-    check_confirm(client->next<wire::Confirm>(), 1, 1, 1, Durability::memory);
-    client->publish(2, {"b"}, Durability::written);
+    // The first of them waits: the journal says first that numbers may be told early.
+    client->publish(1, {"first"}, Durability::memory);
+    CHECK(client->silent());
+    daemon.settle();
+    check_confirm(client->next<wire::Confirm>(), 1, 1, 1, Durability::disk);
+    CHECK(bodies_of(consumer->next<wire::Deliver>()) == std::vector<string>{"first"});
+    client->publish(2, {"a"}, Durability::memory);
+    check_confirm(client->next<wire::Confirm>(), 2, 2, 1, Durability::memory);
+    client->publish(3, {"b"}, Durability::written);
     CHECK(client->silent());
     write_returns();
     CHECK(consumer->silent());

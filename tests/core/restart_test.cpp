@@ -148,6 +148,37 @@ TEST_CASE_FIXTURE(Restarting, "restart: what was confirmed at written survives t
     CHECK(deliver_all("q") == 1);
 }
 
+TEST_CASE_FIXTURE(Restarting, "restart: a number that was told early is never used again") {
+    create("q", Durability::disk);
+    open("q");
+    client->publish(1, {"x"}, Durability::memory);
+    daemon.settle();
+    std::uint64_t next_line = 2;
+    SUBCASE("by the process that wrote it down") {}
+    SUBCASE("from the state group of a later file") {
+        const auto file = daemon.core().journal().current_file();
+        for (; daemon.core().journal().current_file() == file; ++next_line) {
+            REQUIRE(next_line < 1000);
+            client->publish(next_line, {string(20'000, 'x')});
+            daemon.settle();
+        }
+        lose_power();
+        start();
+        open("q");
+        client->publish(1, {"x"}, Durability::memory);
+        daemon.settle();
+        next_line = 2;
+    }
+    (void)client->take();
+    client->publish(next_line, {"seen"}, Durability::memory);
+    const MessageNumber seen = client->next<wire::Confirm>()[0].first_number;
+    clients.clear();
+    daemon.end();
+    disk.crash(1, {0, 100});  // everything that was not synced is gone
+    start();
+    CHECK(queue("q").next_number() > seen);
+}
+
 // A clean stop followed by a start and a power loss must not look like a clean stop.
 TEST_CASE_FIXTURE(Restarting, "restart: a number that was seen is never used again") {
     create("q", Durability::written);
