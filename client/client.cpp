@@ -113,6 +113,10 @@ const Error* Client::error() const {
     return connection_->session().error();
 }
 
+bool Client::stopping() const {
+    return connection_->session().stopping() != nullptr;
+}
+
 Result<void> Client::flush() {
     return connection_->flush(connection_->default_deadline());
 }

@@ -37,15 +37,27 @@ Result<bool> ConsumerPart::receive(Next next, Timeout timeout) {
         return true;
     }
     const Deadline deadline = Deadline::after(timeout);
+    const Session& session = connection_->session();
     bool got = false;
     (void)connection_->run_until(deadline, [&] {
         got = next(*handle);
-        return got || handle->state != HandleState::open;
+        return got || handle->state != HandleState::open || session.stopping() != nullptr;
     });
-    if (!got && handle->state != HandleState::open) {
+    if (!got && session.stopping() != nullptr) {
+        // Whoever keeps asking all the same has its settlements written, and learns of the end.
+        connection_->step(Deadline::after(Timeout(0)));
+        got = next(*handle);
+    }
+    if (got) {
+        return true;
+    }
+    if (handle->state != HandleState::open) {
         return why_ended(*handle);
     }
-    return got;
+    if (const Error* stopping = session.stopping()) {
+        return *stopping;
+    }
+    return false;
 }
 
 template <typename Settle>

@@ -74,6 +74,9 @@ class Session {
     // Why the session is closed; null while it is not.
     [[nodiscard]] const Error* error() const { return error_ ? &*error_ : nullptr; }
     [[nodiscard]] const ServerInfo& server() const { return server_; }
+    // What the daemon said of its being about to stop; null as long as it has not. It delivers
+    // nothing from then on.
+    [[nodiscard]] const Error* stopping() const { return stopping_ ? &*stopping_ : nullptr; }
 
     // --- Bytes in
     // ---------------------------------------------------------------------------------
@@ -220,6 +223,7 @@ class Session {
     SessionOptions options_;
     State state_ = State::greeting;
     std::optional<Error> error_;
+    std::optional<Error> stopping_;
     ServerInfo server_;
     PublishLimits publish_limits_;
 

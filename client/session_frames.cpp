@@ -188,6 +188,8 @@ void Session::take_error(const wire::FrameHeader& header, wire::Bytes body) {
         }
         tell(*held->handle());
         wind_up(header.handle);
+    } else if (header.handle.value() == 0 && error.code == ErrorCode::stopping) {
+        stopping_ = error;
     }
 }
 

@@ -256,6 +256,10 @@ class Consumer {
 
     // The next message; nothing when none came within `timeout`.
     // The delivery is valid until the next receive of any kind on this consumer.
+    // When the daemon is about to stop (Client::stopping()), messages that it has delivered are
+    // still returned; behind them, at once and whatever the timeout, the error is
+    // ErrorCode::stopping: there will be no more. Settlements are taken as before: settle what is
+    // left and close.
     [[nodiscard]] Result<std::optional<Delivery>> receive(Timeout timeout = forever);
     // The rest of what came in one frame: at least one message, consecutive numbers.
     [[nodiscard]] Result<std::optional<DeliveredBatch>> receive_batch(Timeout timeout = forever);
@@ -275,7 +279,8 @@ class Consumer {
     // ack() that waits until the daemon has it as durable as the queue is.
     [[nodiscard]] Result<Settlement> ack_confirmed(MessageRange range, Timeout timeout = forever);
     // Receives and settles by what `handler` says, until it says stop or no message came for
-    // `idle`. Returns how many were handled, that of the stop not counted.
+    // `idle`. Returns how many were handled, that of the stop not counted. Errors as receive(),
+    // ErrorCode::stopping among them.
     [[nodiscard]] Result<std::uint64_t> run(const DeliveryHandler& handler, Timeout idle = forever);
 
     // Messages whose lease ran out before they were settled: they are ready again, and this
@@ -403,6 +408,14 @@ class Client {
     // Whether the connection stands; when it does not, the reason, which is usage after close().
     [[nodiscard]] bool connected() const;
     [[nodiscard]] const Error* error() const;
+
+    // Whether the daemon has said that it is about to stop. It delivers nothing any more, refuses
+    // new lines with ErrorCode::stopping, and waits for its clients (server.shutdown_timeout, 10 s)
+    // before it closes their connections: finish what is at hand, settle it, and close(). What is
+    // delivered and unsettled then is ready again when the daemon is back. Known once a call has
+    // read it: an event loop looks here after process(); who receives is told by
+    // Consumer::receive().
+    [[nodiscard]] bool stopping() const;
 
     // Hands all that is gathered, messages and settlements, to the socket; returns when the kernel
     // has it.

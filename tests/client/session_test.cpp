@@ -247,8 +247,11 @@ TEST_CASE("session: that the daemon is stopping does not end anything by itself"
     ScriptedDaemon daemon;
     daemon.greet();
     ProducerHandle& producer = daemon.open_producer();
+    CHECK(daemon.session.stopping() == nullptr);
     daemon.say(encode(wire::ErrorFrame{ErrorCode::stopping, 0, 0, "shutting down"}));
     CHECK(daemon.session.state() == Session::State::open);
+    REQUIRE(daemon.session.stopping() != nullptr);
+    CHECK(daemon.session.stopping()->text == "shutting down");
     must_send(producer, "x");
 }
 
