@@ -1,9 +1,12 @@
 #include "client/connection.hpp"
 
+#include <time.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
+#include <type_traits>
 
 #include "mqd/assert.hpp"
 
@@ -119,7 +122,35 @@ std::optional<Error> Connection::why_not_ready() const {
     return std::nullopt;
 }
 
+Time Connection::coarse_now() {
+    static_assert(std::is_same_v<Deadline::Clock, std::chrono::steady_clock>);
+    timespec at{};
+    const int rc = ::clock_gettime(CLOCK_MONOTONIC_COARSE, &at);
+    MQD_ASSERT(rc == 0, errno);
+    return std::chrono::duration_cast<Time>(std::chrono::seconds(at.tv_sec) +
+                                            std::chrono::nanoseconds(at.tv_nsec));
+}
+
 bool Connection::step(Deadline deadline) {
+    const bool arrived = round(deadline);
+    see_to_time();
+    return arrived;
+}
+
+void Connection::see_to_time() {
+    const Time at = now();
+    const std::size_t before = session_.output_bytes();
+    session_.advance(at);
+    if (session_.output_bytes() != before) {
+        write_some();  // the program may not come back soon
+    }
+    const auto interval = session_.round_interval();
+    const auto next = session_.next_deadline();
+    keeps_time_ = interval || next;
+    round_at_ = std::min(interval ? at + *interval : Time::max(), next.value_or(Time::max()));
+}
+
+bool Connection::round(Deadline deadline) {
     session_.flush();
     session_.advance(now());
     write_some();
@@ -127,7 +158,6 @@ bool Connection::step(Deadline deadline) {
         return false;
     }
     if (expect_input_ && read_some()) {
-        session_.advance(now());
         return true;
     }
     std::optional<Deadline::Clock::time_point> due;
@@ -141,9 +171,7 @@ bool Connection::step(Deadline deadline) {
         socket_.wait(session_.output_bytes() != 0, until);
         write_some();
     }
-    const bool arrived = read_some(block);
-    session_.advance(now());  // what arrived may have to be seen to: leases
-    return arrived;
+    return read_some(block);
 }
 
 void Connection::write_some() {

@@ -33,6 +33,7 @@ Result<bool> ConsumerPart::receive(Next next, Timeout timeout) {
     if (!usable()) [[unlikely]] {
         return why_not_usable();
     }
+    connection_->keep_up();
     if (next(*handle)) [[likely]] {
         return true;
     }
@@ -73,6 +74,7 @@ Result<void> ConsumerPart::settle(Settle settle) {
     if (connection_->session().output_bytes() != before) {
         connection_->write_some();
     }
+    connection_->keep_up();
     return {};
 }
 

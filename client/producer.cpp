@@ -68,6 +68,7 @@ Result<LineNumber> ProducerPart::send(wire::Bytes body, HeaderList headers, bool
     if (!usable()) [[unlikely]] {
         return why_not_usable();
     }
+    connection_->keep_up();
     if (!connection_->output_is_full()) [[likely]] {
         const auto line = handle->send(body, headers);
         if (!line) [[unlikely]] {

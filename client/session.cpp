@@ -93,6 +93,21 @@ std::optional<Time> Session::next_deadline() const {
     return first;
 }
 
+std::optional<Time> Session::round_interval() const {
+    std::optional<Time> shortest;
+    if (state_ != State::open) {
+        return shortest;
+    }
+    for (const Slot& slot : slots_) {
+        if (slot.consumer && slot.consumer->state == HandleState::open) {
+            const Time lease = std::chrono::milliseconds(slot.consumer->lease_ms);
+            const Time interval = lease.count() == 0 ? round_interval_max : lease / 10;
+            shortest = std::min(interval, shortest.value_or(round_interval_max));
+        }
+    }
+    return shortest;
+}
+
 // --- Requests
 // -------------------------------------------------------------------------------------
 

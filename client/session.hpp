@@ -108,6 +108,12 @@ class Session {
     void advance(Time now);
     // When advance() has something to do next; nothing: not before something else happens.
     [[nodiscard]] std::optional<Time> next_deadline() const;
+    // How long a program may be left to itself that is busy with what is buffered: after that, its
+    // next call should make a round, flush() and advance() and a read, though it need not wait. A
+    // tenth of the shortest lease, round_interval_max at most; nothing: without end, because
+    // nothing is lent to it.
+    static constexpr Time round_interval_max = std::chrono::milliseconds(100);
+    [[nodiscard]] std::optional<Time> round_interval() const;
 
     // --- Requests. Precondition of all: state() is open.
     // ---------------------------------------------

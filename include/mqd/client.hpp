@@ -16,8 +16,10 @@
 //
 // Time. A timeout of zero never blocks, `forever` never gives up. A call without a timeout of its
 // own takes ConnectOptions::timeout. While a call blocks, all that is due is done: gathered
-// messages and acks are written, everything that arrives is read, handlers are called. A system
-// call that a signal interrupts is taken up again.
+// messages and acks are written, everything that arrives is read, handlers are called. So it is in
+// calls to receive, settle or send that need not block: without waiting, as often as a tenth of the
+// shortest lease and each 100 ms, as long as there is a consumer. A system call that a signal
+// interrupts is taken up again.
 //
 // Errors. Besides those named at each call: ErrorCode::disconnected (the connection broke, the
 // daemon closed it), ErrorCode::protocol_violation or frame_too_big (the daemon sent what it must
@@ -221,7 +223,9 @@ struct ConsumerOptions {
     // queue's.
     std::chrono::milliseconds lease{0};
     // Whether the leases of all unsettled messages are extended by the library, each third of the
-    // lease. It can do so only while the program is within a call of this client.
+    // lease. It can do so only within a call of this client, whichever receives, settles, sends or
+    // blocks: they last if no more than a quarter of the lease passes between two of them. Where
+    // the work on a message takes longer, call Client::process(0) now and then.
     bool renew_leases = true;
 };
 
@@ -245,7 +249,8 @@ using LeaseLostHandler = std::function<void(MessageRange)>;
 // nacked, or given back when the consumer or the connection ends.
 //
 // Settlements are gathered, merged to ranges and written when a quarter of the window is settled,
-// at Client::flush(), or whenever this client blocks. Losing the last of them in a crash means that
+// at Client::flush(), whenever this client blocks, and by the first call behind a tenth of the
+// lease or 100 ms, whichever is less. Losing the last of them in a crash means that
 // messages are delivered again, never that one is lost. Messages that this consumer does not hold
 // (any more) are passed over.
 class Consumer {

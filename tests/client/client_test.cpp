@@ -278,13 +278,13 @@ TEST_CASE("client: receive returns nothing after its timeout, and messages as th
         const SentFrame status = socket.expect(FrameType::ping);
         socket.write(encode_deliver(handle, 1, {"one", "two"}));
         socket.write(encode(wire::Pong{}, status.header.correlation));
-        const SentFrame ack = socket.expect(FrameType::ack);
-        if (to_vector(wire::Ack::decode(ack.body)->ranges) !=
-            std::vector<MessageRange>{{MessageNumber(1), 2}}) {
-            throw std::runtime_error("another ack");
+        std::vector<MessageRange> acked;
+        std::vector<MessageRange> nacked;
+        const SentFrame close = socket.expect_behind(FrameType::close_handle, acked, nacked);
+        if (acked != std::vector<MessageRange>{{MessageNumber(1), 2}} || !nacked.empty()) {
+            throw std::runtime_error("other settlements");
         }
-        (void)socket.expect(FrameType::credit);
-        socket.close_handle();
+        socket.answer_close(close);
         ignore_the_rest(socket);
     });
     {
@@ -317,14 +317,13 @@ TEST_CASE("client: run settles by what the handler says") {
     Peer peer([](PeerSocket& socket) {
         const HandleId handle = socket.open_consumer();
         socket.write(encode_deliver(handle, 1, {"ack", "nack", "ack", "stop", "later"}));
-        const SentFrame ack = socket.expect(FrameType::ack);
-        const SentFrame nack = socket.expect(FrameType::nack);
-        if (wire::Ack::decode(ack.body)->ranges.size() != 2 ||
-            wire::Nack::decode(nack.body)->ranges[0] != MessageRange{MessageNumber(2), 1}) {
+        std::vector<MessageRange> acked;
+        std::vector<MessageRange> nacked;
+        const SentFrame goodbye = socket.expect_behind(FrameType::goodbye, acked, nacked);
+        if (acked.size() != 2 || nacked != std::vector<MessageRange>{{MessageNumber(2), 1}}) {
             throw std::runtime_error("other settlements");
         }
-        (void)socket.expect(FrameType::credit);
-        socket.goodbye();
+        socket.answer_goodbye(goodbye);
     });
     Client client = peer.connect();
     auto consumer = client.consumer("orders");

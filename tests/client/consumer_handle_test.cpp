@@ -368,6 +368,63 @@ TEST_CASE("consumer: leases are extended each third of the lease, while there is
     CHECK(!daemon.session.next_deadline().has_value());
 }
 
+TEST_CASE("consumer: rounds at their interval keep the leases of a full window of slow work") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    using std::chrono::milliseconds;
+    constexpr Time lease = milliseconds(1'000);
+    constexpr Time work = milliseconds(10);
+    constexpr std::uint64_t count = 300;  // three leases of work
+    ConsumerHandle& consumer = daemon.open_consumer({}, 1'000);
+    daemon.say(encode_deliver(consumer.id, 1, bodies(count)));
+    CHECK(daemon.session.round_interval() == std::optional<Time>(lease / 10));
+
+    Time now = std::chrono::seconds(100);
+    Time round_at = now;
+    Time extended = now;
+    std::uint64_t acked = 0;  // up to here the daemon knows
+    const auto make_round = [&] {
+        daemon.session.flush();
+        daemon.session.advance(now);
+        round_at = now + *daemon.session.round_interval();
+        for (const auto& frame : daemon.sent(false)) {
+            if (frame.header.type == wire::FrameType::extend) {
+                extended = now;
+            } else if (frame.header.type == wire::FrameType::ack) {
+                acked = frame.as<wire::Ack>().ranges[0].end().value() - 1;
+            }
+        }
+    };
+    Delivery delivery;
+    while (consumer.next(delivery)) {
+        now += work;
+        consumer.ack({delivery.number, 1});
+        if (now >= round_at) {
+            make_round();
+        }
+        REQUIRE(now - extended <= lease / 2);
+        REQUIRE(delivery.number.value() - acked <= 10);
+    }
+    CHECK(now - std::chrono::seconds(100) == count * work);
+}
+
+TEST_CASE("consumer: rounds come with the shortest lease, and each 100 ms at the latest") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    using std::chrono::milliseconds;
+    CHECK(!daemon.session.round_interval().has_value());
+    (void)daemon.open_producer();
+    CHECK(!daemon.session.round_interval().has_value());
+    (void)daemon.open_consumer({}, 30'000);
+    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(100)));
+    ConsumerHandle& hasty = daemon.open_consumer({}, 200);
+    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(20)));
+    daemon.session.release(hasty.id);
+    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(100)));
+    daemon.session.disconnected({ErrorCode::disconnected, "gone"});
+    CHECK(!daemon.session.round_interval().has_value());
+}
+
 TEST_CASE("consumer: leases are left alone when the program says so") {
     ScriptedDaemon daemon;
     daemon.greet();

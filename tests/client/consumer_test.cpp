@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <thread>
 
@@ -11,12 +12,21 @@
 
 using namespace mqd;
 using namespace mqd::client;
+using std::chrono::milliseconds;
 using wire::FrameType;
 
 namespace {
 
 std::vector<std::byte> stopping() {
     return encode(wire::ErrorFrame{ErrorCode::stopping, 0, 0, "the daemon is shutting down"});
+}
+
+// Work of a program that calls nobody.
+void work_for(milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+        std::this_thread::yield();
+    }
 }
 
 }  // namespace
@@ -26,13 +36,13 @@ TEST_CASE("consumer: a daemon that is about to stop ends a receive that waits, b
         const HandleId handle = socket.open_consumer();
         socket.write(encode_deliver(handle, 1, {"one", "two"}));
         socket.write(stopping());
-        const SentFrame ack = socket.expect(FrameType::ack);
-        if (to_vector(wire::Ack::decode(ack.body)->ranges) !=
-            std::vector<MessageRange>{{MessageNumber(1), 2}}) {
-            throw std::runtime_error("another ack");
+        std::vector<MessageRange> acked;
+        std::vector<MessageRange> nacked;
+        const SentFrame goodbye = socket.expect_behind(FrameType::goodbye, acked, nacked);
+        if (acked != std::vector<MessageRange>{{MessageNumber(1), 2}} || !nacked.empty()) {
+            throw std::runtime_error("other settlements");
         }
-        (void)socket.expect(FrameType::credit);
-        socket.goodbye();
+        socket.answer_goodbye(goodbye);
     });
     Client client = peer.connect();
     auto consumer = client.consumer("orders");
@@ -86,4 +96,62 @@ TEST_CASE("consumer: who goes on receiving from a daemon that stops learns that 
         last = consumer->receive().error().code;
     }
     CHECK(last == ErrorCode::disconnected);
+}
+
+// The messages wait in the client, so that no call has to block. 40 times 5 ms are two leases.
+TEST_CASE("consumer: leases are extended and acks written while it is busy with what is buffered") {
+    constexpr std::uint32_t lease_ms = 100;
+    constexpr std::uint64_t count = 40;
+    std::uint64_t acks = 0;  // frames: without a round there is one, at the end
+    std::uint64_t extends = 0;
+    bool settles = true;
+    Peer peer([&](PeerSocket& socket) {
+        const HandleId handle = socket.open_consumer(lease_ms);
+        socket.write(encode_deliver(handle, 1, std::vector<std::string>(count, "x")));
+        while (true) {
+            const SentFrame frame = socket.read();
+            if (frame.header.type == FrameType::goodbye) {
+                return socket.answer_goodbye(frame);
+            }
+            extends += frame.header.type == FrameType::extend ? 1 : 0;
+            acks += frame.header.type == FrameType::ack ? 1 : 0;
+        }
+    });
+    Client client = peer.connect();
+    auto consumer = client.consumer("orders");
+    REQUIRE(consumer.has_value());
+    SUBCASE("by receive and ack") {
+        for (std::uint64_t i = 1; i <= count; ++i) {
+            const auto delivery = consumer->receive();
+            REQUIRE(delivery.has_value());
+            work_for(milliseconds(5));
+            REQUIRE(consumer->ack((*delivery)->number).has_value());
+        }
+    }
+    SUBCASE("by run") {
+        const auto handled = consumer->run([&](const Delivery& delivery) {
+            work_for(milliseconds(5));
+            return delivery.number.value() == count ? Verdict::stop : Verdict::ack;
+        });
+        CHECK(handled.has_value());
+    }
+    SUBCASE("by receive alone") {
+        for (std::uint64_t i = 1; i <= count; ++i) {
+            REQUIRE(consumer->receive().has_value());
+            work_for(milliseconds(5));
+        }
+        settles = false;
+    }
+    SUBCASE("by acks for one batch") {
+        const auto batch = consumer->receive_batch();
+        REQUIRE(batch.has_value());
+        for (const Delivery& delivery : **batch) {
+            work_for(milliseconds(5));
+            REQUIRE(consumer->ack(delivery.number).has_value());
+        }
+    }
+    CHECK(client.close().has_value());
+    peer.join();
+    CHECK(extends > 0);
+    CHECK((acks > 1) == settles);
 }

@@ -67,6 +67,29 @@ class PeerSocket {
         return frame;
     }
 
+    // The next frame of that type; what is settled before it, in as many frames as may be, is added
+    // to `acked` and `nacked`.
+    SentFrame expect_behind(wire::FrameType type, std::vector<MessageRange>& acked,
+                            std::vector<MessageRange>& nacked) {
+        SentFrame frame = read();
+        while (frame.header.type != type) {
+            const bool ack = frame.header.type == wire::FrameType::ack;
+            if (ack || frame.header.type == wire::FrameType::nack) {
+                for (const MessageRange& range :
+                     to_vector(ack ? wire::Ack::decode(frame.body)->ranges
+                                   : wire::Nack::decode(frame.body)->ranges)) {
+                    append_merged(ack ? acked : nacked, range);
+                }
+            } else if (frame.header.type != wire::FrameType::credit) {
+                throw std::runtime_error("frame type " +
+                                         std::to_string(static_cast<unsigned>(frame.header.type)) +
+                                         " came among settlements");
+            }
+            frame = read();
+        }
+        return frame;
+    }
+
     // Until the client closes the connection.
     void read_to_end() {
         char byte;
@@ -96,12 +119,12 @@ class PeerSocket {
                      open.header.correlation, open.header.handle));
         return open.header.handle;
     }
-    void close_handle() {
-        const SentFrame close = expect(wire::FrameType::close_handle);
+    void close_handle() { answer_close(expect(wire::FrameType::close_handle)); }
+    void answer_close(const SentFrame& close) {
         write(encode(wire::Closed{}, close.header.correlation, close.header.handle));
     }
-    void goodbye() {
-        const SentFrame goodbye = expect(wire::FrameType::goodbye);
+    void goodbye() { answer_goodbye(expect(wire::FrameType::goodbye)); }
+    void answer_goodbye(const SentFrame& goodbye) {
         write(encode(wire::GoodbyeReply{}, goodbye.header.correlation));
     }
 
