@@ -22,6 +22,10 @@ struct ProducerPart final : public Part {
     [[nodiscard]] Result<void> wait_line(LineNumber line, Deadline deadline);
     [[nodiscard]] Result<void> wait_unconfirmed(std::uint64_t at_most, Deadline deadline);
 
+    // The error of a wait as a call returns it that took messages itself: `timeout` would say that
+    // it took none.
+    [[nodiscard]] Error as_taken(const Error& error) const;
+
     // Until every line is confirmed or refused.
     [[nodiscard]] Result<void> wait_answered(Deadline deadline);
 

@@ -101,6 +101,15 @@ Error ProducerPart::outcome_unknown() const {
                                             " messages: " + why_ended(*handle).text};
 }
 
+Error ProducerPart::as_taken(const Error& error) const {
+    if (error.code != ErrorCode::timeout) {
+        return error;
+    }
+    return {ErrorCode::outcome_unknown, "queue \"" + queue + "\": no answer in time to " +
+                                            std::to_string(handle->unconfirmed()) +
+                                            " messages, which are under way"};
+}
+
 Result<void> ProducerPart::wait_line(LineNumber line, Deadline deadline) {
     const bool known = connection_->run_until(deadline, [&] {
         return line < handle->answered_up_to() || handle->refused(line) != nullptr ||
@@ -169,7 +178,7 @@ Result<Published> Producer::publish(std::string_view body, HeaderList headers) {
     }
     const auto confirmed = part_->wait_line(*line, part_->default_deadline());
     if (!confirmed) {
-        return confirmed.error();
+        return part_->as_taken(confirmed.error());
     }
     const ConfirmedLines& run = part_->last_confirmed;
     const std::uint64_t offset = *line - run.first_line;

@@ -129,7 +129,8 @@ using ConfirmHandler = std::function<void(const ConfirmedLines&)>;
 // wanted.
 //
 // A broken connection. Lines that were taken but not answered may or may not have become messages:
-// calls that wait for them return ErrorCode::outcome_unknown, and unconfirmed() says how many.
+// calls that wait for them return ErrorCode::outcome_unknown, and unconfirmed() says how many. So
+// do publish() and publish_many() when the confirm does not come in time.
 //
 // Destroying a producer gives up its handle and waits for nothing: call wait_all() before, or
 // Client::close() after, to know what became of its lines.
@@ -139,9 +140,11 @@ class Producer {
     Producer& operator=(Producer&&) noexcept;
     ~Producer();
 
-    // Sends one message, behind all lines before it, and waits for its confirm. The error is a
-    // refusal (of this line or of one before it), or one of send(), or outcome_unknown, or timeout:
-    // then the line is still under way, and wait(next_line() - 1) may be tried again.
+    // Sends one message, behind all lines before it, and waits for its confirm. Errors: a refusal,
+    // of this line or of one before it; those of send(), timeout among them: the message was not
+    // taken, and publishing it again makes no second one; outcome_unknown: it was taken, its line
+    // is next_line() - 1, and no answer came. If the client is still connected, the line is under
+    // way: wait() for it, publishing it again may make two.
     [[nodiscard]] Result<Published> publish(std::string_view body, HeaderList headers = {});
 
     // Sends all and waits for all: the confirmed runs in line order, one unless other producers

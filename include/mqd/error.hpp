@@ -47,7 +47,7 @@ enum class ErrorCode : std::uint16_t {
     io_error = 1000,  // errno-like failure of a file or socket
     connect_failed = 1001,
     disconnected = 1002,     // the connection broke or the daemon closed it
-    outcome_unknown = 1003,  // the connection broke between a publish and its confirm
+    outcome_unknown = 1003,  // published, and no answer: the connection broke, or it takes too long
     timeout = 1004,
     bad_url = 1005,
     bad_config = 1006,

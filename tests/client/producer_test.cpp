@@ -1,0 +1,46 @@
+// Producer over a connection: what its errors say of the messages.
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "mqd/client.hpp"
+#include "peer.hpp"
+
+using namespace mqd;
+using namespace mqd::client;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using wire::FrameType;
+
+TEST_CASE("producer: a publish that was not taken is told from one that has no answer yet") {
+    std::atomic<bool> answer{false};
+    Peer peer([&](PeerSocket& socket) {
+        const HandleId handle = socket.open_producer({1, 1'000});
+        (void)socket.expect(FrameType::publish);
+        while (!answer) {
+            std::this_thread::yield();
+        }
+        socket.write(encode_confirm(handle, 1, {{MessageNumber(7), 1}}, plenty));
+        socket.read_to_end();
+    });
+    {
+        ConnectOptions options;
+        options.timeout = milliseconds(50);
+        Client client = peer.connect(options);
+        auto producer = client.producer("orders");
+        REQUIRE(producer.has_value());
+        // Taken: the line is used up, and can be waited for.
+        CHECK(producer->publish("a").error().code == ErrorCode::outcome_unknown);
+        CHECK(producer->next_line() == LineNumber(2));
+        CHECK(producer->wait(LineNumber(1), Timeout(0)).error().code == ErrorCode::timeout);
+        // Not taken: there is no credit.
+        CHECK(producer->publish("b").error().code == ErrorCode::timeout);
+        CHECK(producer->next_line() == LineNumber(2));
+        answer = true;
+        CHECK(producer->wait(LineNumber(1), seconds(20)).has_value());
+        CHECK(producer->wait(LineNumber(2)).error().code == ErrorCode::usage);
+    }
+    peer.join();
+}
