@@ -118,6 +118,10 @@ Result<void> ProducerPart::wait_line(LineNumber line, Deadline deadline) {
     if (const Error* refused = handle->refused(line)) {
         return *refused;
     }
+    if (line < handle->known_from()) {
+        return Error{ErrorCode::usage,
+                     "whether that line was confirmed is not remembered any more"};
+    }
     if (line < handle->answered_up_to()) {
         return {};
     }

@@ -140,20 +140,38 @@ LineRange ProducerHandle::resume() {
     std::byte frame[wire::frame_header_bytes];
     wire::encode_frame_header(frame, {0, wire::FrameType::resume, 0, {}, id});
     output_.append(wire::Bytes(frame));
-    refusal_->lines.count = next_line_ - refusal_->lines.first;
     resumed_ = next_line_;
-    last_refusal_ = std::exchange(refusal_, std::nullopt);
-    return last_refusal_->lines;
+    const LineRange lines{refusal_->lines.first, next_line_ - refusal_->lines.first};
+    remember({std::move(refusal_->error), lines});
+    refusal_.reset();
+    return lines;
+}
+
+void ProducerHandle::remember(Refusal ended) {
+    if (!refusals_.empty()) {
+        Refusal& last = refusals_.back();
+        if (last.lines.end() == ended.lines.first && last.error.code == ended.error.code) {
+            last.lines.count += ended.lines.count;
+            last.error = std::move(ended.error);
+            return;
+        }
+    }
+    if (refusals_.size() == refusals_max) {
+        known_from_ = refusals_.front().lines.end();
+        refusals_.pop_front();
+    }
+    refusals_.push_back(std::move(ended));
 }
 
 const Error* ProducerHandle::refused(LineNumber line) const {
     if (refusal_ && line >= refusal_->lines.first) {
         return &refusal_->error;
     }
-    if (last_refusal_ && line >= last_refusal_->lines.first && line < last_refusal_->lines.end()) {
-        return &last_refusal_->error;
-    }
-    return nullptr;
+    // The first that ends behind the line.
+    const auto found =
+        std::partition_point(refusals_.begin(), refusals_.end(),
+                             [&](const Refusal& ended) { return ended.lines.end() <= line; });
+    return found != refusals_.end() && line >= found->lines.first ? &found->error : nullptr;
 }
 
 void ProducerHandle::take_confirmed(std::vector<ConfirmedLines>& into) {

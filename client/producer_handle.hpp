@@ -5,6 +5,7 @@
 // Session::release(). docs/protocol.md, "Publishing" and "Flow control".
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -47,9 +48,13 @@ class ProducerHandle : public Handle {
     [[nodiscard]] const std::optional<Refusal>& refusal() const { return refusal_; }
     // Ends the standing refusal with a RESUME. Precondition: there is one.
     LineRange resume();
-    // The error of a line, if it is known to be refused: of the standing refusal or the last before
-    // it.
+    // Refusals that ended are remembered, at most so many; those that follow one another for the
+    // same reason are one.
+    static constexpr std::size_t refusals_max = 64;
+    // The error of a line, if it is known to be refused.
     [[nodiscard]] const Error* refused(LineNumber line) const;
+    // Lines before it may have been refused without refused() knowing.
+    [[nodiscard]] LineNumber known_from() const { return known_from_; }
 
     // The confirmed lines since the last call, in order, merged where they continue each other.
     void take_confirmed(std::vector<ConfirmedLines>& into);
@@ -65,6 +70,7 @@ class ProducerHandle : public Handle {
     [[nodiscard]] std::optional<Error> check(std::size_t body_bytes, const HeaderList& headers,
                                              std::size_t& attributes_bytes) const;
     [[nodiscard]] bool has_credit(std::size_t message_bytes) const;
+    void remember(Refusal ended);
     void begin_frame(std::size_t message_bytes);
     void append(wire::Bytes body, const HeaderList& headers, std::size_t attributes_bytes);
 
@@ -87,7 +93,8 @@ class ProducerHandle : public Handle {
     wire::Credit credit_;
 
     std::optional<Refusal> refusal_;
-    std::optional<Refusal> last_refusal_;  // ended by resume()
+    std::deque<Refusal> refusals_;  // ended by resume(), in line order
+    LineNumber known_from_{1};      // the end of the last one that was forgotten
     LineNumber resumed_{1};  // lines before it that are refused belong to refusals that ended
     std::vector<ConfirmedLines> confirmed_;
 };

@@ -168,8 +168,9 @@ class Producer {
     // Hands everything that is gathered to the socket; returns when the kernel has it.
     [[nodiscard]] Result<void> flush();
 
-    // Waits until the line is confirmed. Errors: its refusal (remembered for the last refusal
-    // only), outcome_unknown, timeout, usage (no such line yet).
+    // Waits until the line is confirmed. Errors: its refusal, outcome_unknown, timeout, usage: no
+    // such line yet, or one before refusals that are forgotten, so that it may have been refused.
+    // The last 64 are remembered; such as follow one another for the same reason count as one.
     [[nodiscard]] Result<void> wait(LineNumber line, Timeout timeout = forever);
     // Waits until no more than `at_most` lines are unanswered; refusals are errors as above.
     [[nodiscard]] Result<void> wait_unconfirmed(std::uint64_t at_most, Timeout timeout = forever);

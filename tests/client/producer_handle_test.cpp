@@ -316,6 +316,53 @@ TEST_CASE("producer: what was sent behind a resume can be refused again") {
     CHECK(producer.resume() == LineRange{LineNumber(2), 1});
 }
 
+TEST_CASE("producer: refused lines stay refused over later refusals") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    std::uint64_t line = 0;
+    const auto refuse_next = [&](ErrorCode code) {
+        must_send(producer, "x");
+        (void)daemon.sent();
+        daemon.say(encode_refuse(producer.id, ++line, 1, code, plenty));
+        (void)producer.resume();
+    };
+    const auto confirm_next = [&] {
+        must_send(producer, "x");
+        (void)daemon.sent();
+        ++line;
+        daemon.say(encode_confirm(producer.id, line, {{MessageNumber(line), 1}}, plenty));
+    };
+    confirm_next();
+    // Tried again and again: one refusal.
+    for (int i = 0; i < 1'000; ++i) {
+        refuse_next(ErrorCode::memory_full);
+    }
+    CHECK(producer.refused(LineNumber(1)) == nullptr);
+    CHECK(producer.refused(LineNumber(2))->code == ErrorCode::memory_full);
+    CHECK(producer.refused(LineNumber(1'001))->code == ErrorCode::memory_full);
+    CHECK(producer.known_from() == LineNumber(1));
+
+    confirm_next();  // 1002
+    for (std::size_t i = 0; i < ProducerHandle::refusals_max - 1; ++i) {
+        refuse_next(i % 2 == 0 ? ErrorCode::disk_full : ErrorCode::memory_full);
+    }
+    CHECK(producer.refused(LineNumber(1'001))->code == ErrorCode::memory_full);
+    CHECK(producer.refused(LineNumber(1'002)) == nullptr);
+    CHECK(producer.refused(LineNumber(1'003))->code == ErrorCode::disk_full);
+    CHECK(producer.refused(LineNumber(1'004))->code == ErrorCode::memory_full);
+    CHECK(producer.known_from() == LineNumber(1));
+
+    // One more than are remembered.
+    confirm_next();
+    refuse_next(ErrorCode::journal_full);
+    CHECK(producer.known_from() == LineNumber(1'002));
+    CHECK(producer.refused(LineNumber(1'001)) == nullptr);
+    CHECK(producer.refused(LineNumber(1'002)) == nullptr);
+    CHECK(producer.refused(LineNumber(1'003)) != nullptr);
+    CHECK(producer.refused(LineNumber(line))->code == ErrorCode::journal_full);
+}
+
 TEST_CASE("producer: two producers on one connection keep their frames apart and full") {
     ScriptedDaemon daemon;
     daemon.greet();

@@ -44,3 +44,37 @@ TEST_CASE("producer: a publish that was not taken is told from one that has no a
     }
     peer.join();
 }
+
+TEST_CASE("producer: a refused line is never waited for with success") {
+    constexpr std::uint64_t refusals = ProducerHandle::refusals_max + 1;
+    Peer peer([](PeerSocket& socket) {
+        const HandleId handle = socket.open_producer();
+        for (std::uint64_t line = 1; line <= refusals; ++line) {
+            (void)socket.expect(FrameType::publish);
+            socket.write(encode_refuse(
+                handle, line, 1, line % 2 == 0 ? ErrorCode::memory_full : ErrorCode::disk_full,
+                plenty));
+            (void)socket.expect(FrameType::resume);
+        }
+        (void)socket.expect(FrameType::publish);
+        socket.write(encode_confirm(handle, refusals + 1, {{MessageNumber(1), 1}}, plenty));
+        socket.read_to_end();
+    });
+    {
+        Client client = peer.connect();
+        auto producer = client.producer("orders");
+        REQUIRE(producer.has_value());
+        for (std::uint64_t line = 1; line <= refusals; ++line) {
+            REQUIRE(!producer->publish("x").has_value());
+            REQUIRE(producer->resume().has_value());
+        }
+        REQUIRE(producer->publish("x").has_value());
+        CHECK(producer->wait(LineNumber(1)).error().code == ErrorCode::usage);
+        for (std::uint64_t line = 2; line <= refusals; ++line) {
+            CHECK(producer->wait(LineNumber(line)).error().code ==
+                  (line % 2 == 0 ? ErrorCode::memory_full : ErrorCode::disk_full));
+        }
+        CHECK(producer->wait(LineNumber(refusals + 1)).has_value());
+    }
+    peer.join();
+}
