@@ -30,6 +30,11 @@ SessionOptions session_options(const ConnectOptions& options) {
     return session;
 }
 
+// A handler threw out of Client::close().
+Error being_closed() {
+    return {ErrorCode::usage, "the client is being closed"};
+}
+
 Time now() {
     return std::chrono::duration_cast<Time>(Deadline::Clock::now().time_since_epoch());
 }
@@ -57,14 +62,15 @@ void Part::give_up() {
 }
 
 bool Part::usable() const {
-    return number_.has_value() && !connection_->in_handler();
+    return number_.has_value() && !connection_->in_handler() &&
+           connection_->session().state() != Session::State::ending;
 }
 
 Error Part::why_not_usable() const {
     if (connection_->in_handler()) {
         return {ErrorCode::usage, "a handler must not call into the library"};
     }
-    return {ErrorCode::usage, "it is closed"};
+    return number_ ? being_closed() : Error{ErrorCode::usage, "it is closed"};
 }
 
 Error Part::why_ended(const Handle& handle) const {
@@ -117,6 +123,9 @@ std::optional<Error> Connection::why_not_ready() const {
     }
     if (const Error* error = session_.error()) {
         return *error;
+    }
+    if (session_.state() == Session::State::ending) {
+        return being_closed();
     }
     MQD_ASSERT(session_.state() == Session::State::open, session_.state());
     return std::nullopt;
@@ -209,11 +218,11 @@ bool Connection::read_some(bool block) {
     } else if (read.os_errno != 0) {
         broken(read.os_errno);
     }
-    if (!session_.news().empty()) {
-        tell_news();
-    }
     if (session_.state() == Session::State::closed) {
         socket_.close();
+    }
+    if (!session_.news().empty()) {
+        tell_news();  // last: a handler may throw
     }
     return read.bytes != 0;
 }
@@ -235,13 +244,21 @@ void Connection::tell_news() {
     }
     news_.assign(session_.news().begin(), session_.news().end());
     session_.clear_news();
+    // A handler may throw: what it and those behind it have not been told is news again.
     struct Guard {
-        bool& in_handler;
-        ~Guard() { in_handler = false; }
+        Connection& connection;
+        std::size_t told = 0;
+
+        ~Guard() {
+            connection.in_handler_ = false;
+            for (; told < connection.news_.size(); ++told) {
+                connection.session_.tell_again(connection.news_[told]);
+            }
+        }
     };
     in_handler_ = true;
-    const Guard guard{in_handler_};  // handlers may throw
-    for (const HandleId handle : news_) {
+    for (Guard guard{*this}; guard.told < news_.size(); ++guard.told) {
+        const HandleId handle = news_[guard.told];
         if (handle.value() < parts_.size() && parts_[handle.value()] != nullptr &&
             session_.holds(handle)) {
             parts_[handle.value()]->take_news();

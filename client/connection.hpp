@@ -32,7 +32,8 @@ class Part {
     virtual void take_news() = 0;
 
   protected:
-    // Why no call is possible now: it comes from within a handler, or the handle was given up.
+    // Why no call is possible now: it comes from within a handler, the handle was given up, or
+    // GOODBYE was said.
     [[nodiscard]] bool usable() const;
     [[nodiscard]] Error why_not_usable() const;
     // The error of a handle that has ended, as a call that needs it returns it.

@@ -21,11 +21,7 @@ ConsumerPart::ConsumerPart(std::shared_ptr<Connection> owner, HandleId number)
 
 void ConsumerPart::take_news() {
     handle->take_lost(lost);
-    for (const MessageRange& range : lost) {
-        if (handler) {
-            handler(range);
-        }
-    }
+    tell_each(lost, handler);
 }
 
 template <typename Next>

@@ -185,8 +185,12 @@ std::optional<Time> ConsumerHandle::renew(Time now) {
 }
 
 void ConsumerHandle::take_lost(std::vector<MessageRange>& into) {
-    into.clear();
-    std::swap(into, lost_);
+    if (into.empty()) {
+        std::swap(into, lost_);
+    } else {
+        into.insert(into.end(), lost_.begin(), lost_.end());
+        lost_.clear();
+    }
 }
 
 void ConsumerHandle::opened(const wire::Opened& frame) {

@@ -46,7 +46,7 @@ class ConsumerHandle : public Handle {
 
     [[nodiscard]] std::uint64_t unsettled() const { return ledger_.messages(); }
     [[nodiscard]] std::uint64_t leases_lost() const { return leases_lost_; }
-    // The ranges lost since the last call.
+    // Appends the ranges lost since the last call.
     void take_lost(std::vector<MessageRange>& into);
 
     // Extends all leases when it is time to; says when that is next.

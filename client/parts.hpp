@@ -3,6 +3,7 @@
 // What stands behind Producer and Consumer of mqd/client.hpp: the handle of the session, the
 // handler of the program, and the blocking calls between them.
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,25 @@
 #include "mqd/client.hpp"
 
 namespace mqd::client {
+
+// Calls the handler, if there is one, for each piece of news, and takes off those that it was
+// called for: all of them, unless it throws.
+template <typename News, typename Handler>
+void tell_each(std::vector<News>& news, const Handler& handler) {
+    struct Guard {
+        std::vector<News>& news;
+        std::size_t told = 0;
+
+        ~Guard() { news.erase(news.begin(), news.begin() + static_cast<std::ptrdiff_t>(told)); }
+    };
+    Guard guard{news};
+    while (guard.told < news.size()) {
+        const News& next = news[guard.told++];
+        if (handler) {
+            handler(next);
+        }
+    }
+}
 
 struct ProducerPart final : public Part {
     ProducerPart(std::shared_ptr<Connection> owner, HandleId number);
@@ -54,7 +74,7 @@ struct ProducerPart final : public Part {
     ProducerHandle* handle;  // null once the producer was closed
     ConfirmHandler handler;
     std::vector<ConfirmedLines>* collected = nullptr;
-    std::vector<ConfirmedLines> confirmed;  // scratch
+    std::vector<ConfirmedLines> confirmed;  // not yet told to the handler
     ConfirmedLines last_confirmed;
     std::string queue;
     QueueId incarnation;
@@ -89,7 +109,7 @@ struct ConsumerPart final : public Part {
 
     ConsumerHandle* handle;  // null once the consumer was closed
     LeaseLostHandler handler;
-    std::vector<MessageRange> lost;  // scratch
+    std::vector<MessageRange> lost;  // not yet told to the handler
     std::string queue;
     QueueId incarnation;
     std::chrono::milliseconds lease{0};

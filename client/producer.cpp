@@ -21,16 +21,15 @@ ProducerPart::ProducerPart(std::shared_ptr<Connection> owner, HandleId number)
 }
 
 void ProducerPart::take_news() {
+    const std::size_t untold = confirmed.size();  // a handler threw before
     handle->take_confirmed(confirmed);
-    for (const ConfirmedLines& lines : confirmed) {
-        last_confirmed = lines;
+    for (std::size_t i = untold; i < confirmed.size(); ++i) {
+        last_confirmed = confirmed[i];
         if (collected != nullptr) {
-            collected->push_back(lines);
-        }
-        if (handler) {
-            handler(lines);
+            collected->push_back(confirmed[i]);
         }
     }
+    tell_each(confirmed, handler);
 }
 
 Error ProducerPart::out_of_credit() const {

@@ -175,8 +175,12 @@ const Error* ProducerHandle::refused(LineNumber line) const {
 }
 
 void ProducerHandle::take_confirmed(std::vector<ConfirmedLines>& into) {
-    into.clear();
-    std::swap(into, confirmed_);
+    if (into.empty()) {
+        std::swap(into, confirmed_);
+    } else {
+        into.insert(into.end(), confirmed_.begin(), confirmed_.end());
+        confirmed_.clear();
+    }
 }
 
 void ProducerHandle::opened(const wire::Opened& frame) {

@@ -56,7 +56,8 @@ class ProducerHandle : public Handle {
     // Lines before it may have been refused without refused() knowing.
     [[nodiscard]] LineNumber known_from() const { return known_from_; }
 
-    // The confirmed lines since the last call, in order, merged where they continue each other.
+    // Appends the confirmed lines since the last call, in order, merged where they continue each
+    // other.
     void take_confirmed(std::vector<ConfirmedLines>& into);
 
     // --- For the session: frames of the daemon. False: the daemon broke the protocol.

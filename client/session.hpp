@@ -175,6 +175,12 @@ class Session {
     // leases, their end. Each is named once until clear_news().
     [[nodiscard]] std::span<const HandleId> news() const { return news_; }
     void clear_news();
+    // What the driver took from news() and could not deal with.
+    void tell_again(HandleId handle) {
+        if (Slot* const held = slot(handle)) {
+            tell(*held->handle());
+        }
+    }
 
   private:
     struct Slot {

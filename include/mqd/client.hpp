@@ -28,7 +28,8 @@
 // anew.
 //
 // Handlers are called within a call into the library, on its thread. They must not call into the
-// library themselves: such a call returns ErrorCode::usage.
+// library themselves: such a call returns ErrorCode::usage. What a handler throws goes out of that
+// call; handlers that were not called yet are called within the next one that reads.
 
 #include <chrono>
 #include <cstddef>
