@@ -57,6 +57,15 @@ Result<bool> ConsumerPart::receive(Next next, Timeout timeout) {
     return false;
 }
 
+std::optional<Error> ConsumerPart::wait_for_room() {
+    const auto has_room = [&] { return !connection_->output_is_full(); };
+    if (!usable() || connection_->run_until(connection_->default_deadline(), has_room) ||
+        handle->state != HandleState::open) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::timeout, "the daemon takes no more bytes for now"};
+}
+
 template <typename Settle>
 Result<void> ConsumerPart::settle(Settle settle) {
     if (!usable()) [[unlikely]] {
@@ -133,6 +142,9 @@ Result<void> Consumer::extend(MessageRange range, std::chrono::milliseconds leas
     if (lease.count() < 0 || lease > lease_max) {
         return Error{ErrorCode::bad_option, "a lease is at most a day",
                      static_cast<std::uint64_t>(lease_max.count())};
+    }
+    if (const auto full = part_->wait_for_room()) {
+        return *full;
     }
     return part_->settle([&](client::ConsumerHandle& handle) {
         handle.extend(range, static_cast<std::uint32_t>(lease.count()));

@@ -175,7 +175,10 @@ std::optional<Time> ConsumerHandle::renew(Time now) {
         return renew_at_;
     }
     if (renew_at_ && now >= *renew_at_) {
-        extend({MessageNumber(0), UINT64_MAX}, 0);
+        if (output_.consumed() >= renewed_to_) {
+            extend({MessageNumber(0), UINT64_MAX}, 0);
+            renewed_to_ = output_.consumed() + output_.size();
+        }
         renew_at_.reset();
     }
     if (!renew_at_) {

@@ -46,10 +46,12 @@ class ConsumerHandle : public Handle {
 
     [[nodiscard]] std::uint64_t unsettled() const { return ledger_.messages(); }
     [[nodiscard]] std::uint64_t leases_lost() const { return leases_lost_; }
+    [[nodiscard]] bool has_lost() const { return !lost_.empty(); }
     // Appends the ranges lost since the last call.
     void take_lost(std::vector<MessageRange>& into);
 
-    // Extends all leases when it is time to; says when that is next.
+    // Extends all leases when it is time to; says when that is next. One EXTEND at a time: while it
+    // waits to be written, another behind it would not make them last longer.
     std::optional<Time> renew(Time now);
     [[nodiscard]] std::optional<Time> renew_at() const { return renew_at_; }
 
@@ -95,6 +97,7 @@ class ConsumerHandle : public Handle {
     wire::Credit granted_;
     std::uint64_t leases_lost_ = 0;
     std::optional<Time> renew_at_;
+    std::uint64_t renewed_to_ = 0;  // where in the output the last extension ends
 };
 
 }  // namespace mqd::client

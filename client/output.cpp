@@ -71,6 +71,7 @@ std::size_t Output::views(std::span<wire::Bytes> views) const {
 void Output::consume(std::size_t count) {
     MQD_ASSERT(count <= size_, count, size_);
     size_ -= count;
+    consumed_ += count;
     head_ += count;
     while (!chunks_.empty() && head_ >= chunks_.front().size) {
         head_ -= chunks_.front().size;

@@ -6,6 +6,7 @@
 // Session.
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <span>
@@ -45,6 +46,8 @@ class Output {
     std::size_t views(std::span<wire::Bytes> views) const;
     // The first `count` bytes are written. Precondition: count <= size().
     void consume(std::size_t count);
+    // How many bytes that were so far.
+    [[nodiscard]] std::uint64_t consumed() const { return consumed_; }
     void clear();
 
   private:
@@ -57,6 +60,7 @@ class Output {
     std::deque<Chunk> chunks_;
     std::size_t head_ = 0;  // bytes of the first chunk that are consumed
     std::size_t size_ = 0;
+    std::uint64_t consumed_ = 0;
     std::vector<Chunk> spares_;
 };
 

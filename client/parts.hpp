@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -97,6 +98,9 @@ struct ConsumerPart final : public Part {
     // Calls `next` with the handle until it finds something: true; or the deadline: false.
     template <typename Next>
     [[nodiscard]] Result<bool> receive(Next next, Timeout timeout);
+    // For what is not bounded by the window: waits until the output is not full. The error is that
+    // it stays so; other obstacles are left to settle().
+    [[nodiscard]] std::optional<Error> wait_for_room();
     // Runs `settle` on the handle and writes what it put into the output.
     template <typename Settle>
     [[nodiscard]] Result<void> settle(Settle settle);

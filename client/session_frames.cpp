@@ -317,8 +317,10 @@ void Session::take_for_consumer(const wire::FrameHeader& header, wire::Bytes bod
         return;  // on its way when the handle or the session ended
     }
     if (header.type == wire::FrameType::deliver) {
-        return consumer.deliver(body, input_.block()) ? void()
-                                                      : violation(header, "a malformed DELIVER");
+        if (!consumer.deliver(body, input_.block())) {
+            return violation(header, "a malformed DELIVER");
+        }
+        return consumer.has_lost() ? tell(consumer) : void();
     }
     const auto lost = wire::LeaseLost::decode(body);
     if (!lost) {

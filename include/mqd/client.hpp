@@ -283,7 +283,8 @@ class Consumer {
     // These messages go back to their place in the queue, to be delivered again to whom it may be.
     [[nodiscard]] Result<void> nack(MessageNumber number);
     [[nodiscard]] Result<void> nack(MessageRange range);
-    // Their leases run from now on again, `lease` long; 0: as long as this consumer's.
+    // Their leases run from now on again, `lease` long; 0: as long as this consumer's. Blocks only
+    // while the daemon takes no bytes; timeout if it takes none for so long.
     [[nodiscard]] Result<void> extend(MessageRange range, std::chrono::milliseconds lease);
 
     // ack() that waits until the daemon has it as durable as the queue is.

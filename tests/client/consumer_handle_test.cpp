@@ -307,6 +307,10 @@ TEST_CASE("consumer: a message that comes again without a word takes the place o
     CHECK(daemon.session.state() == Session::State::open);
     CHECK(consumer.unsettled() == 3);
     CHECK(consumer.leases_lost() == 1);
+    REQUIRE(daemon.session.news().size() == 1);
+    std::vector<MessageRange> lost;
+    consumer.take_lost(lost);
+    CHECK(lost == std::vector<MessageRange>{range(2, 1)});
     CHECK(take_all(consumer) == std::vector<std::uint64_t>{1, 3, 2});
     consumer.ack(range(1, 3));
     CHECK(consumer.unsettled() == 0);
@@ -423,6 +427,22 @@ TEST_CASE("consumer: rounds come with the shortest lease, and each 100 ms at the
     CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(100)));
     daemon.session.disconnected({ErrorCode::disconnected, "gone"});
     CHECK(!daemon.session.round_interval().has_value());
+}
+
+TEST_CASE("consumer: one extension waits at a time for a daemon that does not read") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ConsumerHandle& consumer = daemon.open_consumer({}, 3'000);
+    daemon.say(encode_deliver(consumer.id, 1, bodies(3)));
+    using std::chrono::seconds;
+    for (int i = 0; i < 1'000; ++i) {
+        daemon.session.advance(seconds(i));
+    }
+    CHECK(daemon.sent().size() == 1);
+    daemon.session.advance(seconds(1'000));
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 1);
+    CHECK(frames[0].header.type == wire::FrameType::extend);
 }
 
 TEST_CASE("consumer: leases are left alone when the program says so") {

@@ -155,3 +155,40 @@ TEST_CASE("consumer: leases are extended and acks written while it is busy with 
     CHECK(extends > 0);
     CHECK((acks > 1) == settles);
 }
+
+TEST_CASE("consumer: extensions wait for a daemon that does not read") {
+    std::atomic<bool> done{false};
+    Peer peer([&](PeerSocket& socket) {
+        const HandleId handle = socket.open_consumer();
+        socket.write(encode_deliver(handle, 1, {"x"}));
+        while (!done) {
+            std::this_thread::yield();
+        }
+        SentFrame frame = socket.read();
+        while (frame.header.type == FrameType::extend) {
+            frame = socket.read();
+        }
+        if (frame.header.type != FrameType::ack) {
+            throw std::runtime_error("no ack behind the extensions");
+        }
+        (void)socket.expect(FrameType::credit);
+        socket.goodbye();
+    });
+    ConnectOptions options;
+    options.timeout = milliseconds(200);
+    options.send_buffer_bytes = 4 * 1024;
+    Client client = peer.connect(options);
+    auto consumer = client.consumer("orders");
+    REQUIRE(consumer.has_value());
+    REQUIRE(consumer->receive().has_value());
+    Result<void> extended;
+    for (int i = 0; i < 1'000'000 && extended; ++i) {
+        extended = consumer->extend({MessageNumber(1), 1}, milliseconds(0));
+    }
+    REQUIRE(!extended);
+    CHECK(extended.error().code == ErrorCode::timeout);
+    CHECK(consumer->ack(MessageNumber(1)).has_value());
+    done = true;
+    CHECK(client.close().has_value());
+    peer.join();
+}

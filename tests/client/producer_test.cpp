@@ -27,7 +27,7 @@ TEST_CASE("producer: a publish that was not taken is told from one that has no a
     });
     {
         ConnectOptions options;
-        options.timeout = milliseconds(50);
+        options.timeout = milliseconds(200);
         Client client = peer.connect(options);
         auto producer = client.producer("orders");
         REQUIRE(producer.has_value());
