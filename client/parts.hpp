@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,15 @@ struct ProducerPart final : public Part {
     void take_news() override;
 
     [[nodiscard]] Result<LineNumber> send(wire::Bytes body, HeaderList headers, bool may_block);
-    // Preconditions of both: usable(); the line has been sent.
+    // Preconditions of these: usable(); the line has been sent.
     [[nodiscard]] Result<void> wait_line(LineNumber line, Deadline deadline);
     [[nodiscard]] Result<void> wait_unconfirmed(std::uint64_t at_most, Deadline deadline);
+    // wait_line() that gives up when no line was answered for as long as calls wait by default.
+    [[nodiscard]] Result<void> wait_line_by_steps(LineNumber line);
+    // Sends all and waits for all; what is confirmed meanwhile, lines before these included, is
+    // appended to `runs`. Precondition: usable().
+    [[nodiscard]] Result<void> publish_many(std::span<const Message> messages,
+                                            std::vector<ConfirmedLines>& runs);
 
     // The error of a wait as a call returns it that took messages itself: `timeout` would say that
     // it took none.

@@ -130,6 +130,36 @@ Result<void> ProducerPart::wait_line(LineNumber line, Deadline deadline) {
     return Error{ErrorCode::timeout, "no confirm in time"};
 }
 
+Result<void> ProducerPart::wait_line_by_steps(LineNumber line) {
+    while (true) {
+        const LineNumber before = handle->answered_up_to();
+        auto waited = wait_line(line, default_deadline());
+        const bool in_vain = handle->answered_up_to() == before;
+        if (waited || waited.error().code != ErrorCode::timeout || in_vain) {
+            return waited;
+        }
+    }
+}
+
+Result<void> ProducerPart::publish_many(std::span<const Message> messages,
+                                        std::vector<ConfirmedLines>& runs) {
+    const Collecting collecting(*this, runs);
+    std::optional<LineNumber> last;
+    for (const Message& message : messages) {
+        const auto line = send(wire::as_bytes(message.body), message.headers, true);
+        if (!line) {
+            return line.error();
+        }
+        last = *line;
+    }
+    if (last) {
+        if (const auto waited = wait_line_by_steps(*last); !waited) {
+            return as_taken(waited.error());
+        }
+    }
+    return {};
+}
+
 Result<void> ProducerPart::wait_answered(Deadline deadline) {
     (void)connection_->run_until(deadline, [&] {
         return handle->unconfirmed() == 0 || handle->state == HandleState::ended;
@@ -161,6 +191,32 @@ Result<void> ProducerPart::check_unconfirmed(std::uint64_t at_most) const {
 
 }  // namespace client
 
+namespace {
+
+// Appends what lies in the lines from `first` on, merged.
+void append_from(LineNumber first, const std::vector<ConfirmedLines>& runs,
+                 std::vector<ConfirmedLines>& into) {
+    for (ConfirmedLines run : runs) {
+        if (run.first_line < first) {
+            const std::uint64_t before = std::min(run.count, first - run.first_line);
+            run = {run.first_line.plus(before), run.count - before, run.first_number.plus(before),
+                   run.durability};
+        }
+        if (run.count == 0) {
+            continue;
+        }
+        ConfirmedLines* const last = into.empty() ? nullptr : &into.back();
+        if (last != nullptr && last->first_number.plus(last->count) == run.first_number &&
+            last->durability == run.durability) {
+            last->count += run.count;
+        } else {
+            into.push_back(run);
+        }
+    }
+}
+
+}  // namespace
+
 Producer::Producer(std::unique_ptr<client::ProducerPart> part) : part_(std::move(part)) {}
 Producer::Producer(Producer&&) noexcept = default;
 Producer& Producer::operator=(Producer&&) noexcept = default;
@@ -190,46 +246,25 @@ Result<Published> Producer::publish(std::string_view body, HeaderList headers) {
 }
 
 Result<std::vector<ConfirmedLines>> Producer::publish_many(std::span<const Message> messages) {
-    std::vector<ConfirmedLines> runs;
-    if (messages.empty()) {
-        return runs;
+    std::vector<ConfirmedLines> confirmed;
+    const auto published = publish_many(messages, confirmed);
+    if (!published) {
+        return published.error();
     }
+    return confirmed;
+}
+
+Result<void> Producer::publish_many(std::span<const Message> messages,
+                                    std::vector<ConfirmedLines>& confirmed) {
+    confirmed.clear();
     if (!part_->usable()) {
         return part_->why_not_usable();
     }
     const LineNumber first = next_line();
-    const client::ProducerPart::Collecting collecting(*part_, runs);
-    for (const Message& message : messages) {
-        const auto line = send(message.body, message.headers);
-        if (!line) {
-            return line.error();
-        }
-    }
-    const auto confirmed =
-        part_->wait_line(first.plus(messages.size() - 1), part_->default_deadline());
-    if (!confirmed) {
-        return confirmed.error();
-    }
-    // Lines before ours may have been confirmed meanwhile.
-    std::vector<ConfirmedLines> ours;
-    for (ConfirmedLines run : runs) {
-        if (run.first_line < first) {
-            const std::uint64_t before = std::min(run.count, first - run.first_line);
-            run = {run.first_line.plus(before), run.count - before, run.first_number.plus(before),
-                   run.durability};
-        }
-        if (run.count == 0) {
-            continue;
-        }
-        ConfirmedLines* const last = ours.empty() ? nullptr : &ours.back();
-        if (last != nullptr && last->first_number.plus(last->count) == run.first_number &&
-            last->durability == run.durability) {
-            last->count += run.count;
-        } else {
-            ours.push_back(run);
-        }
-    }
-    return ours;
+    std::vector<ConfirmedLines> runs;
+    auto published = part_->publish_many(messages, runs);
+    append_from(first, runs, confirmed);
+    return published;
 }
 
 Result<void> Producer::flush() {

@@ -149,10 +149,15 @@ class Producer {
     [[nodiscard]] Result<Published> publish(std::string_view body, HeaderList headers = {});
 
     // Sends all and waits for all: the confirmed runs in line order, one unless other producers
-    // came between. On an error some may have been confirmed: next_line() before the call, and
-    // answered_up_to(), tell which.
+    // came between. It gives up when the daemon takes or answers nothing for
+    // ConnectOptions::timeout, however long all of it lasts. Errors as publish(): after timeout,
+    // and the errors of send(), those from next_line() on were not taken.
     [[nodiscard]] Result<std::vector<ConfirmedLines>> publish_many(
         std::span<const Message> messages);
+    // The same; what was confirmed is put into `confirmed` on an error as well. The line of
+    // messages[i] is next_line() before the call, plus i.
+    [[nodiscard]] Result<void> publish_many(std::span<const Message> messages,
+                                            std::vector<ConfirmedLines>& confirmed);
 
     // Takes one message and returns its line: it is packed with what is waiting into one frame,
     // which is written when send_buffer_bytes have gathered, at flush(), or whenever this client

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "mqd/client.hpp"
@@ -75,6 +78,75 @@ TEST_CASE("producer: a refused line is never waited for with success") {
                   (line % 2 == 0 ? ErrorCode::memory_full : ErrorCode::disk_full));
         }
         CHECK(producer->wait(LineNumber(refusals + 1)).has_value());
+    }
+    peer.join();
+}
+
+TEST_CASE("producer: publish_many gives back what was confirmed before it failed") {
+    Peer peer([](PeerSocket& socket) {
+        const HandleId handle = socket.open_producer();
+        (void)socket.expect(FrameType::publish);
+        socket.write(encode_confirm(handle, 1, {{MessageNumber(10), 2}}, plenty));
+        socket.write(encode_refuse(handle, 3, 2, ErrorCode::memory_full, plenty));
+        (void)socket.expect(FrameType::resume);
+        (void)socket.expect(FrameType::publish);
+        socket.write(encode_confirm(handle, 5, {{MessageNumber(12), 1}}, plenty));
+        socket.read_to_end();
+    });
+    {
+        ConnectOptions options;
+        options.timeout = milliseconds(200);
+        Client client = peer.connect(options);
+        auto producer = client.producer("orders");
+        REQUIRE(producer.has_value());
+        REQUIRE(producer->send("before").has_value());
+        const std::vector<Message> messages{{"a", {}}, {"b", {}}, {"c", {}}};
+        std::vector<ConfirmedLines> confirmed{{}};
+        CHECK(producer->publish_many(messages, confirmed).error().code == ErrorCode::memory_full);
+        CHECK(confirmed ==
+              std::vector<ConfirmedLines>{{LineNumber(2), 1, MessageNumber(11), Durability::disk}});
+        REQUIRE(producer->resume().has_value());
+        CHECK(producer->publish_many(messages, confirmed).error().code ==
+              ErrorCode::outcome_unknown);
+        CHECK(confirmed ==
+              std::vector<ConfirmedLines>{{LineNumber(5), 1, MessageNumber(12), Durability::disk}});
+        CHECK(producer->publish_many({}, confirmed).has_value());
+        CHECK(confirmed.empty());
+    }
+    peer.join();
+}
+
+// The handler takes longer than the timeout, and the second confirm comes behind it.
+TEST_CASE("producer: publish_many goes on as long as there are confirms") {
+    std::atomic<bool> handled{false};
+    Peer peer([&](PeerSocket& socket) {
+        const HandleId handle = socket.open_producer();
+        (void)socket.expect(FrameType::publish);
+        socket.write(encode_confirm(handle, 1, {{MessageNumber(10), 1}}, plenty));
+        while (!handled) {
+            std::this_thread::yield();
+        }
+        socket.write(encode_confirm(handle, 2, {{MessageNumber(11), 2}}, plenty));
+        socket.read_to_end();
+    });
+    {
+        ConnectOptions options;
+        options.timeout = milliseconds(500);
+        Client client = peer.connect(options);
+        auto producer = client.producer("orders");
+        REQUIRE(producer.has_value());
+        producer->on_confirm([&](const ConfirmedLines&) {
+            const auto end = std::chrono::steady_clock::now() + options.timeout;
+            while (!handled && std::chrono::steady_clock::now() <= end) {
+                std::this_thread::yield();
+            }
+            handled = true;
+        });
+        const std::vector<Message> messages{{"a", {}}, {"b", {}}, {"c", {}}};
+        const auto runs = producer->publish_many(messages);
+        REQUIRE(runs.has_value());
+        CHECK(*runs ==
+              std::vector<ConfirmedLines>{{LineNumber(1), 3, MessageNumber(10), Durability::disk}});
     }
     peer.join();
 }
