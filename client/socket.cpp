@@ -97,7 +97,9 @@ Result<Socket> connect_unix(const std::string& path, Deadline deadline) {
 }
 
 Result<Socket> connect_tcp(const Address& address, Deadline deadline) {
-    const std::string where = "tcp://" + address.host + ':' + std::to_string(address.port);
+    const bool is_ipv6 = address.host.find(':') != std::string::npos;
+    const std::string host = is_ipv6 ? '[' + address.host + ']' : address.host;
+    const std::string where = "tcp://" + host + ':' + std::to_string(address.port);
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* found = nullptr;

@@ -26,6 +26,12 @@ bool take_port(std::string_view digits, std::uint16_t& port) {
 Result<Address> parse_unix(std::string_view url, std::string_view path) {
     if (path.starts_with("//")) {
         path.remove_prefix(2);  // unix:///run/mqd/mqd.sock
+        if (!path.empty() && path[0] != '/') {
+            // In other URLs the first part would be a host.
+            return bad_url(url, "write unix:/" + std::string(path) + " or unix:///" +
+                                    std::string(path) + ", or unix:" + std::string(path) +
+                                    " for a path from the current folder");
+        }
     }
     if (path.empty()) {
         return bad_url(url, "no path behind unix:");

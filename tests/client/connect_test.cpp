@@ -94,6 +94,10 @@ TEST_CASE("client: where nobody listens, connecting fails and says why") {
         CHECK(client.error().os_errno != 0);
         CHECK(client.error().text.find(url) != std::string::npos);
     }
+    // Whatever is wrong with IPv6 here, the text has the URL as it is written.
+    const auto ipv6 = Client::connect("tcp://[::1]:1");
+    REQUIRE(!ipv6.has_value());
+    CHECK(ipv6.error().text.find("tcp://[::1]:1:") != std::string::npos);
     CHECK(Client::connect("nonsense").error().code == ErrorCode::bad_url);
 }
 

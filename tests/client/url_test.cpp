@@ -51,6 +51,14 @@ TEST_CASE("url: what is none says why") {
     CHECK(parse_url("tls://host:7441").error().text.find("not built yet") != std::string::npos);
 }
 
+TEST_CASE("url: a path behind two slashes is not taken for one from the current folder") {
+    const auto address = parse_url("unix://run/mqd/mqd.sock");
+    REQUIRE(!address.has_value());
+    CHECK(address.error().code == ErrorCode::bad_url);
+    CHECK(address.error().text.find("unix:/run/mqd/mqd.sock") != std::string::npos);
+    CHECK(parse_url("unix:run/mqd/mqd.sock")->path == "run/mqd/mqd.sock");
+}
+
 TEST_CASE("url: the default is MQD_URL, then the runtime directory, then the system's socket") {
     const auto folder =
         std::filesystem::temp_directory_path() / ("mqd-url-test-" + std::to_string(std::rand()));
