@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "client/connection.hpp"
+#include "client/lease.hpp"
 #include "mqd/client.hpp"
 #include "mqd/wire/admin.hpp"
 
@@ -88,8 +89,8 @@ Result<QueueInfo> Client::create_queue(std::string_view name, QueueSpec spec) {
     if (const auto bad = check_name(name)) {
         return *bad;
     }
-    if (spec.lease.count() < 0 || spec.lease.count() > UINT32_MAX) {
-        return Error{ErrorCode::bad_option, "the lease is out of range", UINT32_MAX};
+    if (auto bad = client::check_lease(spec.lease)) {
+        return *std::move(bad);
     }
     wire::QueueCreate create;
     create.queue = name;

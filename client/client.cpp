@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "client/connection.hpp"
+#include "client/lease.hpp"
 #include "client/parts.hpp"
 #include "client/socket.hpp"
 #include "client/url.hpp"
@@ -82,6 +83,9 @@ Result<Producer> Client::producer(std::string_view queue, ProducerOptions option
 Result<Consumer> Client::consumer(std::string_view queue, ConsumerOptions options) {
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
+    }
+    if (auto bad = client::check_lease(options.lease)) {
+        return *std::move(bad);
     }
     const auto opening = connection_->session().open_consumer(queue, options);
     if (!opening) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "client/connection.hpp"
+#include "client/lease.hpp"
 #include "client/parts.hpp"
 #include "mqd/assert.hpp"
 #include "mqd/client.hpp"
@@ -137,11 +138,8 @@ Result<void> Consumer::nack(MessageRange range) {
 }
 
 Result<void> Consumer::extend(MessageRange range, std::chrono::milliseconds lease) {
-    // Beyond that a daemon would close the connection.
-    constexpr std::chrono::milliseconds lease_max = std::chrono::hours(24);
-    if (lease.count() < 0 || lease > lease_max) {
-        return Error{ErrorCode::bad_option, "a lease is at most a day",
-                     static_cast<std::uint64_t>(lease_max.count())};
+    if (lease.count() < 0 || lease > client::lease_max) {
+        return client::lease_out_of_range(client::lease_max);  // a daemon closes the connection
     }
     if (const auto full = part_->wait_for_room()) {
         return *full;

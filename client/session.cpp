@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "client/lease.hpp"
 #include "mqd/assert.hpp"
 #include "mqd/wire/admin.hpp"
 
@@ -202,8 +203,8 @@ Result<Session::Opening> Session::open_consumer(std::string_view queue,
     if (options.window_messages == 0 || options.window_bytes == 0) {
         return Error{ErrorCode::usage, "a consumer needs a window of at least one message"};
     }
-    if (options.lease.count() < 0 || options.lease.count() > UINT32_MAX) {
-        return Error{ErrorCode::bad_option, "the lease is out of range", UINT32_MAX};
+    if (options.lease.count() < 0 || options.lease > lease_max) {
+        return lease_out_of_range(lease_max);
     }
     const auto handle = free_handle(queue);
     if (!handle) {

@@ -229,8 +229,7 @@ struct ConsumerOptions {
     // How many messages may be delivered in all, so that one who wants few is not lent more; 0: no
     // end.
     std::uint64_t messages_max = 0;
-    // How long the daemon waits for a worker that hangs; milliseconds up to 2^32 - 1. 0: the
-    // queue's.
+    // How long the daemon waits for a worker that hangs; 100 ms to a day. 0: the queue's.
     std::chrono::milliseconds lease{0};
     // Whether the leases of all unsettled messages are extended by the library, each third of the
     // lease. It can do so only within a call of this client, whichever receives, settles, sends or
@@ -328,7 +327,7 @@ class Consumer {
 
 struct QueueSpec {
     Durability durability = Durability::unspecified;  // unspecified: the daemon's default
-    std::chrono::milliseconds lease{0};               // 0: the daemon's default
+    std::chrono::milliseconds lease{0};               // 100 ms to a day; 0: the daemon's default
 };
 
 struct QueueInfo {
@@ -394,7 +393,7 @@ class Client {
 
     // Errors: no_such_queue, bad_name, too_many_handles, not_permitted.
     [[nodiscard]] Result<Producer> producer(std::string_view queue, ProducerOptions options = {});
-    // Errors: as producer(); usage for a window of 0.
+    // Errors: as producer(); usage for a window of 0, bad_option for a lease out of range.
     [[nodiscard]] Result<Consumer> consumer(std::string_view queue, ConsumerOptions options = {});
 
     // The queue as it is then. A queue of that name and the same options is fine; one with other

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "mqd/client.hpp"
 #include "peer.hpp"
@@ -189,6 +190,42 @@ TEST_CASE("consumer: extensions wait for a daemon that does not read") {
     CHECK(extended.error().code == ErrorCode::timeout);
     CHECK(consumer->ack(MessageNumber(1)).has_value());
     done = true;
+    CHECK(client.close().has_value());
+    peer.join();
+}
+
+TEST_CASE("consumer: a lease that the configuration would not take is not sent") {
+    constexpr milliseconds day = std::chrono::hours(24);
+    Peer peer([](PeerSocket& socket) {
+        (void)socket.open_consumer();
+        (void)socket.open_consumer();
+        (void)socket.open_consumer();
+        socket.goodbye();
+    });
+    Client client = peer.connect();
+    ConsumerOptions options;
+    for (const milliseconds lease : {milliseconds(-1), milliseconds(1), milliseconds(99),
+                                     day + milliseconds(1), milliseconds::max()}) {
+        options.lease = lease;
+        const auto consumer = client.consumer("orders", options);
+        REQUIRE(!consumer.has_value());
+        CHECK(consumer.error().code == ErrorCode::bad_option);
+        CHECK(consumer.error().text == "a lease is 100ms to 1d long");
+        CHECK(consumer.error().limit == (lease < day ? 100 : 86'400'000));
+        const auto queue = client.create_queue("orders", {Durability::disk, lease});
+        REQUIRE(!queue.has_value());
+        CHECK(queue.error().code == ErrorCode::bad_option);
+    }
+    std::vector<Consumer> consumers;  // their handles end with the session
+    for (const milliseconds lease : {milliseconds(0), milliseconds(100), day}) {
+        options.lease = lease;
+        auto consumer = client.consumer("orders", options);
+        REQUIRE(consumer.has_value());
+        CHECK(consumer->extend({MessageNumber(1), 1}, day).has_value());
+        CHECK(consumer->extend({MessageNumber(1), 1}, day + milliseconds(1)).error().code ==
+              ErrorCode::bad_option);
+        consumers.push_back(*std::move(consumer));
+    }
     CHECK(client.close().has_value());
     peer.join();
 }
