@@ -412,23 +412,6 @@ TEST_CASE("consumer: rounds at their interval keep the leases of a full window o
     CHECK(now - std::chrono::seconds(100) == count * work);
 }
 
-TEST_CASE("consumer: rounds come with the shortest lease, and each 100 ms at the latest") {
-    ScriptedDaemon daemon;
-    daemon.greet();
-    using std::chrono::milliseconds;
-    CHECK(!daemon.session.round_interval().has_value());
-    (void)daemon.open_producer();
-    CHECK(!daemon.session.round_interval().has_value());
-    (void)daemon.open_consumer({}, 30'000);
-    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(100)));
-    ConsumerHandle& hasty = daemon.open_consumer({}, 200);
-    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(20)));
-    daemon.session.release(hasty.id);
-    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(100)));
-    daemon.session.disconnected({ErrorCode::disconnected, "gone"});
-    CHECK(!daemon.session.round_interval().has_value());
-}
-
 TEST_CASE("consumer: one extension waits at a time for a daemon that does not read") {
     ScriptedDaemon daemon;
     daemon.greet();

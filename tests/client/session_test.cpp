@@ -134,6 +134,23 @@ TEST_CASE("session: a heartbeat is sent when nothing else was for half its inter
     CHECK(daemon.session.state() == Session::State::open);
 }
 
+TEST_CASE("session: rounds come with the shortest lease, and each 100 ms at the latest") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    using std::chrono::milliseconds;
+    CHECK(!daemon.session.round_interval().has_value());
+    (void)daemon.open_producer();
+    CHECK(!daemon.session.round_interval().has_value());
+    (void)daemon.open_consumer({}, 30'000);
+    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(100)));
+    ConsumerHandle& hasty = daemon.open_consumer({}, 200);
+    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(20)));
+    daemon.session.release(hasty.id);
+    CHECK(daemon.session.round_interval() == std::optional<Time>(milliseconds(100)));
+    daemon.session.disconnected({ErrorCode::disconnected, "gone"});
+    CHECK(!daemon.session.round_interval().has_value());
+}
+
 TEST_CASE("session: handles are the lowest free numbers, up to the daemon's limit") {
     ScriptedDaemon daemon;
     wire::Welcome frame = welcome();
