@@ -25,6 +25,7 @@ constexpr int heartbeats_missed_max = 3;
 Session::Session(Core& core, Identity identity, Owner owner)
     : core_(core), identity_(identity), owner_(owner), last_received_(core.now_.journal) {
     room_.bytes = core_.options_.output_bytes_max / room_share;
+    room_.delivery_bytes = wire::frame_header_bytes + wire::Deliver::fixed_bytes;
     core_.add_session(*this);
 }
 

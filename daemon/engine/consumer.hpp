@@ -12,12 +12,13 @@ namespace mqd::engine {
 
 class Queue;
 
-// Room for output on a connection, in batch bytes; shared by all consumers of it. Core fills it up
-// as the output is sent, dispatch draws on it, so that a slow reader's output stays bounded
-// whatever credit it gives.
+// Room for output on a connection; shared by all consumers of it. Core fills it up as the output is
+// sent, dispatch draws on it, so that a slow reader's output stays bounded whatever credit it
+// gives.
 struct OutputRoom {
     std::uint64_t bytes = 0;
-    bool wanted = false;  // a dispatch stopped here
+    bool wanted = false;               // a dispatch stopped here
+    std::uint64_t delivery_bytes = 0;  // what a delivery costs besides its messages; set by core
 };
 
 struct Lease {

@@ -86,7 +86,8 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         const std::uint64_t range_bytes = extent->bytes(range);
         consumer.bytes_delivered += range_bytes;
         if (consumer.room != nullptr) {
-            consumer.room->bytes -= std::min(consumer.room->bytes, range_bytes);
+            const std::uint64_t cost = range_bytes + consumer.room->delivery_bytes;
+            consumer.room->bytes -= std::min(consumer.room->bytes, cost);
         }
         quota -= count;
         out.push_back({&consumer, extent, range, lease.attempt});

@@ -198,6 +198,30 @@ TEST_CASE("consume: who does not read gets only so much") {
     }
 }
 
+TEST_CASE("consume: small messages in batches of their own do not overflow who reads") {
+    CoreFixture fixture;
+    fixture.options.output_bytes_max = 40'000;
+    fixture.start();
+    fixture.create("q", Durability::memory);
+    WireClient& client = fixture.connect();
+    (void)client.open_producer("q");
+    for (std::uint64_t line = 1; line <= 5000; ++line) {
+        client.publish(line, {""});
+        (void)client.take();
+    }
+    WireClient& reader = fixture.connect();
+    reader.send(wire::OpenConsumer{"q", 0, plenty, plenty}, 2, 9);
+    std::uint64_t got = 0;
+    for (int round = 0; round < 5000 && got < 5000; ++round) {
+        REQUIRE(reader.session().output().bytes() <= 20'000 + 200);  // half of it, and a delivery
+        for (const Received& frame : reader.take()) {
+            got += frame.header.type == FrameType::deliver ? frame.as<wire::Deliver>().count : 0;
+        }
+        fixture.daemon.settle();
+    }
+    CHECK(got == 5000);
+}
+
 // --- handles
 
 TEST_CASE_FIXTURE(ServingFixture, "handles: numbers are given by the client, within bounds") {

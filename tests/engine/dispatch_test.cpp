@@ -146,6 +146,20 @@ TEST_CASE_FIXTURE(EngineFixture, "dispatch: output room stops a reader that is s
     CHECK_FALSE(room.wanted);
 }
 
+TEST_CASE_FIXTURE(EngineFixture, "dispatch: each delivery takes its overhead of the room, too") {
+    Queue& queue = create("q");
+    OutputRoom room{3 * message_bytes + 1};
+    room.delivery_bytes = 2 * message_bytes;
+    Consumer& consumer = attach(queue);
+    consumer.room = &room;
+    engine.grant(consumer, no_limit, no_limit);
+    publish(queue, 1);
+    publish(queue, 1);
+    publish(queue, 1);
+    CHECK(ranges_of(dispatch(), consumer) == Ranges{range(1, 2)});
+    CHECK(room.bytes == 0);
+}
+
 TEST_CASE_FIXTURE(EngineFixture, "dispatch: a reader without room leaves the rest to others") {
     Queue& queue = create("q");
     OutputRoom room{0};
