@@ -31,6 +31,7 @@ struct Consumer {
     explicit Consumer(std::pmr::memory_resource* memory) : leased(memory) {}
 
     Queue* queue = nullptr;              // null: not attached
+    std::size_t index = 0;               // among its queue's consumers; the engine's
     std::uint64_t serial = 0;            // given by attach(), never again
     std::chrono::milliseconds lease{0};  // of a delivery
     std::uint64_t piece_bytes_max = 0;   // of one delivery, but never less than one message
@@ -42,13 +43,18 @@ struct Consumer {
     std::uint64_t bytes_delivered = 0;
     OutputRoom* room = nullptr;  // null: without bound
 
+    // Its place among those with credit (TakerRing).
+    bool taker = false;
+    Consumer* taker_next = nullptr;
+    Consumer* taker_previous = nullptr;
+
     RangeMap<Lease> leased;
     Time lease_floor = Time::max();  // no lease ends before it
 
     [[nodiscard]] bool has_credit() const {
-        return messages_delivered < message_limit && bytes_delivered < byte_limit &&
-               (room == nullptr || room->bytes > 0);
+        return messages_delivered < message_limit && bytes_delivered < byte_limit;
     }
+    [[nodiscard]] bool has_room() const { return room == nullptr || room->bytes > 0; }
 };
 
 }  // namespace mqd::engine

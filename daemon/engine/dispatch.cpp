@@ -32,30 +32,23 @@ void Engine::dispatch(Time now, std::vector<Delivery>& out) {
 }
 
 void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
-    bool progress = true;
-    while (progress && !queue.ready_.empty()) {
-        std::uint64_t takers = 0;
-        for (const Consumer* consumer : queue.consumers_) {
-            takers += consumer->has_credit() ? 1 : 0;
-            if (consumer->room != nullptr && consumer->room->bytes == 0) {
-                consumer->room->wanted = true;
-            }
-        }
-        if (takers == 0) {
-            return;
-        }
-        // An equal share for each, from the one on whose turn it is; what credit leaves over is
-        // shared again.
+    while (!queue.ready_.empty() && !queue.takers_.empty()) {
+        // An equal share for each, from the one that waits longest; what credit and room leave over
+        // is shared again.
+        const std::uint64_t takers = queue.takers_.count();
         const std::uint64_t quota = (queue.ready_.count() + takers - 1) / takers;
-        progress = false;
-        const std::size_t n = queue.consumers_.size();
-        const std::size_t start = queue.next_consumer_ % n;
-        for (std::size_t i = 0; i < n && !queue.ready_.empty(); ++i) {
-            const std::size_t index = (start + i) % n;
-            if (dispatch_to(queue, *queue.consumers_[index], quota, now, out)) {
-                queue.next_consumer_ = index + 1;
-                progress = true;
+        for (std::uint64_t i = 0; i < takers && !queue.ready_.empty(); ++i) {
+            Consumer& consumer = *queue.takers_.first();
+            if (!consumer.has_room()) {
+                consumer.room->wanted = true;
+                queue.takers_.remove(consumer);  // until wake()
+                continue;
             }
+            if (!dispatch_to(queue, consumer, quota, now, out)) {
+                return;  // the next message is not resident
+            }
+            queue.takers_.remove(consumer);
+            list_taker(consumer);
         }
     }
 }
@@ -63,7 +56,7 @@ void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
 bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                          std::vector<Delivery>& out) {
     bool delivered = false;
-    while (quota > 0 && consumer.has_credit() && !queue.ready_.empty()) {
+    while (quota > 0 && consumer.has_credit() && consumer.has_room() && !queue.ready_.empty()) {
         const auto run = queue.ready_.front();
         const Extent* extent = queue.extent_at(run.range.first);
         if (extent == nullptr) {
@@ -79,7 +72,7 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         const MessageRange range{first, count};
         const Lease lease{run.value + 1, lease_deadline(now, consumer.lease)};
         queue.ready_.take(range, [](MessageRange, std::uint32_t) {});
-        queue.leased_ += count;
+        queue.leased_.insert(range, lease.attempt);
         consumer.leased.insert(range, lease);
         set_floor(consumer, std::min(consumer.lease_floor, lease.deadline));
         consumer.messages_delivered += count;
@@ -109,7 +102,14 @@ void Engine::set_floor(Consumer& consumer, Time floor) {
 
 void Engine::wake(Consumer& consumer) {
     MQD_ASSERT(consumer.queue != nullptr);
+    list_taker(consumer);
     mark_dirty(*consumer.queue);
+}
+
+void Engine::list_taker(Consumer& consumer) {
+    if (!consumer.taker && consumer.has_credit()) {
+        consumer.queue->takers_.add(consumer);
+    }
 }
 
 std::optional<Time> Engine::next_deadline() const {

@@ -103,6 +103,7 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
     Queue& queue = *consumer.queue;
     const std::uint64_t acked =
         consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
+            end_lease(queue, piece);
             queue.ending_.insert(piece, lease.attempt);
             if (!decided.empty() && decided.back().end() == piece.first) {
                 decided.back().count += piece.count;
@@ -110,7 +111,6 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
                 decided.push_back(piece);
             }
         });
-    queue.leased_ -= acked;
     return {acked, range.count - acked};
 }
 
@@ -169,25 +169,28 @@ void Engine::attach(Consumer& consumer, Queue& queue) {
     MQD_ASSERT(consumer.lease.count() > 0 && consumer.piece_bytes_max > 0);
     consumer.queue = &queue;
     consumer.serial = next_serial_++;
+    consumer.index = queue.consumers_.size();
     queue.consumers_.push_back(&consumer);
+    list_taker(consumer);
     mark_dirty(queue);
 }
 
 void Engine::detach(Consumer& consumer) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
-    consumer.leased.for_each(
-        [&](MessageRange range, const Lease& lease) { make_ready(queue, range, lease.attempt); });
-    queue.leased_ -= consumer.leased.count();
+    consumer.leased.for_each([&](MessageRange range, const Lease& lease) {
+        end_lease(queue, range);
+        make_ready(queue, range, lease.attempt);
+    });
     consumer.leased.clear();
     set_floor(consumer, Time::max());
-    const auto at = std::find(queue.consumers_.begin(), queue.consumers_.end(), &consumer);
-    MQD_ASSERT(at != queue.consumers_.end());
-    const auto index = static_cast<std::size_t>(at - queue.consumers_.begin());
-    queue.consumers_.erase(at);
-    if (index < queue.next_consumer_) {
-        --queue.next_consumer_;
+    if (consumer.taker) {
+        queue.takers_.remove(consumer);
     }
+    MQD_ASSERT(queue.consumers_[consumer.index] == &consumer);
+    queue.consumers_[consumer.index] = queue.consumers_.back();
+    queue.consumers_[consumer.index]->index = consumer.index;
+    queue.consumers_.pop_back();
     consumer.queue = nullptr;
 }
 
@@ -195,16 +198,18 @@ void Engine::grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_
     MQD_ASSERT(consumer.queue != nullptr);
     consumer.message_limit = std::max(consumer.message_limit, message_limit);
     consumer.byte_limit = std::max(consumer.byte_limit, byte_limit);
+    list_taker(consumer);
     mark_dirty(*consumer.queue);
 }
 
 SettleResult Engine::nack(Consumer& consumer, MessageRange range) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
-    const std::uint64_t returned = consumer.leased.take(
-        range,
-        [&](MessageRange piece, const Lease& lease) { make_ready(queue, piece, lease.attempt); });
-    queue.leased_ -= returned;
+    const std::uint64_t returned =
+        consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
+            end_lease(queue, piece);
+            make_ready(queue, piece, lease.attempt);
+        });
     return {returned, range.count - returned};
 }
 
@@ -229,6 +234,11 @@ void Engine::mark_dirty(Queue& queue) {
         queue.dirty_ = true;
         dirty_.push_back(&queue);
     }
+}
+
+void Engine::end_lease(Queue& queue, MessageRange range) {
+    const std::uint64_t ended = queue.leased_.take(range, [](MessageRange, std::uint32_t) {});
+    MQD_ASSERT(ended == range.count, range.first, range.count, ended);
 }
 
 void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts) {

@@ -157,6 +157,8 @@ class Engine {
     void dispatch(Queue& queue, Time now, std::vector<Delivery>& out);
     bool dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                      std::vector<Delivery>& out);
+    void list_taker(Consumer& consumer);
+    static void end_lease(Queue& queue, MessageRange range);
     void make_ready(Queue& queue, MessageRange range, std::uint32_t attempts);
     void set_floor(Consumer& consumer, Time floor);
     void release(Queue& queue, MessageRange range);

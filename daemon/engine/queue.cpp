@@ -11,6 +11,7 @@ Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
       next_admitted_(next),
       next_applied_(next),
       ready_(memory),
+      leased_(memory),
       ending_(memory),
       extents_(memory) {}
 
@@ -46,12 +47,11 @@ bool Queue::wants_dispatch() const {
     if (ready_.empty()) {
         return false;
     }
-    for (const Consumer* consumer : consumers_) {
-        if (consumer->has_credit()) {
-            return true;
-        }
+    const Consumer* taker = takers_.first();
+    while (taker != nullptr && !taker->has_room()) {
+        taker = taker->taker_next;
     }
-    return false;
+    return taker != nullptr;
 }
 
 bool Queue::waits_for(MessageNumber& number) const {
@@ -68,11 +68,8 @@ std::vector<LiveRun> Queue::live_runs() const {
         live.insert(range, attempts);
     };
     ready_.for_each(add);
+    leased_.for_each(add);
     ending_.for_each(add);
-    for (const Consumer* consumer : consumers_) {
-        consumer->leased.for_each(
-            [&](MessageRange range, const Lease& lease) { add(range, lease.attempt); });
-    }
     std::vector<LiveRun> runs;
     runs.reserve(live.runs());
     live.for_each([&](MessageRange range, std::uint32_t attempts) {
@@ -95,14 +92,11 @@ bool Queue::peek_state(MessageNumber from, Peeked& out) const {
     if (ready_.find_from(from, run)) {
         offer(run.range, run.value, LiveState::ready);
     }
+    if (leased_.find_from(from, run)) {
+        offer(run.range, run.value, LiveState::leased);
+    }
     if (ending_.find_from(from, run)) {
         offer(run.range, run.value, LiveState::ending);
-    }
-    for (const Consumer* consumer : consumers_) {
-        RangeMap<Lease>::Run lease;
-        if (consumer->leased.find_from(from, lease)) {
-            offer(lease.range, lease.value.attempt, LiveState::leased);
-        }
     }
     return found;
 }

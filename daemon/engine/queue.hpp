@@ -19,6 +19,7 @@
 #include "daemon/engine/consumer.hpp"
 #include "daemon/engine/extent.hpp"
 #include "daemon/engine/range_map.hpp"
+#include "daemon/engine/taker_ring.hpp"
 #include "mqd/types.hpp"
 
 namespace mqd::engine {
@@ -60,7 +61,7 @@ class Queue {
     [[nodiscard]] bool deleting() const { return deleting_; }
 
     [[nodiscard]] std::uint64_t ready() const { return ready_.count(); }
-    [[nodiscard]] std::uint64_t leased() const { return leased_; }
+    [[nodiscard]] std::uint64_t leased() const { return leased_.count(); }
     [[nodiscard]] std::uint64_t ending() const { return ending_.count(); }
     [[nodiscard]] std::uint64_t live() const { return ready() + leased() + ending(); }
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
@@ -106,13 +107,13 @@ class Queue {
     MessageNumber next_admitted_;
     MessageNumber next_applied_;
     RangeMap<std::uint32_t> ready_;   // value: deliveries so far
-    RangeMap<std::uint32_t> ending_;  // value: deliveries so far
+    RangeMap<std::uint32_t> leased_;  // likewise; what any of the consumers holds
+    RangeMap<std::uint32_t> ending_;  // likewise
     std::uint64_t resident_bytes_ = 0;
-    std::uint64_t leased_ = 0;                       // sum over consumers_
     std::pmr::map<MessageNumber, Extent*> extents_;  // by last number
     mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
-    std::vector<Consumer*> consumers_;
-    std::size_t next_consumer_ = 0;  // whose turn it is
+    std::vector<Consumer*> consumers_;               // in no order
+    TakerRing takers_;
     bool deleting_ = false;
     bool dirty_ = false;  // in the engine's list
 };

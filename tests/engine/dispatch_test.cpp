@@ -126,6 +126,31 @@ TEST_CASE_FIXTURE(EngineFixture, "dispatch: single messages go round") {
     CHECK(got_c == 10);
 }
 
+TEST_CASE_FIXTURE(EngineFixture, "dispatch: who waits longest is first, whoever comes and goes") {
+    Queue& queue = create("q");
+    Consumer& a = consume(queue);
+    Consumer& b = consume(queue);
+    Consumer& c = consume(queue, 1);
+    Consumer& d = consume(queue);
+    const auto takers = [&] {
+        publish(queue, 4);
+        std::vector<const Consumer*> all;
+        for (const Delivery& delivery : dispatch()) {
+            all.push_back(delivery.consumer);
+        }
+        return all;
+    };
+    CHECK(takers() == std::vector<const Consumer*>{&a, &b, &c, &d});
+    (void)ack(a, range(1, 1));
+    engine.detach(a);
+    engine.grant(c, 2, no_limit);
+    Consumer& e = consume(queue);
+    CHECK(queue.consumers() == 4);
+    CHECK(takers() == std::vector<const Consumer*>{&b, &d, &c, &e});
+    CHECK(takers() == std::vector<const Consumer*>{&b, &d});  // two each
+    CHECK(takers() == std::vector<const Consumer*>{&e, &b});
+}
+
 TEST_CASE_FIXTURE(EngineFixture, "dispatch: output room stops a reader that is slow") {
     Queue& queue = create("q");
     OutputRoom room{5 * message_bytes};

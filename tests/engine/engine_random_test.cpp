@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -29,7 +30,7 @@ class RandomEngine : EngineFixture {
     }
 
     void step() {
-        switch (dice_.below(12)) {
+        switch (dice_.below(13)) {
             case 0:
             case 1: admit(); break;
             case 2:
@@ -46,6 +47,7 @@ class RandomEngine : EngineFixture {
                     purge_all();
                 }
                 break;
+            case 12: make_room(); break;
         }
         deliver();
         check();
@@ -96,6 +98,7 @@ class RandomEngine : EngineFixture {
         if (attached_.size() < 4) {
             Consumer& consumer = attach(*queue_, static_cast<std::int64_t>(dice_.between(5, 90)));
             consumer.piece_bytes_max = dice_.between(1, 5) * message_bytes;
+            consumer.room = dice_.one_in(2) ? &room_ : nullptr;
             attached_.push_back(&consumer);
         }
         Consumer& lucky = *attached_[dice_.below(attached_.size())];
@@ -114,6 +117,17 @@ class RandomEngine : EngineFixture {
         for (auto& [number, record] : records_) {
             if (record.state == State::leased && record.holder == consumer) {
                 record.state = State::ready;
+            }
+        }
+    }
+
+    // As core does it: when there is room again, all that share it are woken.
+    void make_room() {
+        room_.bytes = dice_.below(20) * message_bytes;
+        if (room_.wanted && room_.bytes > 0) {
+            room_.wanted = false;
+            for (Consumer* consumer : attached_) {
+                engine.wake(*consumer);
             }
         }
     }
@@ -209,9 +223,15 @@ class RandomEngine : EngineFixture {
                           now_ms_ + delivery.consumer->lease.count()};
             }
         }
-        // What is left has no taker, or waits for its bytes.
+        // What is left has no taker, or waits for its bytes, or for somebody to be woken.
         MessageNumber waited;
         REQUIRE((!queue_->wants_dispatch() || queue_->waits_for(waited)));
+        const bool anybody =
+            std::any_of(attached_.begin(), attached_.end(), [&](const Consumer* consumer) {
+                return consumer->has_credit() &&
+                       (consumer->room == nullptr || (room_.bytes > 0 && !room_.wanted));
+            });
+        REQUIRE((!anybody || queue_->ready() == 0 || queue_->waits_for(waited)));
     }
 
     void check() const {
@@ -259,6 +279,7 @@ class RandomEngine : EngineFixture {
     std::deque<std::vector<MessageRange>> removes_;
     std::deque<MessageRange> absent_;
     std::vector<Consumer*> attached_;
+    OutputRoom room_{0, false, 3};
     std::int64_t now_ms_ = 0;
 };
 
