@@ -413,9 +413,7 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     info.bytes = queue.resident_bytes();
     info.next_number = queue.next_applied();
     info.consumers = static_cast<std::uint32_t>(queue.consumers());
-    for (const Session* session : sessions_) {
-        info.producers += session->producers_of(queue);
-    }
+    info.producers = queue.producers();
     return info;
 }
 

@@ -96,6 +96,7 @@ void Session::on_open_producer(const wire::FrameHeader& header, const wire::Open
     producer->session = this;
     producer->handle = header.handle;
     producer->queue = queue;
+    queue->producer_opened();
     core_.open_window(*producer);
     send(wire::Opened{queue->id(), queue->definition().durability, 0,
                       producer->credit.message_limit, producer->credit.byte_limit},
@@ -311,15 +312,6 @@ void Session::forget_queue(const engine::Queue& queue) {
             }
         }
     }
-}
-
-std::uint32_t Session::producers_of(const engine::Queue& queue) const {
-    std::uint32_t count = 0;
-    for (const Handle& handle : handles_) {
-        const auto* producer = std::get_if<std::unique_ptr<Producer>>(&handle);
-        count += producer != nullptr && (*producer)->queue == &queue ? 1 : 0;
-    }
-    return count;
 }
 
 }  // namespace mqd::core

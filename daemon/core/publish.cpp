@@ -307,6 +307,9 @@ void Core::grow_window(Producer& producer) {
 
 void Core::close_producer(Producer& producer) {
     granted_credit_bytes_ -= producer.window_bytes;
+    if (producer.queue != nullptr) {
+        producer.queue->producer_closed();
+    }
     if (producer.pending_listed) {
         std::erase(pending_producers_, &producer);
     }

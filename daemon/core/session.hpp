@@ -48,7 +48,6 @@ class Session {
     [[nodiscard]] const std::string& client_name() const { return client_name_; }
     // Why it was closed, if for an error; for the log.
     [[nodiscard]] const std::optional<Error>& close_reason() const { return close_reason_; }
-    [[nodiscard]] std::uint32_t producers_of(const engine::Queue& queue) const;
 
     // --- for core
     template <typename Frame>

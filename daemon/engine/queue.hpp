@@ -65,6 +65,13 @@ class Queue {
     [[nodiscard]] std::uint64_t ending() const { return ending_.count(); }
     [[nodiscard]] std::uint64_t live() const { return ready() + leased() + ending(); }
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
+    // Handles that publish to it; core counts them here and the engine does not look at it.
+    [[nodiscard]] std::uint32_t producers() const { return producers_; }
+    void producer_opened() { ++producers_; }
+    void producer_closed() {
+        MQD_ASSERT(producers_ > 0);
+        --producers_;
+    }
     // Of the batches of its resident messages, whole extents.
     [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
     // The number of the next message to be admitted; behind what is still on its way to the disk.
@@ -114,6 +121,7 @@ class Queue {
     mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
     std::vector<Consumer*> consumers_;               // in no order
     TakerRing takers_;
+    std::uint32_t producers_ = 0;
     bool deleting_ = false;
     bool dirty_ = false;  // in the engine's list
 };

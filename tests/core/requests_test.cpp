@@ -92,6 +92,38 @@ TEST_CASE_FIXTURE(Administering, "list: in order of names, and in pieces") {
     CHECK(reply.queues[0].queue == "d");
 }
 
+TEST_CASE_FIXTURE(Administering, "show: producers are counted, however they end") {
+    create("q", Durability::disk);
+    const auto producers = [&] {
+        admin.ask(wire::FrameType::queue_show, "q");
+        return admin.next<wire::QueueInfo>().producers;
+    };
+    WireClient& client = connect();
+    for (std::uint32_t handle = 1; handle <= 3; ++handle) {
+        (void)client.open_producer("q", handle);
+    }
+    CHECK(producers() == 3);
+    client.publish(1, {"x"}, Durability::unspecified, 1);
+    client.send(wire::CloseHandle{}, 1, 4);
+    CHECK(producers() == 3);  // it waits for its answer
+    daemon.settle();
+    CHECK(producers() == 2);
+    SUBCASE("with their connection") {
+        client.end();
+        CHECK(producers() == 0);
+    }
+    SUBCASE("with their queue") {
+        admin.ask(wire::FrameType::queue_delete, "q");
+        daemon.settle();
+        (void)admin.next<wire::Done>();
+        create("q", Durability::disk);
+        CHECK(producers() == 0);
+        client.send(wire::CloseHandle{}, 2, 5);
+        client.end();
+        CHECK(producers() == 0);
+    }
+}
+
 TEST_CASE("list: a reply fits into what the client takes") {
     CoreFixture fixture;
     fixture.options.queues_max = 500;
