@@ -1,6 +1,7 @@
 #include "daemon/storage/file_pool.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "mqd/assert.hpp"
@@ -14,9 +15,16 @@ constexpr std::uint64_t files_kept_when_shrinking = 3;
 constexpr std::uint32_t retry_after_growth_ms = 10;
 constexpr std::uint32_t retry_after_full_ms = 500;
 
-// Creates the file with its space. Its name is not durable yet.
+// Creates the file with its space. Its name is not durable yet. No file of the pool bears it, so
+// one that does is what an earlier try has left, and goes.
 Result<std::unique_ptr<File>> make_file(Disk& disk, const std::string& name, std::uint64_t bytes) {
     auto file = disk.open(name, OpenMode::create);
+    if (!file && file.error().os_errno == EEXIST) {
+        if (auto removed = disk.remove(name); !removed) {
+            return removed.error();
+        }
+        file = disk.open(name, OpenMode::create);
+    }
     if (!file) {
         return file.error();
     }

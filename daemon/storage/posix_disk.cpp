@@ -234,7 +234,11 @@ Result<std::unique_ptr<File>> PosixDisk::open(std::string_view name, OpenMode mo
     }
     Descriptor direct = open_with((flags & ~(O_CREAT | O_EXCL)) | O_DIRECT);
     if (!direct.valid() && errno != EINVAL && errno != EOPNOTSUPP) {
-        return os_error("cannot open", path(name));
+        const Error error = os_error("cannot open", path(name));
+        if (mode == OpenMode::create) {
+            ::unlinkat(descriptor_, file_name.c_str(), 0);
+        }
+        return error;
     }
     if (mode == OpenMode::read_direct && !direct.valid()) {
         // Second best: what is dirty goes to the disk, what is clean leaves the page cache.

@@ -313,6 +313,22 @@ TEST_CASE_FIXTURE(RoomFixture, "journal room: a lack of descriptors hinders grow
     CHECK(journal->figures().files > 2);
 }
 
+TEST_CASE_FIXTURE(RoomFixture, "journal room: what a failed growth left does not hinder the next") {
+    open();
+    run_all();
+    disk.fail(SimDisk::Call::sync_directory, {1, true, EIO});
+    Dice dice(1);
+    fill(dice);
+    REQUIRE(journal->disk_full());
+    REQUIRE_FALSE(failure.has_value());
+    REQUIRE(disk.exists("journal-0003"));
+    disk.heal();
+    journal->retry_growth();
+    run_all();
+    CHECK_FALSE(journal->disk_full());
+    CHECK(journal->figures().files > 2);
+}
+
 TEST_CASE_FIXTURE(RoomFixture,
                   "journal room: nothing is carried while the journal may still grow") {
     open();

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -116,6 +117,26 @@ TEST_CASE_FIXTURE(DirectoryFixture, "posix disk: errors name file and errno") {
     CHECK(PosixDisk::open(directory + "/nowhere").error().os_errno == ENOENT);
     REQUIRE(::symlink("a", disk->path("link").c_str()) == 0);
     CHECK(disk->open("link", OpenMode::read_write).error().os_errno == ELOOP);
+}
+
+// A file takes two descriptors; each of them may be the one that is not there.
+TEST_CASE_FIXTURE(DirectoryFixture, "posix disk: a file that cannot be opened is not created") {
+    const int next = ::dup(STDOUT_FILENO);
+    REQUIRE(next >= 0);
+    ::close(next);
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    for (const int descriptors : {0, 1}) {
+        rlimit few = before;
+        few.rlim_cur = static_cast<rlim_t>(next + descriptors);
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+        const auto failed = disk->open("a", OpenMode::create);
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+        REQUIRE_FALSE(failed.has_value());
+        CHECK(failed.error().os_errno == EMFILE);
+        CHECK_FALSE(std::filesystem::exists(disk->path("a")));
+    }
+    static_cast<void>(file("a", OpenMode::create));
 }
 
 TEST_CASE("posix disk: a full file system is no_space") {
