@@ -60,8 +60,7 @@ class Disk {
 
     virtual Result<std::unique_ptr<File>> open(std::string_view name, OpenMode mode) = 0;
     virtual Result<void> remove(std::string_view name) = 0;
-    virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
-    // Makes creations, removals and renames durable.
+    // Makes creations and removals durable.
     virtual Result<void> sync_directory() = 0;
     virtual Result<std::vector<std::string>> list() = 0;        // names, sorted
     virtual Result<std::unique_ptr<DirectoryLock>> lock() = 0;  // ErrorCode::locked

@@ -254,9 +254,6 @@ bool Journal::busy() const {
 Sequence Journal::last() const {
     return implementation_->last_;
 }
-Sequence Journal::written() const {
-    return implementation_->written_;
-}
 Sequence Journal::durable() const {
     return implementation_->durable_;
 }

@@ -114,7 +114,6 @@ class Journal {
     // A group, or a sync, is on its way; after a failure, for ever.
     [[nodiscard]] bool busy() const;
     [[nodiscard]] Sequence last() const;  // of the last group submitted
-    [[nodiscard]] Sequence written() const;
     [[nodiscard]] Sequence durable() const;
     [[nodiscard]] std::uint64_t unsynced_bytes() const;  // submitted and not known to be durable
 
@@ -162,9 +161,9 @@ class Journal {
     void book_recovered(std::uint64_t bytes);
 
     // The oldest file, if it must be emptied before it can be recycled because room runs short: its
-    // live messages are to be carried forward, by records in later groups: at least 16 times as many
-    // bytes as have gathered of anything else, or all that is left. That is what keeps acks going
-    // for ever on a full disk (docs/storage.md, "Room").
+    // live messages are to be carried forward, by records in later groups: at least 16 times as
+    // many bytes as have gathered of anything else, or all that is left. That is what keeps acks
+    // going for ever on a full disk (docs/storage.md, "Room").
     [[nodiscard]] std::optional<FileOrdinal> file_to_carry() const;
     // The oldest file that holds groups, and the file being written. Equal in a store of one file.
     [[nodiscard]] FileOrdinal oldest_file() const;

@@ -258,14 +258,6 @@ Result<void> PosixDisk::remove(std::string_view name) {
     return {};
 }
 
-Result<void> PosixDisk::rename(std::string_view from, std::string_view to) {
-    if (::renameat(descriptor_, std::string(from).c_str(), descriptor_, std::string(to).c_str()) !=
-        0) {
-        return os_error("cannot rename", path(from));
-    }
-    return {};
-}
-
 Result<void> PosixDisk::sync_directory() {
     if (uninterrupted([&] { return ::fsync(descriptor_); }) != 0) {
         return os_error("cannot sync", directory_);

@@ -27,7 +27,6 @@ class PosixDisk : public Disk {
 
     Result<std::unique_ptr<File>> open(std::string_view name, OpenMode mode) override;
     Result<void> remove(std::string_view name) override;
-    Result<void> rename(std::string_view from, std::string_view to) override;
     Result<void> sync_directory() override;
     Result<std::vector<std::string>> list() override;
     Result<std::unique_ptr<DirectoryLock>> lock() override;

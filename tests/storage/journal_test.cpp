@@ -52,7 +52,7 @@ TEST_CASE_FIXTURE(JournalFixture, "journal: written is told before the sync, dur
     CHECK(journal->busy());
     CHECK(written == Sequence(0));
     commit_worker.run_work();
-    CHECK(journal->written() == Sequence(0));
+    CHECK(written == Sequence(0));
     commit_worker.run_done();
     CHECK(written == Sequence(2));
     CHECK(durable == Sequence(0));
@@ -83,7 +83,7 @@ TEST_CASE_FIXTURE(JournalFixture, "journal: what was not synced is durable after
     open();
     commit("one", false);
     commit("two", false);
-    CHECK(journal->written() == Sequence(3));
+    CHECK(written == Sequence(3));
     CHECK(journal->durable() == Sequence(1));  // the state group that began the file
     CHECK(journal->unsynced_bytes() == 2 * block_bytes);
     journal->sync();

@@ -122,20 +122,6 @@ Result<void> SimDisk::remove(std::string_view name) {
     return {};
 }
 
-Result<void> SimDisk::rename(std::string_view from, std::string_view to) {
-    if (auto changed = change(Call::remove, from); !changed) {
-        return changed;
-    }
-    const NodePtr node = find(from);
-    if (!node) {
-        return error(ENOENT, Call::remove, from);
-    }
-    namings_.push_back({std::string(from), std::string(to), node});
-    names_.erase(std::string(from));
-    names_[std::string(to)] = node;
-    return {};
-}
-
 Result<void> SimDisk::sync_directory() {
     if (auto changed = change(Call::sync_directory, ""); !changed) {
         return changed;

@@ -39,7 +39,6 @@ class SimDisk : public storage::Disk {
     Result<std::unique_ptr<storage::File>> open(std::string_view name,
                                                 storage::OpenMode mode) override;
     Result<void> remove(std::string_view name) override;
-    Result<void> rename(std::string_view from, std::string_view to) override;
     Result<void> sync_directory() override;
     Result<std::vector<std::string>> list() override;
     Result<std::unique_ptr<storage::DirectoryLock>> lock() override;
@@ -60,7 +59,7 @@ class SimDisk : public storage::Disk {
     // From the n-th changing call on (1: the next), everything answers EIO, until crash(). What the
     // n-th would have written is unsynced, as far as it came.
     void power_off_at(std::uint64_t changing_call) { power_off_at_ = changes_ + changing_call; }
-    // Calls so far that change the disk: write, sync, allocate, open for creation, remove, rename,
+    // Calls so far that change the disk: write, sync, allocate, open for creation, remove,
     // directory sync.
     [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
