@@ -27,6 +27,7 @@ struct Block : engine::Extent {
     storage::FileOrdinal file;       // that holds it; 0: none (yet)
     Block* file_previous = nullptr;  // the blocks of one journal file, in no order
     Block* file_next = nullptr;
+    std::uint64_t* charged_to = nullptr;  // the sum that its memory is part of
 
     [[nodiscard]] std::uint32_t* offsets() { return reinterpret_cast<std::uint32_t*>(this + 1); }
     [[nodiscard]] std::byte* data() { return reinterpret_cast<std::byte*>(offsets() + count); }
@@ -55,10 +56,19 @@ struct Block : engine::Extent {
         block->end_offsets = block->offsets();
         return block;
     }
+    // Counts its memory in `sum`, which outlives it, until the last reference is dropped.
+    void charge(std::uint64_t& sum) {
+        MQD_ASSERT(charged_to == nullptr);
+        charged_to = &sum;
+        sum += memory_bytes();
+    }
     void add_reference() { ++references; }
     void drop_reference() {
         MQD_ASSERT(references > 0);
         if (--references == 0) {
+            if (charged_to != nullptr) {
+                *charged_to -= memory_bytes();
+            }
             this->~Block();
             std::free(this);
         }

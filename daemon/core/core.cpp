@@ -36,6 +36,7 @@ Core::~Core() {
     for (engine::Extent* extent : engine_.released()) {
         static_cast<Block*>(extent)->drop_reference();
     }
+    MQD_ASSERT(memory_bytes_ == 0, memory_bytes_);
 }
 
 void Core::begin_turn(Now now) {
@@ -193,7 +194,6 @@ void Core::expire_leases() {
 void Core::free_released() {
     for (engine::Extent* extent : engine_.released()) {
         auto& block = static_cast<Block&>(*extent);
-        memory_bytes_ -= block.memory_bytes();
         if (block.booked_bytes != 0) {
             if (journal_) {
                 journal_->unbook(block.booked_bytes);

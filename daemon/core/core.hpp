@@ -200,7 +200,7 @@ class Core : public storage::JournalListener {
     std::vector<Waiter> waiters_;
     std::vector<Session*> leaving_;  // said GOODBYE, not answered yet
 
-    std::uint64_t memory_bytes_ = 0;      // of all blocks
+    std::uint64_t memory_bytes_ = 0;      // of all blocks, also those only being sent from
     std::uint64_t durable_messages_ = 0;  // booked in the journal
     std::uint64_t durable_messages_max_ = 0;
     std::uint64_t granted_credit_bytes_ = 0;  // of all producers

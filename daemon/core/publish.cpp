@@ -95,7 +95,7 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
         durable_messages_ += frame.count;
     }
     std::memcpy(block->data(), frame.batch.data(), bytes);
-    memory_bytes_ += block->memory_bytes();
+    block->charge(memory_bytes_);
     return block;
 }
 

@@ -170,7 +170,6 @@ class Replay {
 
     void unload(Block& block) {
         core_.unlink_from_file(block);
-        core_.memory_bytes_ -= block.memory_bytes();
         core_.durable_messages_ -= block.count;
         block.drop_reference();
     }
@@ -192,7 +191,7 @@ class Replay {
         block->published = record.published;
         block->sender = record.sender;
         block->booked_bytes = block->bytes + count * booked_per_message;
-        core_.memory_bytes_ += block->memory_bytes();
+        block->charge(core_.memory_bytes_);
         core_.durable_messages_ += count;
         core_.link_to_file(*block, group.file);
         return block;

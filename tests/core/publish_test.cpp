@@ -1,5 +1,7 @@
 // From PUBLISH to CONFIRM and REFUSE: durability, order, credit, limits.
 
+#include <algorithm>
+
 #include "core/core_fixture.hpp"
 
 namespace mqd::core::test {
@@ -301,6 +303,48 @@ TEST_CASE("publish: the memory limit refuses, and acks make room") {
         tidy.ask(wire::FrameType::queue_purge, name);
         fixture.daemon.settle();
     }
+}
+
+TEST_CASE("publish: memory that unsent output holds counts until it is sent") {
+    CoreFixture fixture;
+    fixture.options.memory_bytes_max = 60'000;
+    fixture.start();
+    fixture.create("q", Durability::memory);
+    WireClient& client = fixture.connect();
+    (void)client.open_producer("q");
+    client.publish(1, {string(600, 's'), string(40'000, 'L')});
+    (void)client.next<wire::Confirm>();
+    const auto memory_bytes = [&] {
+        client.send(wire::Status{}, 0, 1);
+        const auto reply = client.await<wire::StatusReply>();
+        const auto item = std::find_if(reply.items.begin(), reply.items.end(),
+                                       [](const auto& one) { return one.name == "memory_bytes"; });
+        REQUIRE(item != reply.items.end());
+        return item->value;
+    };
+    const std::uint64_t one_batch = memory_bytes();
+    CHECK(one_batch > 40'600);
+    // The small one waits in the output of a client that does not read and acks it all the same.
+    WireClient& slow = fixture.connect();
+    slow.send(wire::OpenConsumer{"q", 0, 1, plenty}, 2, 9);
+    (void)client.open_consumer("q");
+    CHECK(client.next<wire::Deliver>().first_number == MessageNumber(2));
+    client.ack(2);
+    slow.ack(1);
+    CHECK(fixture.queue("q").live() == 0);
+    CHECK(memory_bytes() == one_batch);
+    client.publish(3, {string(40'000, 'M')});
+    CHECK(client.next<wire::Refuse>().error.code == ErrorCode::memory_full);
+    SUBCASE("by being read") {
+        (void)slow.take();
+    }
+    SUBCASE("or given up") {
+        slow.end();
+    }
+    CHECK(memory_bytes() == 0);
+    client.send(wire::Resume{}, 1);
+    client.publish(4, {string(40'000, 'M')});
+    (void)client.await<wire::Confirm>();
 }
 
 TEST_CASE("publish: a full journal refuses, acks go on, and it takes messages again") {
