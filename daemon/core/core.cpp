@@ -185,9 +185,14 @@ void Core::close_consumer(ConsumerHandle& consumer) {
 void Core::expire_leases() {
     losses_.clear();
     engine_.expire(now_.journal, losses_);
-    for (const engine::LeaseLoss& loss : losses_) {
-        auto& consumer = static_cast<ConsumerHandle&>(*loss.consumer);
-        consumer.session->send_lease_lost(consumer, loss.range);
+    for (std::size_t i = 0; i < losses_.size();) {
+        auto& consumer = static_cast<ConsumerHandle&>(*losses_[i].consumer);
+        decided_.clear();
+        while (i < losses_.size() && losses_[i].consumer == &consumer &&
+               decided_.size() < wire::ranges_max) {
+            decided_.push_back(losses_[i++].range);
+        }
+        consumer.session->send_lease_lost(consumer, decided_);
     }
 }
 

@@ -50,6 +50,10 @@ engine::Queue* Session::find_queue(std::string_view name, CorrelationId correlat
 
 // Whether the client takes a frame with the largest message there may be.
 bool Session::takes_largest(CorrelationId correlation, HandleId handle) {
+    // Whoever has a consumer takes any LEASE_LOST, too.
+    static_assert(4 + wire::ranges_max * wire::RangeList::entry_bytes <=
+                  wire::Deliver::fixed_bytes + wire::message_header_bytes +
+                      wire::attributes_bytes_max);
     const std::uint64_t largest = peek_reply_fixed_bytes + wire::Deliver::fixed_bytes +
                                   wire::message_header_bytes + wire::attributes_bytes_max +
                                   core_.options_.message_bytes_max;

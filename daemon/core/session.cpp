@@ -345,12 +345,13 @@ void Session::send_delivery(const ConsumerHandle& consumer, const engine::Delive
     sent();
 }
 
-void Session::send_lease_lost(const ConsumerHandle& consumer, MessageRange range) {
+void Session::send_lease_lost(const ConsumerHandle& consumer,
+                              std::span<const MessageRange> ranges) {
     std::vector<std::byte>& frames = out_.frames();
     const std::size_t at = frames.size();
     frames.resize(at + wire::frame_header_bytes);
     wire::Writer writer(frames);
-    wire::RangeList::encode(writer, {&range, 1});
+    wire::RangeList::encode(writer, ranges);
     const auto body = static_cast<std::uint32_t>(frames.size() - at - wire::frame_header_bytes);
     wire::encode_frame_header(frames.data() + at, {body, wire::FrameType::lease_lost, 0,
                                                    CorrelationId(0), consumer.handle});

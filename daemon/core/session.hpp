@@ -4,6 +4,7 @@
 // Owns its producers and consumers; when it ends, what they had leased is ready again at once. Loop
 // thread only; the core outlives it.
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,7 +62,8 @@ class Session {
     void send_refuse(const Producer& producer, LineNumber first, std::uint64_t count,
                      const Error& error);
     void send_delivery(const ConsumerHandle& consumer, const engine::Delivery& delivery);
-    void send_lease_lost(const ConsumerHandle& consumer, MessageRange range);
+    // At most wire::ranges_max.
+    void send_lease_lost(const ConsumerHandle& consumer, std::span<const MessageRange> ranges);
     // Gives up a producer whose lines are all answered.
     void end_producer(Producer& producer);
     // Answers GOODBYE once nothing else is to be answered.

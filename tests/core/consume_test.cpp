@@ -116,6 +116,56 @@ TEST_CASE_FIXTURE(Consuming, "consume: a lease that runs out is told, and can be
     CHECK(client->next<wire::LeaseLost>().ranges[0] == MessageRange{MessageNumber(2), 1});
 }
 
+TEST_CASE("consume: many separate leases that run out are told together") {
+    constexpr std::uint64_t messages = 20'000;
+    CoreFixture fixture;
+    fixture.start();
+    fixture.create("q", Durability::memory);
+    WireClient& client = fixture.connect();
+    (void)client.open_producer("q");
+    for (std::uint64_t line = 1; line < messages; line += 2000) {
+        client.publish(line, std::vector<string>(2000));
+        (void)client.next<wire::Confirm>();
+    }
+    WireClient& reader = fixture.connect();
+    (void)reader.open_consumer("q", 2, messages, 1000);
+    (void)reader.take();
+    for (std::uint64_t n = 2; n <= messages; n += 2) {
+        reader.ack(n);
+    }
+    fixture.daemon.settle_for(std::chrono::milliseconds(1100));
+    std::uint64_t frames = 0;
+    MessageNumber next(1);
+    for (const Received& frame : reader.take()) {
+        ++frames;
+        CHECK(frame.header.handle == HandleId(2));
+        const auto lost = frame.as<wire::LeaseLost>();
+        for (std::size_t i = 0; i < lost.ranges.size(); ++i) {
+            REQUIRE(lost.ranges[i] == MessageRange{next, 1});
+            next = next.plus(2);
+        }
+    }
+    CHECK(next == MessageNumber(messages + 1));
+    CHECK(frames == 3);
+}
+
+TEST_CASE_FIXTURE(Consuming, "consume: a lease that runs out is told to its own handle") {
+    open(Durability::memory, 4, 2, 100);
+    (void)client->take();
+    (void)client->open_consumer("q", 3, plenty, 100);
+    (void)client->take();
+    client->ack(1);
+    daemon.settle_for(std::chrono::milliseconds(110));
+    auto lost = client->next<wire::LeaseLost>();
+    CHECK(client->last_header().handle == HandleId(2));
+    REQUIRE(lost.ranges.size() == 1);
+    CHECK(lost.ranges[0] == MessageRange{MessageNumber(2), 1});
+    lost = client->next<wire::LeaseLost>();
+    CHECK(client->last_header().handle == HandleId(3));
+    REQUIRE(lost.ranges.size() == 1);
+    CHECK(lost.ranges[0] == MessageRange{MessageNumber(3), 2});
+}
+
 TEST_CASE_FIXTURE(Consuming, "consume: a broken connection gives its messages back at once") {
     open(Durability::disk, 5);
     (void)client->take();
