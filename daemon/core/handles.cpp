@@ -147,6 +147,10 @@ void Session::on_close_handle(const wire::FrameHeader& header) {
                           header.handle);
     }
     if (auto* producer = std::get_if<std::unique_ptr<Producer>>(&handles_[index])) {
+        if ((*producer)->closing) {
+            return send_error({ErrorCode::no_such_handle, "it is being closed already"},
+                              header.correlation, header.handle);
+        }
         (*producer)->closing = true;
         (*producer)->close_correlation = header.correlation;
         if ((*producer)->pending.empty()) {

@@ -325,6 +325,15 @@ TEST_CASE_FIXTURE(ServingFixture, "handles: CLOSED of a producer comes behind it
         CHECK(client.last_header().correlation == CorrelationId(2));
         (void)client.open_producer("q");
     }
+    SUBCASE("a second CLOSE_HANDLE finds nothing to close") {
+        client.send(wire::CloseHandle{}, 1, 3);
+        client.expect_error(ErrorCode::no_such_handle, 3);
+        daemon.settle();
+        (void)client.next<wire::Confirm>();
+        (void)client.next<wire::Closed>();
+        CHECK(client.last_header().correlation == CorrelationId(2));
+        CHECK(client.silent());
+    }
     SUBCASE("nothing may be published behind it") {
         client.publish(2, {"b"});
         client.expect_error(ErrorCode::protocol_violation);
