@@ -1,6 +1,7 @@
 // The composition root: command line, configuration, log, threads, signals. Nothing here is tested
 // by itself; the integration tests run the program.
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -106,6 +107,22 @@ core::CoreOptions core_options(const Config& config) {
     std::random_device random;
     options.journal.salt_seed = (std::uint64_t{random()} << 32) | random();
     return options;
+}
+
+// Started with a standard stream closed, the next file to be opened would become it, and the log be
+// written into the journal. The log is lost then, but mqd serves; what writes to standard output
+// gets an error.
+bool occupy_standard_streams() {
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) {
+            continue;
+        }
+        // The lowest number that is free, so this one.
+        if (::open("/dev/null", stream == STDERR_FILENO ? O_RDWR : O_RDONLY) != stream) {
+            return false;
+        }
+    }
+    return true;
 }
 
 // A descriptor for each connection, listener and file; the soft limit is often 1,024.
@@ -304,6 +321,9 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace mqd
 
 int main(int argc, char** argv) {
+    if (!mqd::occupy_standard_streams()) {
+        return mqd::end(mqd::ExitCode::failure);  // and nowhere to say it
+    }
     try {
         return mqd::run({argv + 1, argv + argc});
     } catch (const std::exception& error) {

@@ -23,6 +23,11 @@ OutputStream::OutputStream(int descriptor) : descriptor_(descriptor) {
         return;
     }
     socket_ = S_ISSOCK(facts.st_mode);
+    // What is not open for writing is not made so.
+    const int flags = ::fcntl(descriptor, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
+        return;
+    }
     if (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode)) {
         const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
         const int own = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);

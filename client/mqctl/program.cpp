@@ -5,6 +5,7 @@
 
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/options.hpp"
+#include "client/mqctl/standard_streams.hpp"
 #include "client/mqctl/talk.hpp"
 #include "mqd/version.hpp"
 #include "mqd/wire/frame.hpp"
@@ -21,6 +22,24 @@ ExitCode print_version(const GlobalOptions& global) {
             : "mqctl " + version + " (protocol " + protocol + ")\n";
     const bool written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
     return written ? ExitCode::done : ExitCode::failed;
+}
+
+// Whether it writes what cannot be had again: ids of messages that were published, or messages.
+bool needs_output(const CommandLine& line) {
+    switch (line.command) {
+        case Command::publish: return !line.global.quiet;
+        case Command::consume: return line.consume.exec.empty();
+        case Command::peek: return true;
+        case Command::queue_list:
+        case Command::queue_show:
+        case Command::queue_create:
+        case Command::queue_delete:
+        case Command::queue_purge:
+        case Command::status:
+        case Command::ping:
+        case Command::version: break;
+    }
+    return false;
 }
 
 ExitCode run_command(Session& session) {
@@ -54,6 +73,11 @@ ExitCode run_program(const std::vector<std::string>& arguments) {
     }
     if (outcome.command_line->command == Command::version) {
         return print_version(outcome.command_line->global);
+    }
+    if (const auto output = check_standard_output();
+        !output && needs_output(*outcome.command_line)) {
+        Talk().complain(output.error().text);
+        return ExitCode::failed;
     }
     Session session(*outcome.command_line);
     if (const auto failed = session.connect()) {

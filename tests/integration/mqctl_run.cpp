@@ -32,18 +32,16 @@ std::vector<char*> pointers_to(std::vector<std::string>& strings) {
 }
 
 // mqctl with the ends of three pipes as its standard streams.
-pid_t spawn(const std::string& url, const std::vector<std::string>& arguments,
+pid_t spawn(const std::string& url, std::vector<std::string> command,
             const std::array<int, 3>& streams) {
     posix_spawn_file_actions_t actions;
     REQUIRE(::posix_spawn_file_actions_init(&actions) == 0);
     for (int i = 0; i < 3; ++i) {
         (void)::posix_spawn_file_actions_adddup2(&actions, streams.at(i), i);
     }
-    std::vector<std::string> command{MQCTL_BIN};
-    command.insert(command.end(), arguments.begin(), arguments.end());
     std::vector<std::string> environment{"MQD_URL=" + url, "PATH=/usr/local/bin:/usr/bin:/bin"};
     pid_t pid = -1;
-    const int failed = ::posix_spawn(&pid, MQCTL_BIN, &actions, nullptr,
+    const int failed = ::posix_spawn(&pid, command[0].c_str(), &actions, nullptr,
                                      pointers_to(command).data(), pointers_to(environment).data());
     (void)::posix_spawn_file_actions_destroy(&actions);
     REQUIRE(failed == 0);
@@ -63,7 +61,8 @@ bool append_from(int& descriptor, std::string& to) {
 
 }  // namespace
 
-MqctlProcess::MqctlProcess(const std::string& url, const std::vector<std::string>& arguments) {
+MqctlProcess::MqctlProcess(const std::string& url, const std::vector<std::string>& arguments,
+                           const std::string& redirection) {
     (void)std::signal(SIGPIPE, SIG_IGN);
     std::array<int, 2> in{};
     std::array<int, 2> out{};
@@ -71,7 +70,12 @@ MqctlProcess::MqctlProcess(const std::string& url, const std::vector<std::string
     REQUIRE(::pipe2(in.data(), O_CLOEXEC) == 0);
     REQUIRE(::pipe2(out.data(), O_CLOEXEC) == 0);
     REQUIRE(::pipe2(err.data(), O_CLOEXEC) == 0);
-    pid_ = spawn(url, arguments, {in[0], out[1], err[1]});
+    std::vector<std::string> command{MQCTL_BIN};
+    if (!redirection.empty()) {
+        command = {"/bin/sh", "-c", "exec \"$0\" \"$@\" " + redirection, MQCTL_BIN};
+    }
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    pid_ = spawn(url, std::move(command), {in[0], out[1], err[1]});
     for (const int theirs : {in[0], out[1], err[1]}) {
         (void)::close(theirs);
     }
@@ -168,8 +172,9 @@ MqctlEnd MqctlProcess::wait_for_end() {
     return {exit, std::move(output_), std::move(complaints_)};
 }
 
-MqctlEnd Mqctl::run(const std::vector<std::string>& arguments, std::string_view input) const {
-    MqctlProcess process(url_, arguments);
+MqctlEnd Mqctl::run(const std::vector<std::string>& arguments, std::string_view input,
+                    const std::string& redirection) const {
+    MqctlProcess process(url_, arguments, redirection);
     // A thread writes, so that input and output can be longer than a pipe.
     std::thread writer([&] {
         process.write(input);

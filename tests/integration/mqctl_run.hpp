@@ -25,7 +25,9 @@ struct MqctlEnd {
 // A mqctl that is running.
 class MqctlProcess {
   public:
-    MqctlProcess(const std::string& url, const std::vector<std::string>& arguments);
+    // `redirection`: of its standard streams, as a shell has it (">&-").
+    MqctlProcess(const std::string& url, const std::vector<std::string>& arguments,
+                 const std::string& redirection = {});
     MqctlProcess(const MqctlProcess&) = delete;
     MqctlProcess& operator=(const MqctlProcess&) = delete;
     ~MqctlProcess();
@@ -62,7 +64,8 @@ class Mqctl {
     explicit Mqctl(std::string url) : url_(std::move(url)) {}
 
     [[nodiscard]] MqctlEnd run(const std::vector<std::string>& arguments,
-                               std::string_view input = {}) const;
+                               std::string_view input = {},
+                               const std::string& redirection = {}) const;
     // Fails the test unless it ends with 0; what it wrote.
     std::string must(const std::vector<std::string>& arguments, std::string_view input = {}) const;
     // A number of `queue show -o json`.

@@ -63,5 +63,16 @@ TEST_CASE("output stream: a reader that is gone is an error") {
     (void)::close(ends[1]);
 }
 
+TEST_CASE("output stream: what is open for reading only is not written to") {
+    const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    REQUIRE(null >= 0);
+    OutputStream out(null);
+    out.buffer() = "x";
+    const auto written = out.write_some();
+    REQUIRE_FALSE(written);
+    CHECK(written.error().os_errno == EBADF);
+    (void)::close(null);
+}
+
 }  // namespace
 }  // namespace mqd::mqctl
