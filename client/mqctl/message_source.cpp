@@ -1,6 +1,7 @@
 #include "client/mqctl/message_source.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -65,45 +66,10 @@ Result<NextMessage> ArgumentSource::next(Message& message) {
     return NextMessage::ready;
 }
 
-Result<NextMessage> FileSource::next(Message& message) {
-    if (index_ == paths_.size()) {
-        return NextMessage::end;
-    }
-    if (const auto read = read_file(paths_[index_]); !read) {
-        return read.error();
-    }
-    ++index_;
-    message.body = body_;
-    return NextMessage::ready;
-}
-
-Result<void> FileSource::read_file(const std::string& path) {
-    const int descriptor =
-        path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) {
-        return read_error(path);
-    }
-    body_.clear();
-    std::size_t filled = 0;
-    ssize_t got = 0;
-    do {
-        body_.resize(std::min(filled + block_bytes, body_bytes_max_ + 1));
-        got = read_once(descriptor, body_.data() + filled, body_.size() - filled);
-        filled += got > 0 ? static_cast<std::size_t>(got) : 0;
-    } while (got > 0 && filled <= body_bytes_max_);
-    Result<void> result;
-    if (got < 0) {
-        result = read_error(path);
-    } else if (filled > body_bytes_max_) {
-        result = body_too_big(path, body_bytes_max_);
-    }
-    (void)::close(descriptor);
-    body_.resize(filled);
-    return result;
-}
-
-InputSource::InputSource(int descriptor, Cut cut, char delimiter, std::size_t body_bytes_max)
+InputSource::InputSource(int descriptor, Cut cut, char delimiter, std::size_t body_bytes_max,
+                         std::string name)
     : descriptor_(descriptor),
+      name_(std::move(name)),
       cut_(cut),
       delimiter_(delimiter),
       piece_bytes_max_(cut == Cut::json_lines
@@ -124,7 +90,7 @@ Result<void> InputSource::fill() {
     }
     const ssize_t got = read_once(descriptor_, buffer_.data() + filled_, buffer_.size() - filled_);
     if (got < 0) {
-        return errno == EAGAIN ? Result<void>() : read_error("standard input");
+        return errno == EAGAIN ? Result<void>() : read_error(name_);
     }
     filled_ += static_cast<std::size_t>(got);
     end_ = got == 0;
@@ -206,9 +172,79 @@ Result<NextMessage> InputSource::cut_json(Message& message) {
 }
 
 Error InputSource::too_big() const {
-    const std::string what =
-        cut_ == Cut::whole ? std::string("standard input") : "line " + std::to_string(lines_ + 1);
+    const std::string what = cut_ == Cut::whole ? name_ : "line " + std::to_string(lines_ + 1);
     return body_too_big(what, piece_bytes_max_);
+}
+
+Result<NextMessage> FileSource::next(Message& message) {
+    while (index_ < paths_.size()) {
+        if (file_ < 0) {
+            if (auto opened = open_file(); !opened) {
+                return opened.error();
+            }
+        }
+        if (!stream_) {
+            auto read = read_file();
+            close_file();
+            if (!read) {
+                return read.error();
+            }
+            ++index_;
+            message.body = body_;
+            return NextMessage::ready;
+        }
+        auto next = stream_->next(message);
+        if (!next || *next != NextMessage::end) {
+            return next;
+        }
+        close_file();
+        ++index_;
+    }
+    return NextMessage::end;
+}
+
+Result<void> FileSource::fill() {
+    return stream_ ? stream_->fill() : Result<void>();
+}
+
+Result<void> FileSource::open_file() {
+    const std::string& path = paths_[index_];
+    // Not blocking: a pipe that nobody writes to yet is waited for in the poll loop, not here.
+    file_ = path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                        : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat facts {};
+    if (file_ < 0 || ::fstat(file_, &facts) != 0) {
+        return read_error(path);
+    }
+    if (!S_ISREG(facts.st_mode)) {
+        stream_.emplace(file_, InputSource::Cut::whole, '\0', body_bytes_max_, path);
+    }
+    return {};
+}
+
+Result<void> FileSource::read_file() {
+    const std::string& path = paths_[index_];
+    body_.clear();
+    std::size_t filled = 0;
+    ssize_t got = 0;
+    do {
+        body_.resize(std::min(filled + block_bytes, body_bytes_max_ + 1));
+        got = read_once(file_, body_.data() + filled, body_.size() - filled);
+        filled += got > 0 ? static_cast<std::size_t>(got) : 0;
+    } while (got > 0 && filled <= body_bytes_max_);
+    body_.resize(filled);
+    if (got < 0) {
+        return read_error(path);
+    }
+    return filled > body_bytes_max_ ? body_too_big(path, body_bytes_max_) : Result<void>();
+}
+
+void FileSource::close_file() {
+    stream_.reset();
+    if (file_ >= 0) {
+        (void)::close(file_);
+        file_ = -1;
+    }
 }
 
 }  // namespace mqd::mqctl

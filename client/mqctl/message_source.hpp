@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,29 +51,16 @@ class ArgumentSource final : public MessageSource {
     bool taken_ = false;
 };
 
-// A message for each file; "-" is standard input.
-class FileSource final : public MessageSource {
-  public:
-    FileSource(std::vector<std::string> paths, std::size_t body_bytes_max)
-        : paths_(std::move(paths)), body_bytes_max_(body_bytes_max) {}
-    [[nodiscard]] Result<NextMessage> next(Message& message) override;
-
-  private:
-    [[nodiscard]] Result<void> read_file(const std::string& path);
-
-    std::vector<std::string> paths_;
-    std::size_t body_bytes_max_;
-    std::size_t index_ = 0;
-    std::string body_;
-};
-
-// Standard input, in big blocks, cut into messages in place: as a whole, at each delimiter, or as
-// lines of JSON. What follows the last delimiter is a message too, unless it is nothing.
+// Input from a descriptor, in big blocks, cut into messages in place: as a whole, at each
+// delimiter, or as lines of JSON. What follows the last delimiter is a message too, unless it is
+// nothing.
 class InputSource final : public MessageSource {
   public:
     enum class Cut { whole, delimiter, json_lines };
 
-    InputSource(int descriptor, Cut cut, char delimiter, std::size_t body_bytes_max);
+    // `name`: of the input, for errors.
+    InputSource(int descriptor, Cut cut, char delimiter, std::size_t body_bytes_max,
+                std::string name = "standard input");
     [[nodiscard]] Result<NextMessage> next(Message& message) override;
     [[nodiscard]] Result<void> fill() override;
     [[nodiscard]] int descriptor() const override { return end_ ? -1 : descriptor_; }
@@ -87,6 +75,7 @@ class InputSource final : public MessageSource {
     [[nodiscard]] Error too_big() const;
 
     int descriptor_;
+    std::string name_;
     Cut cut_;
     char delimiter_;
     std::size_t piece_bytes_max_;
@@ -101,6 +90,33 @@ class InputSource final : public MessageSource {
     std::string body_;
     std::vector<std::pair<std::string, std::string>> headers_;
     std::vector<Header> header_views_;
+};
+
+// A message for each file; "-" is standard input. A file that is one is read at once; what else
+// there is (a pipe, a terminal) comes when it comes, and is waited for like standard input.
+class FileSource final : public MessageSource {
+  public:
+    FileSource(std::vector<std::string> paths, std::size_t body_bytes_max)
+        : paths_(std::move(paths)), body_bytes_max_(body_bytes_max) {}
+    FileSource(const FileSource&) = delete;
+    FileSource& operator=(const FileSource&) = delete;
+    ~FileSource() override { close_file(); }
+
+    [[nodiscard]] Result<NextMessage> next(Message& message) override;
+    [[nodiscard]] Result<void> fill() override;
+    [[nodiscard]] int descriptor() const override { return stream_ ? stream_->descriptor() : -1; }
+
+  private:
+    [[nodiscard]] Result<void> open_file();
+    [[nodiscard]] Result<void> read_file();
+    void close_file();
+
+    std::vector<std::string> paths_;
+    std::size_t body_bytes_max_;
+    std::size_t index_ = 0;
+    int file_ = -1;                      // of paths_[index_]; -1: not open
+    std::optional<InputSource> stream_;  // over file_, if that is no regular file
+    std::string body_;
 };
 
 }  // namespace mqd::mqctl

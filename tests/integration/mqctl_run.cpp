@@ -116,6 +116,13 @@ void MqctlProcess::send_signal(int number) const {
     REQUIRE(::kill(pid_, number) == 0);
 }
 
+void MqctlProcess::stop() const {
+    send_signal(SIGSTOP);
+    int status = 0;
+    REQUIRE(::waitpid(pid_, &status, WUNTRACED) == pid_);
+    REQUIRE(WIFSTOPPED(status));
+}
+
 bool MqctlProcess::read_some(int timeout_ms) {
     std::array<pollfd, 2> watched{{{out_, POLLIN, 0}, {err_, POLLIN, 0}}};
     if (::poll(watched.data(), watched.size(), timeout_ms) <= 0) {

@@ -41,6 +41,8 @@ class MqctlProcess {
     // What it has complained about so far.
     [[nodiscard]] const std::string& complaints();
     void send_signal(int number) const;
+    // SIGSTOP, and waits until it stands.
+    void stop() const;
     // Closes its input, reads its output to the end, and waits for it.
     [[nodiscard]] MqctlEnd wait();
     // The same, but somebody else closes the input.

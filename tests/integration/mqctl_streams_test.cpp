@@ -104,5 +104,60 @@ TEST_CASE("mqd: closed standard streams are nothing that a file or a socket can 
     CHECK(f.mqctl.must({"consume", "orders"}) == "x\n");
 }
 
+// --- when it comes
+// -----------------------------------------------------------------------------------
+
+TEST_CASE("mqctl publish: a signal ends the reading of a pipe, and nothing is sent") {
+    const Fixture f;
+    const std::string pipe = f.daemon.folder() + "/pipe";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    const std::string file = f.daemon.folder() + "/file";
+    write_file(file, "before");
+    for (const std::string& source : {std::string("-"), pipe}) {
+        for (const auto& [signal, exit] : {std::pair(SIGINT, 130), std::pair(SIGTERM, 143)}) {
+            MqctlProcess publish(f.mqctl.url(), {"publish", "orders", "-f", file, "-f", source});
+            publish.write("half a mess");
+            REQUIRE(publish.read_line());  // so it reads the second
+            publish.send_signal(signal);
+            const MqctlEnd end = publish.wait_for_end();
+            CHECK(end.exit == exit);
+            CHECK(end.out.empty());
+        }
+    }
+    CHECK(f.number("ready") == 4);
+}
+
+TEST_CASE("mqctl publish: a signal and the end of the input at once send nothing") {
+    const Fixture f;
+    const std::vector<std::vector<std::string>> commands{{"publish", "orders"},
+                                                         {"publish", "orders", "-f", "-"}};
+    for (const std::vector<std::string>& command : commands) {
+        MqctlProcess publish(f.mqctl.url(), command);
+        REQUIRE(eventually([&] { return f.number("producers") == 1; }));
+        publish.write("half a mess");
+        publish.stop();
+        publish.send_signal(SIGINT);
+        publish.close_input();
+        publish.send_signal(SIGCONT);
+        CHECK(publish.wait_for_end().exit == 130);
+        REQUIRE(eventually([&] { return f.number("producers") == 0; }));
+    }
+    CHECK(f.number("ready") == 0);
+}
+
+TEST_CASE("mqctl publish: a message comes through a named pipe") {
+    const Fixture f;
+    const std::string pipe = f.daemon.folder() + "/pipe";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    MqctlProcess publish(f.mqctl.url(), {"publish", "orders", "-f", pipe, "-f", "-"});
+    write_file(pipe, "first");
+    REQUIRE(publish.read_line() == "orders:1:1");
+    publish.write("second");
+    const MqctlEnd end = publish.wait();
+    CHECK(end.exit == 0);
+    CHECK(end.out == "orders:1:2\n");
+    CHECK(f.mqctl.must({"consume", "orders", "--drain"}) == "first\nsecond\n");
+}
+
 }  // namespace
 }  // namespace mqd::test

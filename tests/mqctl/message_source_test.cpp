@@ -1,6 +1,9 @@
 #include "client/mqctl/message_source.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -206,6 +209,38 @@ TEST_CASE("message source: a message for each file") {
     REQUIRE_FALSE(failed);
     CHECK(failed.error().code == ErrorCode::io_error);
     CHECK(failed.error().text.find(path) != std::string::npos);
+}
+
+TEST_CASE("message source: a file that is a pipe is waited for, not read at once") {
+    std::string folder = "/tmp/mqctl_source_XXXXXX";
+    REQUIRE(::mkdtemp(folder.data()) != nullptr);
+    const std::string path = folder + "/pipe";
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    FileSource source({path, path}, 4);
+    Message message;
+    CHECK(next(source, message) == NextMessage::starved);
+    pollfd watched{source.descriptor(), POLLIN, 0};
+    CHECK(::poll(&watched, 1, 0) == 0);  // nobody writes to it yet: that is not its end
+    const int writer = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    REQUIRE(writer >= 0);
+    REQUIRE(source.fill());  // nothing there
+    CHECK(next(source, message) == NextMessage::starved);
+    REQUIRE(::write(writer, "body", 4) == 4);
+    (void)::close(writer);
+    REQUIRE(::poll(&watched, 1, 0) == 1);
+    REQUIRE(source.fill());
+    REQUIRE(source.fill());  // the end
+    REQUIRE(next(source, message) == NextMessage::ready);
+    CHECK(message.body == "body");
+    CHECK(next(source, message) == NextMessage::starved);  // the next file
+    (void)::unlink(path.c_str());
+    (void)::rmdir(folder.c_str());
+
+    FileSource folder_source({"/"}, 4);
+    REQUIRE(next(folder_source, message) == NextMessage::starved);
+    const auto failed = folder_source.fill();
+    REQUIRE_FALSE(failed);
+    CHECK(failed.error().text.find("cannot read /:") != std::string::npos);
 }
 
 TEST_CASE("message source: an argument is one message") {
