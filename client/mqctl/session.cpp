@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <vector>
 
 #include "client/mqctl/output_stream.hpp"
@@ -51,7 +52,8 @@ Session::Session(const CommandLine& line)
 
 std::optional<ExitCode> Session::connect() {
     if (url_.starts_with("tls://")) {
-        talk_.complain("tls:// is not built yet (unix:/path and tcp://host:port are)");
+        talk_.complain("tls:// is not built yet (unix:/path and tcp://host:port are)" +
+                       origin_of_url());
         return ExitCode::usage;
     }
     ConnectOptions options;
@@ -68,13 +70,17 @@ std::optional<ExitCode> Session::connect() {
         talk_.complain(error.text + " (is this user in the socket's group, \"mqd\"?)");
         return ExitCode::not_permitted;
     }
-    if (error.code == ErrorCode::bad_url) {
-        talk_.complain(error.text);
-        return ExitCode::usage;
+    if (error.code == ErrorCode::timeout) {
+        return fail("connecting to " + url_, error);
     }
-    talk_.complain(error.text + " (is mqd running? -s or MQD_URL names another address)");
-    return error.code == ErrorCode::not_permitted ? ExitCode::not_permitted
-                                                  : ExitCode::cannot_connect;
+    if (error.code == ErrorCode::bad_url) {
+        talk_.complain(error.text + origin_of_url());
+    } else if (error.code == ErrorCode::connect_failed) {
+        talk_.complain(error.text + " (is mqd running? -s or MQD_URL names another address)");
+    } else {
+        talk_.complain(describe("connecting to " + url_, error));
+    }
+    return exit_code(error.code);
 }
 
 ExitCode Session::fail(std::string_view what, const Error& error) {
@@ -87,6 +93,13 @@ ExitCode Session::fail(std::string_view what, const Error& error) {
         talk_.complain(describe(what, error));
     }
     return exit_code(error.code);
+}
+
+// Whose fault a bad address is.
+std::string Session::origin_of_url() const {
+    const char* const set = std::getenv("MQD_URL");
+    const bool from_environment = line_.global.url.empty() && set != nullptr && *set != '\0';
+    return from_environment ? " (it comes from MQD_URL)" : "";
 }
 
 ExitCode Session::print(std::string text) {

@@ -43,6 +43,7 @@ class Session {
 
   private:
     [[nodiscard]] std::string suggest_queue();
+    [[nodiscard]] std::string origin_of_url() const;
 
     const CommandLine& line_;
     Talk talk_;

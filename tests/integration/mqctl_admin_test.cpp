@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <csignal>
+#include <optional>
+
 #include "integration/mqctl_run.hpp"
+#include "mqd/client.hpp"
 
 namespace mqd::test {
 namespace {
@@ -89,6 +93,36 @@ TEST_CASE("mqctl: an address on the command line comes before MQD_URL") {
     CHECK(lost.run({"ping", "-s", f.daemon.socket_path()}).exit == 0);
     CHECK(lost.run({"ping", "-s", "nonsense"}).exit == 2);
     CHECK(lost.run({"ping", "-s", "tls://localhost:7441"}).exit == 2);
+    CHECK_FALSE(mentions(lost.run({"ping", "-s", "nonsense"}).err, "MQD_URL"));
+    for (const std::string url : {"nonsense", "tls://localhost:7441"}) {
+        const MqctlEnd end = Mqctl(url).run({"ping"});
+        CHECK(end.exit == 2);
+        CHECK(mentions(end.err, "it comes from MQD_URL"));
+    }
+}
+
+TEST_CASE("mqctl: a daemon with too many connections is exit 7, one that says nothing exit 6") {
+    DaemonProcess daemon(MQD_BIN, {.config = "[limits]\nconnections = 1\n"});
+    daemon.start();
+    const Mqctl mqctl(daemon.url());
+    std::optional<Client> holder;
+    REQUIRE(eventually([&] {
+        auto client = Client::connect(daemon.url());
+        if (client) {
+            holder.emplace(std::move(*client));
+        }
+        return holder.has_value();
+    }));
+    const MqctlEnd refused = mqctl.run({"ping"});
+    CHECK(refused.exit == 7);
+    CHECK(mentions(refused.err, "limits.connections is reached"));
+    CHECK_FALSE(mentions(refused.err, "is mqd running?"));
+
+    daemon.send_signal(SIGSTOP);
+    const MqctlEnd silent = mqctl.run({"ping", "--timeout", "20ms"});
+    CHECK(silent.exit == 6);
+    CHECK(mentions(silent.err, "no answer within 20ms"));
+    CHECK(mentions(Mqctl("unix:/nonexistent").run({"ping"}).err, "is mqd running?"));
 }
 
 }  // namespace
