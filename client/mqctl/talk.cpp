@@ -43,7 +43,7 @@ void Talk::complain(std::string_view text) const {
 
 Progress::Progress(const Talk& talk, std::string_view verb)
     : verb_(verb),
-      enabled_(!talk.quiet() && is_terminal(STDERR_FILENO)),
+      enabled_(!talk.quiet() && is_terminal(STDERR_FILENO) && !is_terminal(STDOUT_FILENO)),
       started_(Clock::now()),
       next_(started_ + progress_delay) {}
 

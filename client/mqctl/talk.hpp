@@ -26,7 +26,8 @@ class Talk {
 };
 
 // A line on the terminal that is rewritten while long work runs; nothing anywhere else, nothing
-// with -q, and nothing during the first second.
+// with -q, nothing during the first second, and nothing when the data go to a terminal, which is
+// the same one: they would be mixed into each other.
 class Progress {
   public:
     using Clock = std::chrono::steady_clock;
