@@ -139,6 +139,10 @@ std::optional<ChildProcess::Ending> ChildProcess::ending() {
     return ended == pid_ ? to_ending(status) : Ending{0, SIGKILL};
 }
 
+void ChildProcess::terminate() const {
+    (void)::kill(-pid_, SIGTERM);
+}
+
 ChildProcess::Ending ChildProcess::kill() {
     (void)::kill(-pid_, SIGKILL);
     int status = 0;

@@ -41,6 +41,8 @@ class ChildProcess {
     };
     // How it ended, once it has; after that, nothing may be called any more.
     [[nodiscard]] std::optional<Ending> ending();
+    // Asks it and its group to end.
+    void terminate() const;
     // Kills it and its group, and waits until it is gone.
     Ending kill();
 

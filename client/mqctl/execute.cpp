@@ -1,13 +1,18 @@
 // mqctl consume --exec: a command for each message, several at once. Exit 0 acks; anything else, or
 // a signal, gives the message back. Leases are extended by the client library while commands run.
 //
-// Until delays and dead letters are built, a message that is given back is delivered again at once;
-// so it is given back only after a pause, during which its lease is held. At most so many messages
-// are taken as there are commands to run, and towards the end settlements are held back and go out
-// together with the end of the consumer: each would grant new credit, and what came on it would be
-// delivered for nothing.
+// Until delays and dead letters are built, a message that is given back is delivered again at once.
+// So --follow gives it back after a pause, during which its lease is held. A run that has an end
+// (-n,
+// --drain) tries each message once: what failed stays leased until the run is over. That takes from
+// what may be out at once; when nothing else may, another consumer brings more.
+//
+// At most so many messages are taken as there are commands to run, and towards the end settlements
+// are held back and go out together with the end of the consumer: each would grant new credit, and
+// what came on it would be delivered for nothing.
 
 #include <algorithm>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -22,78 +27,122 @@ namespace {
 
 constexpr auto failure_pause = std::chrono::seconds(1);
 constexpr auto recheck_interval = std::chrono::milliseconds(20);
+// What a consumer may at most hold that makes up for failed messages.
+constexpr std::uint64_t spare_window_max = 1000;
 constexpr int exit_dead_letter = 65;  // EX_DATAERR of sysexits.h
 constexpr int exit_delay = 75;        // EX_TEMPFAIL
 
+std::string format_commands(std::uint64_t count) {
+    return format_count(count) + (count == 1 ? " command" : " commands");
+}
+
 class Executor {
   public:
-    Executor(Session& session, Consumer consumer, std::uint64_t window);
+    explicit Executor(Session& session);
     [[nodiscard]] ExitCode run();
 
   private:
     using Clock = std::chrono::steady_clock;
 
-    struct Job {
+    // A message that is ours until it is settled.
+    struct Held {
+        Consumer* consumer;
         MessageNumber number;
+    };
+    struct Job {
+        Held message;
         std::optional<ChildProcess> child;         // while it runs
         std::optional<Clock::time_point> nack_at;  // once it failed
     };
 
+    [[nodiscard]] Result<void> open(std::uint64_t window);
     [[nodiscard]] Result<void> loop();
     [[nodiscard]] Result<void> fetch();
-    [[nodiscard]] Result<void> start(const Delivery& message);
+    [[nodiscard]] Result<bool> fetch_one();
+    [[nodiscard]] Result<bool> widen();
+    [[nodiscard]] Result<void> start(Consumer& consumer, const Delivery& message);
     [[nodiscard]] Result<void> reap();
     [[nodiscard]] Result<void> ended(Job& job, ChildProcess::Ending ending);
     void warn(const Job& job, ChildProcess::Ending ending);
-    [[nodiscard]] Result<void> settle(MessageNumber number, bool ack);
-    [[nodiscard]] Result<void> settle_held();
+    [[nodiscard]] Result<void> ack(const Held& message);
+    [[nodiscard]] Result<void> give_back(const Held& message);
+    [[nodiscard]] Result<void> end_consumers();
     [[nodiscard]] Result<bool> more_may_come();
     void wait();
     void stop(int signal);
+    void note_stopping();
+    void end_commands();
     void kill_all();
     [[nodiscard]] ExitCode report(const Result<void>& result);
 
     [[nodiscard]] bool fetching() const {
-        return !signal_ && !exhausted_ && (!options_.count || started_ < *options_.count);
+        return !winding_down() && !exhausted_ && (!options_.count || started_ < *options_.count);
     }
-    [[nodiscard]] std::string id_of(MessageNumber number) const {
-        return format_message_id(consumer_.queue(), consumer_.incarnation(), number);
+    // What is begun is finished, and nothing else done.
+    [[nodiscard]] bool winding_down() const { return signal_ || stopping_ || broken_off_; }
+    [[nodiscard]] std::uint64_t unsettled() const;
+    [[nodiscard]] std::uint64_t running() const;
+    [[nodiscard]] static std::string id_of(const Held& message) {
+        const Consumer& consumer = *message.consumer;
+        return format_message_id(consumer.queue(), consumer.incarnation(), message.number);
     }
 
     Session& session_;
     const ConsumeOptions& options_;
     SignalWatch signals_;
-    Consumer consumer_;
+    std::deque<Consumer> consumers_;  // the first, and those that make up for failed messages
     std::vector<Job> jobs_;
-    std::vector<std::pair<MessageNumber, bool>> held_;  // to be acked (true) or nacked at the end
-    std::optional<Clock::time_point> deadline_;         // of --wait
+    std::vector<Held> done_;  // to be acked at the end
+    std::uint64_t kept_ = 0;  // messages that failed, given back by the end of their consumer
+    std::optional<Clock::time_point> deadline_;  // of --wait
     std::optional<Clock::time_point> grace_ends_;
     std::optional<Clock::time_point> recheck_;
     std::optional<int> signal_;
+    bool once_;                  // each message is tried once
     bool exhausted_ = false;     // no more is waited for
-    std::uint64_t window_;       // messages that may be out, unsettled
+    bool stopping_ = false;      // the daemon is
+    bool broken_off_ = false;    // by an error
+    std::uint64_t window_ = 0;   // messages that may be out, unsettled
     std::uint64_t settled_ = 0;  // and told to the daemon, each of which grants one more
     std::uint64_t started_ = 0;
     std::uint64_t acked_ = 0;
     std::uint64_t failed_ = 0;
 };
 
-Executor::Executor(Session& session, Consumer consumer, std::uint64_t window)
+Executor::Executor(Session& session)
     : session_(session),
       options_(session.line().consume),
-      consumer_(std::move(consumer)),
-      window_(window) {
-    consumer_.on_lease_lost([this](MessageRange range) {
-        session_.talk().complain("the lease ran out for " + format_messages(range.count) +
-                                 " from " + id_of(range.first) + " on: done twice, perhaps");
-    });
+      once_(!options_.follow || options_.count) {
     if (options_.wait && *options_.wait > std::chrono::milliseconds(0)) {
         deadline_ = Clock::now() + *options_.wait;
     }
 }
 
 ExitCode Executor::run() {
-    return report(loop());
+    auto result = open(std::min<std::uint64_t>(options_.jobs, options_.count.value_or(UINT64_MAX)));
+    if (result) {
+        result = loop();
+    }
+    return report(result);
+}
+
+// One more consumer, that may hold so many messages.
+Result<void> Executor::open(std::uint64_t window) {
+    ConsumerOptions options;
+    options.lease = options_.lease;
+    options.window_messages = window;
+    auto opened = session_.client().consumer(session_.line().queue, options);
+    if (!opened) {
+        return opened.error();
+    }
+    Consumer& consumer = consumers_.emplace_back(std::move(*opened));
+    consumer.on_lease_lost([this, &consumer](MessageRange range) {
+        session_.talk().complain("the lease ran out for " + format_messages(range.count) +
+                                 " from " + id_of({&consumer, range.first}) +
+                                 " on: done twice, perhaps");
+    });
+    window_ += window;
+    return {};
 }
 
 Result<void> Executor::loop() {
@@ -118,9 +167,10 @@ Result<void> Executor::loop() {
         if (const auto arrived = session_.client().process(Timeout(0)); !arrived) {
             return arrived.error();
         }
+        if (!stopping_ && session_.client().stopping()) {
+            note_stopping();
+        }
         if (grace_ends_ && Clock::now() >= *grace_ends_) {
-            session_.talk().complain("killing " + std::to_string(jobs_.size()) +
-                                     " commands that did not end in time");
             kill_all();
             return {};
         }
@@ -129,23 +179,69 @@ Result<void> Executor::loop() {
 
 Result<void> Executor::fetch() {
     while (fetching() && jobs_.size() < options_.jobs) {
-        const auto message = consumer_.receive(Timeout(0));
-        if (!message) {
-            return message.error();
+        auto more = fetch_one();
+        if (more && !*more) {
+            more = widen();
         }
-        if (!*message) {
-            return {};
-        }
-        if (auto started = start(**message); !started) {
-            return started;
+        if (!more || !*more) {
+            return more ? Result<void>() : more.error();
         }
     }
     return {};
 }
 
-Result<void> Executor::start(const Delivery& message) {
-    Environment environment{{"MQD_ID", id_of(message.number)},
-                            {"MQD_QUEUE", consumer_.queue()},
+// Begins with one message, if one is at hand.
+Result<bool> Executor::fetch_one() {
+    for (Consumer& consumer : consumers_) {
+        const auto message = consumer.receive(Timeout(0));
+        if (!message && message.error().code == ErrorCode::stopping) {
+            note_stopping();
+            return false;
+        }
+        if (!message) {
+            return message.error();
+        }
+        if (*message) {
+            const auto started = start(consumer, **message);
+            return started ? Result<bool>(true) : started.error();
+        }
+    }
+    return false;
+}
+
+// When failed messages use up all that may be out: asks for as many again, so that what is fetched
+// too early grows only with what fails.
+Result<bool> Executor::widen() {
+    if (winding_down() || kept_ == 0 || unsettled() < window_) {
+        return false;
+    }
+    std::uint64_t window = std::min(kept_, spare_window_max);
+    if (options_.count) {
+        window = std::min(window, *options_.count - std::min(*options_.count, settled_ + window_));
+    }
+    if (window == 0) {
+        return false;
+    }
+    const auto opened = open(window);
+    return opened ? Result<bool>(true) : opened.error();
+}
+
+std::uint64_t Executor::unsettled() const {
+    std::uint64_t count = 0;
+    for (const Consumer& consumer : consumers_) {
+        count += consumer.unsettled();
+    }
+    return count;
+}
+
+std::uint64_t Executor::running() const {
+    return static_cast<std::uint64_t>(std::count_if(
+        jobs_.begin(), jobs_.end(), [](const Job& job) { return job.child.has_value(); }));
+}
+
+Result<void> Executor::start(Consumer& consumer, const Delivery& message) {
+    Environment environment{{"MQD_ID", id_of({&consumer, message.number})},
+                            {"MQD_QUEUE", consumer.queue()},
                             {"MQD_ATTEMPT", std::to_string(message.attempt)}};
     for (const Header& header : message.headers) {
         // An environment cannot hold NUL bytes, nor a name twice: the first value counts.
@@ -162,7 +258,7 @@ Result<void> Executor::start(const Delivery& message) {
         return child.error();
     }
     ++started_;
-    jobs_.push_back({message.number, *child, std::nullopt});
+    jobs_.push_back({{&consumer, message.number}, *child, std::nullopt});
     return {};
 }
 
@@ -178,9 +274,10 @@ Result<void> Executor::reap() {
                 }
             }
         }
-        const bool pause_over = job.nack_at && (signal_ || Clock::now() >= *job.nack_at);
+        const bool pause_over =
+            job.nack_at && (winding_down() || once_ || Clock::now() >= *job.nack_at);
         if (pause_over) {
-            if (auto settled = settle(job.number, false); !settled) {
+            if (auto settled = give_back(job.message); !settled) {
                 return settled;
             }
         }
@@ -196,7 +293,7 @@ Result<void> Executor::reap() {
 Result<void> Executor::ended(Job& job, ChildProcess::Ending ending) {
     if (ending.signal == 0 && ending.exit_status == 0) {
         ++acked_;
-        return settle(job.number, true);
+        return ack(job.message);
     }
     ++failed_;
     warn(job, ending);
@@ -205,10 +302,12 @@ Result<void> Executor::ended(Job& job, ChildProcess::Ending ending) {
 }
 
 void Executor::warn(const Job& job, ChildProcess::Ending ending) {
-    const std::string id = id_of(job.number);
+    const std::string id = id_of(job.message);
+    const std::string fate =
+        once_ ? "the message is given back at the end" : "the message is given back";
     if (ending.signal != 0) {
         session_.talk().complain(id + ": the command was killed by signal " +
-                                 std::to_string(ending.signal) + "; the message is given back");
+                                 std::to_string(ending.signal) + "; " + fate);
         return;
     }
     std::string meaning;
@@ -218,32 +317,41 @@ void Executor::warn(const Job& job, ChildProcess::Ending ending) {
         meaning = " (delays are not built yet)";
     }
     session_.talk().complain(id + ": the command ended with " + std::to_string(ending.exit_status) +
-                             "; the message is given back" + meaning);
+                             "; " + fate + meaning);
 }
 
-Result<void> Executor::settle(MessageNumber number, bool ack) {
+Result<void> Executor::ack(const Held& message) {
     const bool near_end = options_.count && settled_ + window_ >= *options_.count;
-    if (signal_ || near_end) {
-        held_.emplace_back(number, ack);
+    if (winding_down() || near_end) {
+        done_.push_back(message);
         return {};
     }
     ++settled_;
-    return ack ? consumer_.ack(number) : consumer_.nack(number);
+    return message.consumer->ack(message.number);
 }
 
-// What is to be given back is, when the consumer ends: a nack before that would only bring it
-// again.
-Result<void> Executor::settle_held() {
-    for (const auto& [number, ack] : held_) {
-        if (!ack) {
-            continue;
-        }
-        if (auto acked = consumer_.ack(number); !acked) {
-            return acked;
+Result<void> Executor::give_back(const Held& message) {
+    if (winding_down() || once_) {
+        ++kept_;
+        return {};
+    }
+    ++settled_;
+    return message.consumer->nack(message.number);
+}
+
+// Acks what was done; what else is held is given back with the consumers. All of it goes out at
+// once, with the GOODBYE behind it: given back sooner, a message would come to another of ours.
+Result<void> Executor::end_consumers() {
+    Result<void> result;
+    for (const Held& message : done_) {
+        if (auto acked = message.consumer->ack(message.number); !acked) {
+            result = acked;
         }
     }
-    held_.clear();
-    return {};
+    done_.clear();
+    jobs_.clear();
+    consumers_.clear();
+    return result;
 }
 
 // No command runs: whether to wait for a message.
@@ -258,7 +366,8 @@ Result<bool> Executor::more_may_come() {
     if (!info) {
         return info.error();
     }
-    const std::uint64_t at_hand = consumer_.unsettled() - held_.size();
+    const std::uint64_t out = unsettled();
+    const std::uint64_t at_hand = out - std::min<std::uint64_t>(out, done_.size() + kept_);
     recheck_ = Clock::now() + (at_hand > 0 ? Clock::duration(0) : recheck_interval);
     return info->ready > 0 || at_hand > 0;
 }
@@ -283,21 +392,58 @@ void Executor::wait() {
 }
 
 void Executor::stop(int signal) {
-    if (signal_) {
+    if (signal_ || broken_off_) {
         grace_ends_ = Clock::now();  // asked twice
         return;
     }
     signal_ = signal;
     grace_ends_ = Clock::now() + options_.grace;
-    const auto running = static_cast<std::size_t>(std::count_if(
-        jobs_.begin(), jobs_.end(), [](const Job& job) { return job.child.has_value(); }));
-    if (running > 0) {
+    if (running() > 0) {
         session_.talk().note("waiting up to " + format_duration(options_.grace) + " for " +
-                             std::to_string(running) + " commands to end");
+                             format_commands(running()) + " to end");
+    }
+}
+
+// The daemon waits for so long as it was told to; when it goes, so does the connection.
+void Executor::note_stopping() {
+    stopping_ = true;
+    if (running() > 0) {
+        session_.talk().note("the daemon is stopping; waiting for " + format_commands(running()) +
+                             " to end");
+    }
+}
+
+// After an error: commands are asked to end, and killed when they do not within --grace.
+void Executor::end_commands() {
+    if (running() == 0) {
+        return;
+    }
+    broken_off_ = true;
+    grace_ends_ = grace_ends_.value_or(Clock::now() + options_.grace);
+    for (const Job& job : jobs_) {
+        if (job.child) {
+            job.child->terminate();
+        }
+    }
+    while (true) {
+        (void)reap();
+        if (running() == 0) {
+            return;
+        }
+        if (Clock::now() >= *grace_ends_) {
+            kill_all();
+            return;
+        }
+        wait();
+        (void)session_.client().process(Timeout(0));
     }
 }
 
 void Executor::kill_all() {
+    if (running() > 0) {
+        session_.talk().complain("killing " + format_commands(running()) +
+                                 " that did not end in time");
+    }
     for (Job& job : jobs_) {
         if (job.child) {
             (void)job.child->kill();
@@ -307,17 +453,28 @@ void Executor::kill_all() {
 }
 
 ExitCode Executor::report(const Result<void>& result) {
-    kill_all();  // only after an error is there anything left
     Result<void> end = result;
+    const std::string what = "consuming from \"" + session_.line().queue + '"';
+    const std::uint64_t cut_off = running();
+    if (!end && cut_off > 0) {
+        session_.talk().complain(describe(what, end.error()) + "; ending " +
+                                 format_commands(cut_off));
+        end_commands();
+    }
     if (session_.client().connected()) {
-        const auto settled = settle_held();
-        const auto closed = consumer_.close(session_.line().global.timeout);
-        end = !end ? end : !settled ? settled : closed;
+        const auto ended = end_consumers();
+        end = end ? ended : end;
     }
     session_.talk().detail(format_messages(acked_) + " acked, " + format_count(failed_) +
                            " given back");
+    if (end && stopping_ && !signal_ && started_ < options_.count.value_or(UINT64_MAX)) {
+        end = Error{ErrorCode::stopping, {}, 0, 0, 0};
+    }
     if (!end) {
-        return session_.fail("consuming from \"" + session_.line().queue + '"', end.error());
+        const ExitCode exit =
+            cut_off > 0 ? exit_code(end.error().code) : session_.fail(what, end.error());
+        (void)session_.client().close(session_.line().global.timeout);
+        return exit;
     }
     const auto closed = session_.client().close(session_.line().global.timeout);
     if (!closed) {
@@ -338,16 +495,7 @@ ExitCode Executor::report(const Result<void>& result) {
 }  // namespace
 
 ExitCode execute(Session& session) {
-    const CommandLine& line = session.line();
-    ConsumerOptions options;
-    options.lease = line.consume.lease;
-    options.window_messages =
-        std::min<std::uint64_t>(line.consume.jobs, line.consume.count.value_or(line.consume.jobs));
-    auto consumer = session.client().consumer(line.queue, options);
-    if (!consumer) {
-        return session.fail("consuming from \"" + line.queue + '"', consumer.error());
-    }
-    Executor executor(session, std::move(*consumer), options.window_messages);
+    Executor executor(session);
     return executor.run();
 }
 

@@ -178,7 +178,7 @@ void Parser::add_commands() {
                 break;
             case Command::queue_create:
                 memory_ = app->add_flag("--memory")
-                              ->description("In memory only: gone when the daemon ends");
+                              ->description("In memory only: the messages go when the daemon ends");
                 create_durability_ =
                     add_value(*app, "--durability", "LEVEL", "memory, written or disk (disk)");
                 create_lease_ =
@@ -231,7 +231,7 @@ void Parser::add_consume_options(CLI::App& app) {
     app.add_flag("--exec", exec_, "Run the command behind -- for each message");
     jobs_ = add_value(app, "-j,--jobs", "N", "Run so many at once (1)");
     grace_ = add_value(app, "--grace", "DURATION",
-                       "How long commands may take to end after Ctrl-C (10s)");
+                       "How long commands may take to end, after Ctrl-C or without a daemon (10s)");
 }
 
 CommandLine Parser::parse(const std::vector<std::string>& arguments) {

@@ -30,6 +30,9 @@ std::string resolve_url(const std::string& given) {
 std::string describe(std::string_view what, const Error& error) {
     std::string line(what);
     line += ": ";
+    if (error.code == ErrorCode::stopping) {
+        return line + "the daemon is stopping";
+    }
     line += error.text.empty() ? std::string(error_name(error.code)) : error.text;
     const auto value = static_cast<std::uint16_t>(error.code);
     if (value < 1000 && !error.text.empty()) {
