@@ -62,6 +62,7 @@ class StdoutConsumer {
     std::optional<Clock::time_point> deadline_;  // of --wait
     std::optional<Clock::time_point> recheck_;
     std::optional<int> signal_;
+    std::optional<Error> stopping_;  // the daemon is: what is shown is written and acked
 
     std::vector<MessageRange> unacked_;  // shown, and not yet written or not yet acked
     std::uint64_t shown_ = 0;
@@ -134,6 +135,9 @@ Result<void> StdoutConsumer::loop() {
             if (at_hand) {
                 continue;
             }
+            if (stopping_) {
+                return *stopping_;
+            }
             const auto more = more_may_come();
             if (!more || !*more) {
                 return more ? Result<void>() : more.error();
@@ -152,6 +156,10 @@ Result<bool> StdoutConsumer::receive() {
             break;
         }
         const auto batch = consumer_->receive_batch(Timeout(0));
+        if (!batch && batch.error().code == ErrorCode::stopping) {
+            stopping_ = batch.error();  // once what came before is written
+            break;
+        }
         if (!batch) {
             return batch.error();
         }
@@ -281,7 +289,9 @@ ExitCode StdoutConsumer::report(const Result<void>& result) {
         const std::string what = "consuming from \"" + session_.line().queue + '"';
         const bool doubtful = shown_ > acked_ || !session_.client().connected();
         if (shown_ == 0 || !doubtful) {
-            return session_.fail(what, end.error());
+            const ExitCode exit = session_.fail(what, end.error());
+            (void)session_.client().close(session_.line().global.timeout);
+            return exit;
         }
         session_.talk().complain(describe(what, end.error()) + "; " + format_count(acked_) +
                                  " acked, what else was written may be delivered again");

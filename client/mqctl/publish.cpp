@@ -155,6 +155,9 @@ void Publisher::exchange() {
     if (!failure_ && producer_.refusal() != nullptr) {
         failure_ = *producer_.refusal();
     }
+    if (!stopped() && session_.client().stopping() && (!end_ || held_)) {
+        failure_ = Error{ErrorCode::stopping, {}, 0, 0, 0};  // what is under way is waited for
+    }
     check_stall();
 }
 
@@ -276,6 +279,12 @@ ExitCode Publisher::report_failure() {
         return session_.fail(what, *failure_);
     }
     session_.talk().complain(describe(what, *failure_) + "; " + outcome());
+    if (failure_->code == ErrorCode::stopping && producer_.unconfirmed() == 0) {
+        (void)session_.client().close(session_.line().global.timeout);
+        // Whoever waits for more input has lost nothing.
+        const bool all_confirmed = starved_ && !held_ && !producer_.refused_from();
+        return all_confirmed || !some ? ExitCode::cannot_connect : ExitCode::partly;
+    }
     return some ? ExitCode::partly : exit_code(failure_->code);
 }
 

@@ -221,5 +221,28 @@ TEST_CASE("mqctl consume --exec: when the daemon stops, commands that run are fi
     CHECK(f.mqctl.must({"consume", "orders", "--drain", "-o", "%b %a"}) == "b 1");
 }
 
+TEST_CASE("mqctl: a daemon that stops does not wait for those who wait for it") {
+    Fixture f(patient);
+    f.publish("a\n");
+    MqctlProcess follow(f.mqctl.url(), {"consume", "orders", "--follow"});
+    REQUIRE(follow.read_line() == "a");
+    MqctlProcess worker(f.mqctl.url(), {"consume", "orders", "--follow", "--exec", "--", "cat"});
+    MqctlProcess waiting(f.mqctl.url(), {"consume", "orders", "-n", "5", "--wait", "1h"});
+    MqctlProcess publish(f.mqctl.url(), {"publish", "orders", "--lines"});
+    publish.write("b\nbegun");
+    REQUIRE(publish.read_line());
+    MqctlProcess idle(f.mqctl.url(), {"publish", "orders"});
+    REQUIRE(eventually([&] { return f.number("producers") == 2 && f.number("consumers") == 3; }));
+    f.daemon.send_signal(SIGTERM);
+    CHECK(f.daemon.wait() == ProcessEnd{0, 0});
+    for (MqctlProcess* const process : {&follow, &worker, &waiting, &publish, &idle}) {
+        const MqctlEnd end = process->wait_for_end();
+        CHECK(end.exit == 3);
+        CHECK(mentions(end.err, "\"orders\": the daemon is stopping"));
+    }
+    f.daemon.restart();
+    CHECK(f.ready() + f.number("leased") == 0);
+}
+
 }  // namespace
 }  // namespace mqd::test
