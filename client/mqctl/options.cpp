@@ -1,12 +1,12 @@
 #include "client/mqctl/options.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
 
+#include "client/mqctl/command_row.hpp"
 #include "client/mqctl/message_format.hpp"
 #include "client/mqctl/not_built.hpp"
 #include "client/mqctl/suggestion.hpp"
@@ -16,40 +16,11 @@
 namespace mqd::mqctl {
 namespace {
 
-struct CommandRow {
-    Command command;
-    std::string_view name;
-    std::string_view alias;
-    std::string_view operands;
-    std::string_view description;
-};
-constexpr std::array<CommandRow, 11> command_rows{{
-    {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
-     "Publish messages: the argument, or standard input to its end as one message"},
-    {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
-     "Take messages; each is acked after its bytes were written or its command ended with 0"},
-    {Command::peek, "peek", "", "QUEUE", "Look at messages without taking them"},
-    {Command::queue_list, "queue list", "", "", "All queues"},
-    {Command::queue_show, "queue show", "", "QUEUE", "One queue"},
-    {Command::queue_create, "queue create", "", "QUEUE",
-     "Make a queue; durable, at \"disk\", unless told otherwise"},
-    {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
-    {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
-    {Command::status, "status", "", "", "How the daemon is"},
-    {Command::ping, "ping", "", "", "Ask the daemon for an answer, and time it"},
-    {Command::version, "version", "", "", "The version of mqctl"},
-}};
-
 // A mistake on the command line: one line without "mqctl: ". Leaves the parser by throw, as CLI11's
 // do.
 struct Mistake {
     std::string text;
 };
-
-const CommandRow& row_of(Command command) {
-    return *std::find_if(command_rows.begin(), command_rows.end(),
-                         [command](const CommandRow& row) { return row.command == command; });
-}
 
 // CLI11 does not see the operands (it would take a message "[a,b]" apart), so the usage line is
 // ours.
@@ -81,6 +52,7 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 }
 
 constexpr const char* exit_status_help =
+    "mqctl help COMMAND says more.\n\n"
     "Exit status: 0 done, 1 failed, 2 usage, 3 cannot connect, 4 not permitted,\n"
     "5 no such queue or message, 6 timeout or empty, 7 refused by a limit,\n"
     "9 partly done, 130 and 143 ended by a signal.";
@@ -104,8 +76,10 @@ class Parser {
 
     void refuse_not_built(const std::vector<std::string>& options) const;
     [[nodiscard]] Command chosen_command(std::vector<std::string>& rest) const;
-    [[nodiscard]] static Mistake no_command(const std::string& group,
-                                            const std::vector<std::string>& rest);
+    [[nodiscard]] Mistake no_command(const std::string& group,
+                                     const std::vector<std::string>& rest) const;
+    [[nodiscard]] Mistake unknown_option(const std::string& argument, const CLI::App& command,
+                                         const std::string& else_hint) const;
     void take_operands(const std::vector<std::string>& operands);
     void check_publish(const std::vector<std::string>& operands);
     void check_consume();
@@ -123,7 +97,8 @@ class Parser {
     std::vector<std::string> headers_;
     bool exec_ = false;
     // Options whose values are looked at once the parse is through.
-    CLI::Option *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{}, *publish_durability_{};
+    CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
+        *publish_durability_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *create_lease_{};
 };
@@ -142,6 +117,7 @@ Parser::Parser() {
 void Parser::add_global_options() {
     GlobalOptions& global = line_.global;
     app_.set_help_flag("-h,--help", "This help");
+    version_ = app_.add_flag("--version")->description("The version of mqctl");
     app_.add_option("-s,--server", global.url,
                     "Where the daemon is: unix:/path or tcp://host:port (MQD_URL)")
         ->type_name("URL");
@@ -236,10 +212,17 @@ void Parser::add_consume_options(CLI::App& app) {
 
 CommandLine Parser::parse(const std::vector<std::string>& arguments) {
     SplitArguments split = split_at_separator(arguments);
+    if (!split.options.empty() && split.options.front() == "help") {
+        split.options.erase(split.options.begin());  // help consume: consume --help
+        split.options.emplace_back("--help");
+    }
     refuse_not_built(split.options);
     std::reverse(split.options.begin(), split.options.end());  // as CLI11 wants them
     app_.parse(split.options);
 
+    if (given(version_)) {
+        return line_;  // which is Command::version
+    }
     std::vector<std::string> operands;
     line_.command = chosen_command(operands);
     line_.global.timeout = duration(timeout_, line_.global.timeout);
@@ -291,9 +274,9 @@ Command Parser::chosen_command(std::vector<std::string>& rest) const {
         }
         for (const std::string& argument : rest) {
             if (argument.size() > 1 && argument[0] == '-') {
-                throw Mistake{"unknown option " + argument + " (mqctl " +
-                              std::string(row_of(command).name) +
-                              " --help lists them; what begins with - goes behind --)"};
+                throw unknown_option(argument, *app,
+                                     " (mqctl " + std::string(row_of(command).name) +
+                                         " --help lists them; what begins with - goes behind --)");
             }
         }
         return command;
@@ -301,16 +284,33 @@ Command Parser::chosen_command(std::vector<std::string>& rest) const {
     throw no_command(app_.got_subcommand("queue") ? "queue " : "", rest);
 }
 
+// With the nearest long option of the command or of all commands; if none is near, with
+// `else_hint`.
+Mistake Parser::unknown_option(const std::string& argument, const CLI::App& command,
+                               const std::string& else_hint) const {
+    std::vector<std::string> names;
+    for (const CLI::App* const app : {&command, &app_}) {
+        for (const CLI::Option* const option : app->get_options()) {
+            for (const std::string& name : option->get_lnames()) {
+                names.push_back("--" + name);
+            }
+        }
+    }
+    const std::string name = argument.substr(0, argument.find('='));
+    const std::string hint = name.starts_with("--") ? did_you_mean(name, names) : "";
+    return {"unknown option " + name + (hint.empty() ? else_hint : hint)};
+}
+
 // What to say when there is no command, or none of that name; `group` is "" or "queue ".
-Mistake Parser::no_command(const std::string& group, const std::vector<std::string>& rest) {
+Mistake Parser::no_command(const std::string& group, const std::vector<std::string>& rest) const {
     if (rest.empty()) {
         return {group.empty() ? "which command? (mqctl --help lists them)"
                               : "queue needs a command: list, show, create, delete, purge"};
     }
     if (rest[0].starts_with('-')) {
-        return {"unknown option " + rest[0] + " (mqctl --help lists them)"};
+        return unknown_option(rest[0], app_, " (mqctl --help lists them)");
     }
-    std::vector<std::string> names{"queue"};
+    std::vector<std::string> names{"queue", "help"};
     for (const CommandRow& row : command_rows) {
         names.emplace_back(row.name);
     }

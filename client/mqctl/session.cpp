@@ -9,6 +9,7 @@
 #include "client/mqctl/output_stream.hpp"
 #include "client/mqctl/suggestion.hpp"
 #include "client/mqctl/units.hpp"
+#include "mqd/wire/frame.hpp"
 
 namespace mqd::mqctl {
 namespace {
@@ -89,6 +90,10 @@ std::optional<ExitCode> Session::connect() {
 ExitCode Session::fail(std::string_view what, const Error& error) {
     if (error.code == ErrorCode::no_such_queue && !line_.queue.empty()) {
         talk_.complain("queue \"" + line_.queue + "\" does not exist" + suggest_queue());
+    } else if (error.code == ErrorCode::bad_name && !line_.queue.empty()) {
+        talk_.complain('"' + line_.queue + "\" is not a name for a queue: 1 to " +
+                       std::to_string(wire::queue_name_bytes_max) +
+                       " letters, digits, '.', '_', '-', the first not '.' or '-'");
     } else if (error.code == ErrorCode::timeout) {
         talk_.complain(std::string(what) + ": no answer within " +
                        format_duration(line_.global.timeout) + " (--timeout gives it longer)");

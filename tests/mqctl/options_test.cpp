@@ -181,6 +181,11 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
     CHECK(mentions(refused({"queue"}), "list, show, create"));
     CHECK(mentions(refused({"consume", "a", "--bogus"}), "unknown option --bogus"));
     CHECK(mentions(refused({"--bogus", "consume", "a"}), "--bogus"));
+    CHECK(mentions(refused({"consume", "a", "--folow"}), "did you mean \"--follow\"?"));
+    CHECK(mentions(refused({"consume", "a", "--leese=1s"}), "did you mean \"--lease\"?"));
+    CHECK(mentions(refused({"ping", "--timeut", "1s"}), "did you mean \"--timeout\"?"));
+    CHECK(mentions(refused({"--qiet"}), "did you mean \"--quiet\"?"));
+    CHECK(mentions(refused({"ping", "-x"}), "unknown option -x (mqctl ping --help lists them"));
     (void)refused({"-s"});
 }
 
@@ -215,6 +220,17 @@ TEST_CASE("options: help is no mistake") {
     CHECK(mentions(parse_command_line({"queue", "create", "-h"}).out,
                    "Usage: mqctl queue create QUEUE"));
     CHECK_FALSE(mentions(parse_command_line({"--help"}).out, "bench"));
+}
+
+TEST_CASE("options: the version and the help may be asked for either way") {
+    CHECK(accepted({"version"}).command == Command::version);
+    CHECK(accepted({"--version"}).command == Command::version);
+    CHECK(accepted({"-o", "json", "--version"}).global.output == "json");
+    CHECK(parse_command_line({"help"}).out == parse_command_line({"--help"}).out);
+    CHECK(parse_command_line({"help", "consume"}).out ==
+          parse_command_line({"consume", "--help"}).out);
+    CHECK(parse_command_line({"help", "queue", "create"}).out ==
+          parse_command_line({"queue", "create", "-h"}).out);
 }
 
 }  // namespace

@@ -1,0 +1,42 @@
+#pragma once
+
+// The commands of mqctl: what they are called, and what their help says of them.
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "client/mqctl/options.hpp"
+
+namespace mqd::mqctl {
+
+struct CommandRow {
+    Command command;
+    std::string_view name;
+    std::string_view alias;
+    std::string_view operands;
+    std::string_view description;
+};
+inline constexpr std::array<CommandRow, 11> command_rows{{
+    {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
+     "Publish messages: the argument, or standard input to its end as one message"},
+    {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
+     "Take messages; each is acked after its bytes were written or its command ended with 0"},
+    {Command::peek, "peek", "", "QUEUE", "Look at messages without taking them"},
+    {Command::queue_list, "queue list", "", "", "All queues"},
+    {Command::queue_show, "queue show", "", "QUEUE", "One queue"},
+    {Command::queue_create, "queue create", "", "QUEUE",
+     "Make a queue; durable, at \"disk\", unless told otherwise"},
+    {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
+    {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
+    {Command::status, "status", "", "", "How the daemon is"},
+    {Command::ping, "ping", "", "", "Ask the daemon for an answer, and time it"},
+    {Command::version, "version", "", "", "The version of mqctl"},
+}};
+
+[[nodiscard]] constexpr const CommandRow& row_of(Command command) {
+    return *std::find_if(command_rows.begin(), command_rows.end(),
+                         [command](const CommandRow& row) { return row.command == command; });
+}
+
+}  // namespace mqd::mqctl
