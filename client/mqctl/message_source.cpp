@@ -209,6 +209,7 @@ Result<void> FileSource::fill() {
 
 Result<void> FileSource::open_file() {
     const std::string& path = paths_[index_];
+    where_ = path;
     // Not blocking: a pipe that nobody writes to yet is waited for in the poll loop, not here.
     file_ = path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
                         : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

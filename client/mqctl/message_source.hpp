@@ -33,6 +33,8 @@ class MessageSource {
     // Reads once; does not block when descriptor() is readable.
     [[nodiscard]] virtual Result<void> fill() { return {}; }
     [[nodiscard]] virtual int descriptor() const { return -1; }
+    // Where the last message stood, for errors: "line 7"; empty if there is only one.
+    [[nodiscard]] virtual std::string where() const { return {}; }
 };
 
 // The source that the options ask for. No body is longer than `body_bytes_max`: a longer one is
@@ -64,6 +66,9 @@ class InputSource final : public MessageSource {
     [[nodiscard]] Result<NextMessage> next(Message& message) override;
     [[nodiscard]] Result<void> fill() override;
     [[nodiscard]] int descriptor() const override { return end_ ? -1 : descriptor_; }
+    [[nodiscard]] std::string where() const override {
+        return cut_ == Cut::whole ? name_ : "line " + std::to_string(lines_);
+    }
 
   private:
     [[nodiscard]] Result<NextMessage> cut_whole(Message& message);
@@ -105,6 +110,7 @@ class FileSource final : public MessageSource {
     [[nodiscard]] Result<NextMessage> next(Message& message) override;
     [[nodiscard]] Result<void> fill() override;
     [[nodiscard]] int descriptor() const override { return stream_ ? stream_->descriptor() : -1; }
+    [[nodiscard]] std::string where() const override { return where_; }
 
   private:
     [[nodiscard]] Result<void> open_file();
@@ -116,6 +122,7 @@ class FileSource final : public MessageSource {
     std::size_t index_ = 0;
     int file_ = -1;                      // of paths_[index_]; -1: not open
     std::optional<InputSource> stream_;  // over file_, if that is no regular file
+    std::string where_;
     std::string body_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <optional>
@@ -33,6 +34,8 @@ class Publisher {
     using Clock = std::chrono::steady_clock;
 
     void pump();
+    [[nodiscard]] HeaderList headers_of_message();
+    [[nodiscard]] Error at_source(Error error) const;
     void exchange();
     void write_ids();
     void wait();
@@ -51,7 +54,8 @@ class Publisher {
     Session& session_;
     Producer producer_;
     std::unique_ptr<MessageSource> source_;
-    std::vector<Header> headers_;
+    std::vector<Header> headers_;  // of -H
+    std::vector<Header> merged_headers_;
     OutputStream ids_;
     SignalWatch signals_;
     Progress progress_;
@@ -131,19 +135,44 @@ void Publisher::pump() {
                 return;
             }
         }
-        const bool own_headers = !message_.headers.empty();
-        const auto line =
-            producer_.try_send(message_.body, own_headers ? message_.headers : headers_);
+        const auto line = producer_.try_send(message_.body, headers_of_message());
         held_ = !line && line.error().code == ErrorCode::timeout;
         if (held_) {
             return;
         }
         if (!line) {
-            failure_ = line.error();
+            failure_ = at_source(line.error());
             return;
         }
         bytes_ += message_.body.size();
     }
+}
+
+// Those of -H, except where the message has its own of that key.
+HeaderList Publisher::headers_of_message() {
+    if (message_.headers.empty() || headers_.empty()) {
+        return message_.headers.empty() ? HeaderList(headers_) : message_.headers;
+    }
+    merged_headers_.assign(message_.headers.begin(), message_.headers.end());
+    for (const Header& header : headers_) {
+        const bool own = std::any_of(message_.headers.begin(), message_.headers.end(),
+                                     [&](const Header& mine) { return mine.key == header.key; });
+        if (!own) {
+            merged_headers_.push_back(header);
+        }
+    }
+    return merged_headers_;
+}
+
+// Says which message of the input it is that cannot be published as it is.
+Error Publisher::at_source(Error error) const {
+    const bool of_message =
+        error.code == ErrorCode::message_too_big || error.code == ErrorCode::bad_option;
+    const std::string where = source_->where();
+    if (of_message && !where.empty()) {
+        error.text = where + ": " + error.text;
+    }
+    return error;
 }
 
 // Writes to the daemon and reads from it, whatever can be done at once.

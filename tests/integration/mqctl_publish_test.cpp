@@ -100,6 +100,40 @@ TEST_CASE("mqctl publish: headers arrive, and JSON lines make the same messages 
     CHECK(bad.out == "orders:1:5\n");
 }
 
+TEST_CASE("mqctl publish: -H is added to lines of JSON, whose own headers win") {
+    const Fixture f;
+    f.mqctl.must({"-q", "publish", "orders", "--jsonl", "-H", "a:1", "-H", "a:2", "-H", "b:3"},
+                 "{\"body\":\"x\",\"headers\":{\"b\":\"own\"}}\n{\"body\":\"y\"}\n"
+                 "{\"body\":\"z\",\"headers\":{\"a\":\"own\"}}\n");
+    const std::string all = f.mqctl.must({"consume", "orders", "--drain", "-o", "json"});
+    CHECK(mentions(all, R"("headers":{"b":"own","a":["1","2"]},"body":"x")"));
+    CHECK(mentions(all, R"("headers":{"a":["1","2"],"b":"3"},"body":"y")"));
+    CHECK(mentions(all, R"("headers":{"a":"own","b":"3"},"body":"z")"));
+}
+
+TEST_CASE("mqctl publish: an error in a line of JSON says which line, whatever it is") {
+    const Fixture f("[limits]\nmessage_bytes = \"1KiB\"\n");
+    const std::string good = "{\"body\":\"x\"}\n";
+    const std::vector<std::string> bad{
+        R"({"body":"x","headers":{"":"no key"}})",
+        R"({"body":"x","headers":{")" + std::string(256, 'k') + R"(":"v"}})",
+        R"({"body":"x","headers":{"k":")" + std::string(70'000, 'v') + R"("}})",
+        R"({"body":")" + std::string(1025, 'b') + R"("})",
+        R"({"body":1})",
+    };
+    for (const std::string& line : bad) {
+        const MqctlEnd end =
+            f.mqctl.run({"publish", "orders", "--jsonl"}, good + '\n' + line + '\n');
+        CHECK(end.exit == 9);
+        CHECK(mentions(end.err, "line 3: "));
+    }
+    const std::string file = f.daemon.folder() + "/file";
+    write_file(file, std::string(1025, 'x'));
+    const MqctlEnd end = f.mqctl.run({"publish", "orders", "-f", file});
+    CHECK(end.exit == 7);
+    CHECK(mentions(end.err, file + " is too big"));
+}
+
 TEST_CASE("mqctl publish: a line is sent and its id printed before more input comes") {
     const Fixture f;
     MqctlProcess publish(f.mqctl.url(), {"publish", "orders", "--lines"});
@@ -131,7 +165,11 @@ TEST_CASE("mqctl publish: a queue that does not exist is exit 5, with the one th
     const MqctlEnd far = f.mqctl.run({"publish", "invoices", "--lines"}, "x\n");
     CHECK(far.exit == 5);
     CHECK(mentions(far.err, "mqctl queue create invoices"));
-    CHECK(f.mqctl.run({"publish", "no name", "x"}).exit == 2);
+    const MqctlEnd bad = f.mqctl.run({"publish", "no name", "x"});
+    CHECK(bad.exit == 2);
+    CHECK(bad.err ==
+          "mqctl: \"no name\" is not a name for a queue: 1 to 200 letters, digits, '.', '_', '-', "
+          "the first not '.' or '-'\n");
 }
 
 TEST_CASE("mqctl publish: without a daemon it is exit 3") {
