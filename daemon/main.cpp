@@ -59,6 +59,15 @@ int complain(ExitCode code, const std::string& text) {
     return end(code);
 }
 
+// To standard output, which may be full or gone.
+int print(const std::string& text) {
+    if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+        return complain(ExitCode::failure,
+                        std::string("cannot write to standard output: ") + std::strerror(errno));
+    }
+    return end(ExitCode::ok);
+}
+
 Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments) {
     CommandLine line;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -295,12 +304,10 @@ int run(const std::vector<std::string>& arguments) {
         return complain(ExitCode::usage, line.error().text);
     }
     if (line->action == CommandLine::Action::help) {
-        std::fputs(std::string(usage).c_str(), stdout);
-        return end(ExitCode::ok);
+        return print(std::string(usage));
     }
     if (line->action == CommandLine::Action::version) {
-        std::printf("mqd %s\n", std::string(version()).c_str());
-        return end(ExitCode::ok);
+        return print("mqd " + std::string(version()) + '\n');
     }
     const auto config = load_config(line->config);
     if (!config) {
@@ -310,8 +317,7 @@ int run(const std::vector<std::string>& arguments) {
         return end(ExitCode::ok);
     }
     if (line->action == CommandLine::Action::print_config) {
-        std::fputs(print_config(*config).c_str(), stdout);
-        return end(ExitCode::ok);
+        return print(print_config(*config));
     }
     return serve(*line, *config);
 }

@@ -91,7 +91,7 @@ struct CommandLine {
 // What came of reading the command line: a command to run, or an end at once (help, a mistake).
 struct ParseOutcome {
     std::optional<CommandLine> command_line;
-    ExitCode exit = ExitCode::done;  // if there is nothing to run
+    ExitCode exit = ExitCode::done;  // if there is nothing to run, and nothing to print
     std::string out;                 // for standard output: the help
     std::string complaint;           // one line without "mqctl: ", for standard error
 };

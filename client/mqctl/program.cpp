@@ -1,10 +1,12 @@
 #include "client/mqctl/program.hpp"
 
+#include <unistd.h>
+
 #include <csignal>
-#include <cstdio>
 
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/options.hpp"
+#include "client/mqctl/output_stream.hpp"
 #include "client/mqctl/standard_streams.hpp"
 #include "client/mqctl/talk.hpp"
 #include "mqd/version.hpp"
@@ -13,15 +15,23 @@
 namespace mqd::mqctl {
 namespace {
 
+// What needs no daemon.
+ExitCode print(std::string text) {
+    OutputStream out(STDOUT_FILENO);
+    out.buffer() = std::move(text);
+    const auto written = out.write_all();
+    if (!written) {
+        Talk().complain(written.error().text);
+    }
+    return written ? ExitCode::done : ExitCode::failed;
+}
+
 ExitCode print_version(const GlobalOptions& global) {
     const std::string version(mqd::version());
     const std::string protocol = std::to_string(wire::protocol_version);
-    const std::string text =
-        global.output == "json"
-            ? R"({"version":")" + version + R"(","protocol":)" + protocol + "}\n"
-            : "mqctl " + version + " (protocol " + protocol + ")\n";
-    const bool written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
-    return written ? ExitCode::done : ExitCode::failed;
+    return print(global.output == "json"
+                     ? R"({"version":")" + version + R"(","protocol":)" + protocol + "}\n"
+                     : "mqctl " + version + " (protocol " + protocol + ")\n");
 }
 
 // Whether it writes what cannot be had again: ids of messages that were published, or messages.
@@ -65,11 +75,11 @@ ExitCode run_program(const std::vector<std::string>& arguments) {
     (void)std::signal(SIGPIPE, SIG_IGN);
     const ParseOutcome outcome = parse_command_line(arguments);
     if (!outcome.command_line) {
-        (void)std::fputs(outcome.out.c_str(), stdout);
         if (!outcome.complaint.empty()) {
             Talk().complain(outcome.complaint);
+            return outcome.exit;
         }
-        return outcome.exit;
+        return print(outcome.out);
     }
     if (outcome.command_line->command == Command::version) {
         return print_version(outcome.command_line->global);

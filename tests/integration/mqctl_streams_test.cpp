@@ -104,6 +104,37 @@ TEST_CASE("mqd: closed standard streams are nothing that a file or a socket can 
     CHECK(f.mqctl.must({"consume", "orders"}) == "x\n");
 }
 
+// --- full
+// -------------------------------------------------------------------------------------------
+
+TEST_CASE("mqctl and mqd: output that cannot be written is complained about, by all who write") {
+    Fixture f;
+    f.mqctl.must({"-q", "publish", "orders", "x"});
+    const std::vector<std::vector<std::string>> commands{
+        {"version"},          {"--version"},     {"version", "-o", "json"},
+        {"--help"},           {"help"},          {"publish", "-h"},
+        {"status"},           {"queue", "list"}, {"peek", "orders"},
+        {"consume", "orders"}};
+    for (const std::vector<std::string>& command : commands) {
+        CAPTURE(command.front());
+        const MqctlEnd end = f.mqctl.run(command, {}, ">/dev/full");
+        CHECK(end.exit == 1);
+        CHECK(mentions(end.err, "standard output: No space left on device"));
+    }
+    CHECK(f.number("ready") == 1);
+    for (const std::string argument : {"--print-config", "--version", "--help"}) {
+        const std::string errors = f.daemon.folder() + "/errors";
+        ChildProcess::Options options;
+        options.command = {"sh", "-c", "exec \"$@\" >/dev/full", "-", MQD_BIN};
+        options.command.insert(options.command.end(),
+                               {"--config", f.daemon.config_path(), argument});
+        options.errors_path = errors;
+        ChildProcess mqd(options);
+        CHECK(mqd.wait() == ProcessEnd{1, 0});
+        CHECK(mentions(read_file(errors), "mqd: cannot write to standard output: No space left"));
+    }
+}
+
 // --- when it comes
 // -----------------------------------------------------------------------------------
 
