@@ -271,7 +271,8 @@ std::string Publisher::outcome() const {
         format_messages(confirmed_) + (confirmed_ == 1 ? " is confirmed" : " are confirmed");
     const auto refused_from = producer_.refused_from();
     if (refused_from) {
-        text += ", " + format_count(producer_.next_line() - *refused_from) + " were refused";
+        const std::uint64_t refused = producer_.next_line() - *refused_from;
+        text += ", " + format_count(refused) + (refused == 1 ? " was refused" : " were refused");
     } else if (producer_.unconfirmed() > 0) {
         text += ", for " + format_count(producer_.unconfirmed()) + " the outcome is unknown";
     }
