@@ -25,6 +25,7 @@ constexpr std::chrono::seconds tick_interval{1};
 constexpr std::chrono::seconds seal_time{5};
 constexpr std::chrono::milliseconds accept_pause{100};
 constexpr int accepts_per_turn = 64;
+constexpr int turned_away_reads_max = 4;  // of 4 KiB; a HELLO is no longer than one
 
 WallTime wall_time() {
     return std::chrono::time_point_cast<std::chrono::microseconds>(
@@ -331,7 +332,12 @@ void Server::turn_away(int descriptor) {
     ::shutdown(descriptor, SHUT_WR);
     // A HELLO that lies unread would turn the close into a reset that takes the frame away again.
     std::array<std::byte, 4096> unread;
-    while (::recv(descriptor, unread.data(), unread.size(), MSG_DONTWAIT) > 0) {}
+    // Nor may who goes on sending keep the loop.
+    for (int i = 0; i < turned_away_reads_max; ++i) {
+        if (::recv(descriptor, unread.data(), unread.size(), MSG_DONTWAIT) <= 0) {
+            break;
+        }
+    }
     ::close(descriptor);
 }
 
