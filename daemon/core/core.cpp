@@ -10,6 +10,8 @@ namespace mqd::core {
 namespace {
 
 constexpr std::chrono::milliseconds retry_growth_every{500};
+// An idle session keeps memory for so many.
+constexpr std::size_t waiters_kept_max = 64;
 
 }  // namespace
 
@@ -110,7 +112,7 @@ void Core::remove_session(Session& session) {
     std::erase(sessions_, &session);
     std::erase(with_output_, &session);
     std::erase(leaving_, &session);
-    std::erase_if(waiters_, [&](const Waiter& waiter) { return waiter.session == &session; });
+    std::erase(waiting_, &session);
 }
 
 void Core::take_sessions_with_output(std::vector<Session*>& taken) {
@@ -241,7 +243,6 @@ void Core::ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId c
         return;
     }
     Waiter waiter;
-    waiter.session = consumer.session;
     waiter.kind = Waiter::Kind::settled;
     // While the queue is being deleted, what ends with it is as durable as its deletion: that lies
     // in the last group or before it.
@@ -250,8 +251,7 @@ void Core::ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId c
     waiter.correlation = correlation;
     waiter.handle = consumer.handle;
     waiter.settled = {level, result.settled, result.not_leased};
-    waiters_.push_back(std::move(waiter));
-    answers_due_ = true;
+    wait(*consumer.session, std::move(waiter));
 }
 
 // Ends messages that were admitted for it: at once on a memory queue, by way of the journal on
@@ -287,14 +287,12 @@ void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId cor
         remove(queue, decided_, level == Durability::written ? Need::written : Need::durable);
     }
     Waiter waiter;
-    waiter.session = &session;
     waiter.kind = Waiter::Kind::done;
     waiter.commit = queue.durable() && !decided_.empty() ? pending_.back().id : CommitId(0);
     waiter.level = level;
     waiter.correlation = correlation;
     waiter.count = purged;
-    waiters_.push_back(std::move(waiter));
-    answers_due_ = true;
+    wait(session, std::move(waiter));
 }
 
 // --- queues
@@ -325,7 +323,6 @@ Result<void> Core::create_queue(const engine::QueueDefinition& definition, Sessi
         return Error{ErrorCode::too_many_queues, "limits.queues is reached", options_.queues_max};
     }
     Waiter waiter;
-    waiter.session = &session;
     waiter.kind = Waiter::Kind::queue_info;
     waiter.level = Durability::disk;
     waiter.correlation = correlation;
@@ -351,8 +348,7 @@ Result<void> Core::create_queue(const engine::QueueDefinition& definition, Sessi
         raise_need(group, Need::durable);
         waiter.commit = group.id;
     }
-    waiters_.push_back(std::move(waiter));
-    answers_due_ = true;
+    wait(session, std::move(waiter));
     return {};
 }
 
@@ -366,31 +362,48 @@ Result<void> Core::delete_queue(engine::Queue& queue, Session& session, Correlat
     group.commands.push_back({PendingCommand::Kind::remove_queue, &queue, nullptr, 0, 0});
     raise_need(group, Need::durable);
     Waiter waiter;
-    waiter.session = &session;
     waiter.kind = Waiter::Kind::done;
     waiter.commit = group.id;
     waiter.level = Durability::disk;
     waiter.correlation = correlation;
     waiter.count = queue.live();
-    waiters_.push_back(std::move(waiter));
+    wait(session, std::move(waiter));
     return {};
 }
 
-void Core::answer_waiters() {
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < waiters_.size(); ++i) {
-        Waiter& waiter = waiters_[i];
-        if (reached(waiter.commit, waiter.level)) {
-            answer(waiter);
-        } else if (kept++ != i) {
-            waiters_[kept - 1] = std::move(waiter);
-        }
+void Core::wait(Session& session, Waiter waiter) {
+    if (session.waiters().empty()) {
+        waiting_.push_back(&session);
     }
-    waiters_.resize(kept);
+    session.waiters().push_back(std::move(waiter));
+    answers_due_ = true;
 }
 
-void Core::answer(const Waiter& waiter) {
-    Session& session = *waiter.session;
+void Core::answer_waiters() {
+    for (Session* session : waiting_) {
+        answer_waiters(*session);
+    }
+    std::erase_if(waiting_, [](Session* session) { return session->waiters().empty(); });
+}
+
+void Core::answer_waiters(Session& session) {
+    std::vector<Waiter>& waiters = session.waiters();
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < waiters.size(); ++i) {
+        Waiter& waiter = waiters[i];
+        if (reached(waiter.commit, waiter.level)) {
+            answer(session, waiter);
+        } else if (kept++ != i) {
+            waiters[kept - 1] = std::move(waiter);
+        }
+    }
+    waiters.resize(kept);
+    if (kept == 0 && waiters.capacity() > waiters_kept_max) {
+        std::vector<Waiter>().swap(waiters);
+    }
+}
+
+void Core::answer(Session& session, const Waiter& waiter) {
     switch (waiter.kind) {
         case Waiter::Kind::settled:
             session.send(waiter.settled, waiter.correlation, waiter.handle);

@@ -52,10 +52,10 @@ struct CoreOptions {
     storage::JournalOptions journal;
 };
 
-// A request that is answered when its commit group is durable (or written, on a `written` queue).
+// A request of a session that is answered when its commit group is durable (or written, on a
+// `written` queue).
 struct Waiter {
     enum class Kind : std::uint8_t { settled, done, queue_info };
-    Session* session = nullptr;
     Kind kind{};
     CommitId commit;
     Durability level{};
@@ -152,8 +152,10 @@ class Core : public storage::JournalListener {
     void answer_producers();
     void answer(Producer& producer);
     void grow_window(Producer& producer);
+    void wait(Session& session, Waiter waiter);
     void answer_waiters();
-    void answer(const Waiter& waiter);
+    void answer_waiters(Session& session);
+    void answer(Session& session, const Waiter& waiter);
     [[nodiscard]] bool reached(CommitId commit, Durability level) const;
     void expire_leases();
     void free_released();
@@ -197,7 +199,7 @@ class Core : public storage::JournalListener {
     std::vector<Session*> with_output_;
     std::vector<Producer*> pending_producers_;
     bool answers_due_ = false;
-    std::vector<Waiter> waiters_;
+    std::vector<Session*> waiting_;  // sessions with waiters
     std::vector<Session*> leaving_;  // said GOODBYE, not answered yet
 
     std::uint64_t memory_bytes_ = 0;      // of all blocks, also those only being sent from

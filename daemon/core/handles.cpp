@@ -302,8 +302,7 @@ bool Session::unanswered() const {
             return true;
         }
     }
-    return std::any_of(core_.waiters_.begin(), core_.waiters_.end(),
-                       [&](const Waiter& waiter) { return waiter.session == this; });
+    return !waiters_.empty();
 }
 
 void Session::forget_queue(const engine::Queue& queue) {

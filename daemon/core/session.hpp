@@ -64,6 +64,8 @@ class Session {
     void send_delivery(const ConsumerHandle& consumer, const engine::Delivery& delivery);
     // At most wire::ranges_max.
     void send_lease_lost(const ConsumerHandle& consumer, std::span<const MessageRange> ranges);
+    // Its requests that are not answered yet.
+    [[nodiscard]] std::vector<Waiter>& waiters() { return waiters_; }
     // Gives up a producer whose lines are all answered.
     void end_producer(Producer& producer);
     // Answers GOODBYE once nothing else is to be answered.
@@ -126,6 +128,7 @@ class Session {
     engine::Time last_received_;
     CorrelationId goodbye_;
     std::vector<Handle> handles_;     // by number - 1
+    std::vector<Waiter> waiters_;     // requests not answered yet, in order
     std::vector<std::byte> partial_;  // the beginning of a frame
     OutQueue out_;
     engine::OutputRoom room_;

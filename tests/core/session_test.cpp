@@ -180,6 +180,35 @@ TEST_CASE_FIXTURE(ServingFixture, "session: GOODBYE is answered after what came 
     CHECK_FALSE(client.session().close_reason().has_value());
 }
 
+TEST_CASE_FIXTURE(ServingFixture, "session: GOODBYE waits for the session's own requests only") {
+    create("q", Durability::disk);
+    WireClient& gone = connect();
+    WireClient& leaving = connect();
+    WireClient& staying = connect();
+    const auto request = [](WireClient& client, std::string_view queue) {
+        wire::QueueCreate frame;
+        frame.queue = queue;
+        client.send(frame, 0, 3);
+    };
+    request(leaving, "b");
+    leaving.send(wire::Goodbye{}, 0, 4);
+    request(gone, "a");  // in the next group: one is on its way
+    request(staying, "c");
+    gone.end();
+    while (leaving.silent()) {
+        REQUIRE(staying.silent());
+        daemon.begin_turn();
+        daemon.commit().has_done() ? daemon.commit().run_done() : daemon.commit().run_work();
+        daemon.end_turn();
+    }
+    CHECK(leaving.next<wire::QueueInfo>().queue == "b");
+    (void)leaving.next<wire::GoodbyeReply>();
+    CHECK(staying.silent());
+    daemon.settle();
+    CHECK(staying.next<wire::QueueInfo>().queue == "c");
+    CHECK(queue("a").live() == 0);  // made all the same
+}
+
 TEST_CASE_FIXTURE(ServingFixture, "session: nothing follows GOODBYE") {
     create("q", Durability::disk);
     WireClient& client = connect();
