@@ -274,7 +274,7 @@ ConfigKeys keys_of(StorageConfig& storage) {
         {"path", PathField{&storage.path}},
         {"durability", DurabilityField{&storage.durability}},
         {"journal_file_bytes",
-         SizeField{&storage.journal_file_bytes, mebibyte, 4 * gibibyte, block_bytes}},
+         SizeField{&storage.journal_file_bytes, mebibyte, gibibyte, block_bytes}},
         {"journal_bytes", SizeField{&storage.journal_bytes, 4 * mebibyte, 16 * tebibyte}},
         {"commit_delay_max",
          DurationField{&storage.commit_delay_max, milliseconds(1), milliseconds(1000)}},

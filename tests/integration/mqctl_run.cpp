@@ -10,7 +10,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <thread>
 
 namespace mqd::test {
 namespace {
@@ -80,6 +79,7 @@ MqctlProcess::MqctlProcess(const std::string& url, const std::vector<std::string
         (void)::close(theirs);
     }
     in_ = in[1];
+    REQUIRE(::fcntl(in_, F_SETFL, O_NONBLOCK) == 0);
     out_ = out[0];
     err_ = err[0];
 }
@@ -94,13 +94,26 @@ MqctlProcess::~MqctlProcess() {
     }
 }
 
-void MqctlProcess::write(std::string_view text) const {
+// Takes what comes out meanwhile: mqctl does not read on while it cannot write.
+void MqctlProcess::write(std::string_view text) {
     while (!text.empty()) {
+        std::array<pollfd, 3> watched{{{in_, POLLOUT, 0}, {out_, POLLIN, 0}, {err_, POLLIN, 0}}};
+        REQUIRE(::poll(watched.data(), watched.size(), static_cast<int>(patience.count())) > 0);
+        if (watched[1].revents != 0) {
+            (void)append_from(out_, output_);
+        }
+        if (watched[2].revents != 0) {
+            (void)append_from(err_, complaints_);
+        }
+        if (watched[0].revents == 0) {
+            continue;
+        }
         const ssize_t written = ::write(in_, text.data(), text.size());
-        if (written < 0) {
+        if (written >= 0) {
+            text.remove_prefix(static_cast<std::size_t>(written));
+        } else if (errno != EAGAIN && errno != EINTR) {
             return;  // it ended before it read everything: its end says why
         }
-        text.remove_prefix(static_cast<std::size_t>(written));
     }
 }
 
@@ -182,15 +195,8 @@ MqctlEnd MqctlProcess::wait_for_end() {
 MqctlEnd Mqctl::run(const std::vector<std::string>& arguments, std::string_view input,
                     const std::string& redirection) const {
     MqctlProcess process(url_, arguments, redirection);
-    // A thread writes, so that input and output can be longer than a pipe.
-    std::thread writer([&] {
-        process.write(input);
-        process.close_input();
-    });
-    struct Joined {
-        std::thread& thread;
-        ~Joined() { thread.join(); }
-    } const joined{writer};
+    process.write(input);
+    process.close_input();
     return process.wait_for_end();
 }
 

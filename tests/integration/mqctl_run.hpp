@@ -32,7 +32,7 @@ class MqctlProcess {
     MqctlProcess& operator=(const MqctlProcess&) = delete;
     ~MqctlProcess();
 
-    void write(std::string_view text) const;
+    void write(std::string_view text);
     void close_input();
     // Nobody reads what it writes any more.
     void close_output();
