@@ -106,8 +106,8 @@ class Core : public storage::JournalListener {
     [[nodiscard]] const CoreOptions& options() const { return options_; }
     [[nodiscard]] const engine::Engine& engine() const { return engine_; }
     [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
-    // Sessions that have output to send or want to be closed; the network side takes and clears it.
-    // Puts them into `taken`, which is empty; each comes again when more is put into its output.
+    // Puts the sessions that have output to send, or want to be closed, into `taken`, which is empty;
+    // each comes again when more is put into its output.
     void take_sessions_with_output(std::vector<Session*>& taken);
     [[nodiscard]] const std::vector<Session*>& sessions() const { return sessions_; }
 
@@ -149,6 +149,8 @@ class Core : public storage::JournalListener {
     void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);
     void deliver();
     void count_deliveries();
+    [[nodiscard]] Durability level_of(const engine::Queue& queue, MessageRange range,
+                                      Durability asked);
     void answer_producers();
     void answer(Producer& producer);
     void grow_window(Producer& producer);
@@ -182,8 +184,6 @@ class Core : public storage::JournalListener {
     Result<void> check_complete() const;
     Result<void> fit_to_files();
     [[nodiscard]] MessageNumber next_after_crash(const engine::Queue& queue) const;
-    [[nodiscard]] Durability level_of(const engine::Queue& queue, MessageRange range,
-                                      Durability asked);
     void append_start_records();
 
     CoreOptions options_;
