@@ -33,9 +33,10 @@ class Session {
     // Nothing more will be received: close the connection once the output is sent, or at once if
     // it cannot be.
     [[nodiscard]] bool closing() const { return closing_; }
-    // The client does not read: close now.
+    // The client does not read what it asked for: to be closed as soon as it takes no more.
     [[nodiscard]] bool overflowed() const {
-        return out_.bytes() > core_.options().output_bytes_max;
+        return out_.bytes() > core_.options().output_bytes_max ||
+               (close_reason_ && close_reason_->code == ErrorCode::output_overflow);
     }
     // HELLO or a heartbeat did not come in time: ends the session.
     void check_time();
