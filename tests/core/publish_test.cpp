@@ -421,6 +421,11 @@ TEST_CASE("publish: a full disk refuses, acks go on, and it heals within a secon
     fixture.disk.set_capacity(UINT64_MAX);
     fixture.daemon.settle_for(std::chrono::milliseconds(1000));
     CHECK_FALSE(fixture.daemon.core().journal().disk_full());
+    // No deadline stays behind, which would keep the loop awake.
+    fixture.daemon.pass(std::chrono::seconds(1));
+    fixture.daemon.settle();
+    const auto deadline = fixture.daemon.core().next_deadline();
+    CHECK((!deadline || *deadline > fixture.daemon.now()));
     client.publish(line, {string(500, 'x')});
     fixture.daemon.settle();
     (void)client.await<wire::Confirm>();
