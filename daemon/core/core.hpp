@@ -106,8 +106,8 @@ class Core : public storage::JournalListener {
     [[nodiscard]] const CoreOptions& options() const { return options_; }
     [[nodiscard]] const engine::Engine& engine() const { return engine_; }
     [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
-    // Puts the sessions that have output to send, or want to be closed, into `taken`, which is empty;
-    // each comes again when more is put into its output.
+    // Puts the sessions that have output to send, or want to be closed, into `taken`, which is
+    // empty; each comes again when more is put into its output.
     void take_sessions_with_output(std::vector<Session*>& taken);
     [[nodiscard]] const std::vector<Session*>& sessions() const { return sessions_; }
 
