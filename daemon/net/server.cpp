@@ -379,9 +379,10 @@ void Server::stop_turn() {
     while (!connections_.empty()) {
         connections_.back()->close();
     }
-    // What is left is the seal, which may find no room on a full disk: then without.
+    // What is left is the seal, which may find no room on a full disk, or a disk that hangs: then
+    // without.
     if (std::chrono::steady_clock::now() >= stop_deadline_ + seal_time && !core_.stopped()) {
-        spdlog::warn("stopped without a seal: the journal has no room for one");
+        spdlog::warn("stopped without a seal: the journal did not take one in time");
         aborted_ = true;
     }
 }

@@ -77,7 +77,8 @@ void CommitPipeline::stop() {
 }
 
 // Both pieces of work are posted at once, so that the sync follows the write without a round
-// through the loop. Each has an error of its own, as one may be told while the other is at work.
+// through the loop. Each has an error of its own, as one may be told while the other is at work;
+// and a simulated crash can fall between them.
 void CommitPipeline::post_write() {
     const bool apart = flight_->reach != Reach::durable || planted(Fault::confirm_before_sync);
     std::function<void()> done;
