@@ -21,6 +21,7 @@ constexpr std::chrono::milliseconds expiry_step{20};
 }  // namespace
 
 void Engine::dispatch(Time now, std::vector<Delivery>& out) {
+    starved_.clear();
     dispatching_.swap(dirty_);
     for (Queue* queue : dispatching_) {
         queue->dirty_ = false;
@@ -45,7 +46,8 @@ void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
                 continue;
             }
             if (!dispatch_to(queue, consumer, quota, now, out)) {
-                return;  // the next message is not resident
+                starved_.push_back(&queue);
+                return;
             }
             queue.takers_.remove(consumer);
             list_taker(consumer);

@@ -59,6 +59,7 @@ void Engine::apply(const DeleteQueue& command) {
     }
     release_all(*queue);
     std::erase(dirty_, queue);
+    std::erase(starved_, queue);
     by_name_.erase(queue->name());
     by_id_.erase(command.id);
 }
@@ -97,6 +98,17 @@ void Engine::announce_resident(Queue& queue, Extent& extent) {
     mark_dirty(queue);
 }
 
+void Engine::forget_resident(Queue& queue, Extent& extent) {
+    MQD_ASSERT(extent.announced && extent.live > 0, extent.first);
+    const auto erased = queue.extents_.erase(MessageNumber(extent.end().value() - 1));
+    MQD_ASSERT(erased == 1, extent.first);
+    if (queue.head_extent_ == &extent) {
+        queue.head_extent_ = nullptr;
+    }
+    extent.announced = false;
+    queue.resident_bytes_ -= extent.offset(extent.end());
+}
+
 SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
                                std::vector<MessageRange>& decided) {
     MQD_ASSERT(consumer.queue != nullptr);
@@ -115,11 +127,20 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
 }
 
 void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
-    queue.ready_.for_each([&](MessageRange range, std::uint32_t attempts) {
-        queue.ending_.insert(range, attempts);
-        decided.push_back(range);
+    for (RangeMap<std::uint32_t>* some : {&queue.ready_, &queue.aside_}) {
+        some->for_each([&](MessageRange range, std::uint32_t attempts) {
+            queue.ending_.insert(range, attempts);
+            decided.push_back(range);
+        });
+        some->clear();
+    }
+}
+
+void Engine::set_aside(Queue& queue, MessageRange range) {
+    queue.ready_.take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        queue.aside_.insert(piece, attempts);
     });
-    queue.ready_.clear();
+    mark_dirty(queue);
 }
 
 void Engine::apply(const RemoveMessages& command) {

@@ -111,10 +111,15 @@ class Engine {
     // The messages' bodies are in memory. Precondition: the range was applied, is not resident, and
     // its `live` messages are alive: live is counted here.
     void announce_resident(Queue& queue, Extent& extent);
+    // They are no longer, though they live: what of them is to be delivered waits until they are
+    // announced again. The extent is core's from now on; released() does not name it.
+    void forget_resident(Queue& queue, Extent& extent);
+    // The ready messages of the range cannot be read: they are not delivered any more.
+    void set_aside(Queue& queue, MessageRange range);
     // Decides to end what of `ranges` the consumer has leased; appends the decision to `decided`.
     SettleResult admit_ack(Consumer& consumer, MessageRange range,
                            std::vector<MessageRange>& decided);
-    // Decides to end all ready messages.
+    // Decides to end all messages that are ready or set aside.
     void admit_purge(Queue& queue, std::vector<MessageRange>& decided);
     void apply(const RemoveMessages& command);
     void apply(Queue& queue, const RemoveMessages& command);
@@ -143,6 +148,9 @@ class Engine {
     // Delivers what can be delivered on the queues that changed: strictly in order of numbers,
     // shared fairly between the consumers that have credit.
     void dispatch(Time now, std::vector<Delivery>& out);
+    // Queues on which the last dispatch() stopped before a message that is not resident, though
+    // somebody has credit for it.
+    [[nodiscard]] const std::vector<Queue*>& starved() const { return starved_; }
 
     // Whether dispatch() has queues to look at.
     [[nodiscard]] bool wants_dispatch() const { return !dirty_.empty(); }
@@ -172,6 +180,7 @@ class Engine {
     std::uint64_t next_serial_ = 1;
     std::vector<Queue*> dirty_;
     std::vector<Queue*> dispatching_;
+    std::vector<Queue*> starved_;
     std::vector<Extent*> released_;
     std::map<std::pair<Time, std::uint64_t>, Consumer*> floors_;  // by lease_floor, serial
 };

@@ -13,6 +13,7 @@ Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
       ready_(memory),
       leased_(memory),
       ending_(memory),
+      aside_(memory),
       extents_(memory) {}
 
 const Extent* Queue::extent_at(MessageNumber number) const {
@@ -32,15 +33,18 @@ MessageNumber Queue::resident_from(MessageNumber number) const {
     return at != extents_.end() ? std::max(at->second->first, number) : MessageNumber(UINT64_MAX);
 }
 
+const Extent* Queue::extent_from(MessageNumber number) const {
+    const auto at = extents_.lower_bound(number);
+    return at == extents_.end() ? nullptr : at->second;
+}
+
 std::uint64_t Queue::ready_in(MessageRange range) const {
-    std::uint64_t count = 0;
-    RangeMap<std::uint32_t>::Run run;
-    MessageNumber from = range.first;
-    while (from < range.end() && ready_.find_from(from, run) && run.range.first < range.end()) {
-        count += std::min(run.range.end(), range.end()) - std::max(run.range.first, from);
-        from = run.range.end();
-    }
-    return count;
+    return ready_.count_in(range);
+}
+
+std::uint64_t Queue::live_in(MessageRange range) const {
+    return ready_.count_in(range) + leased_.count_in(range) + ending_.count_in(range) +
+           aside_.count_in(range);
 }
 
 bool Queue::wants_dispatch() const {
@@ -70,12 +74,22 @@ std::vector<LiveRun> Queue::live_runs() const {
     ready_.for_each(add);
     leased_.for_each(add);
     ending_.for_each(add);
+    aside_.for_each(add);
     std::vector<LiveRun> runs;
     runs.reserve(live.runs());
     live.for_each([&](MessageRange range, std::uint32_t attempts) {
         runs.push_back({range, attempts});
     });
     return runs;
+}
+
+bool Queue::find_live(MessageNumber from, LiveRun& out) const {
+    Peeked found;
+    if (!peek_state(from, found)) {
+        return false;
+    }
+    out = {found.range, found.attempts};
+    return true;
 }
 
 bool Queue::peek_state(MessageNumber from, Peeked& out) const {
@@ -97,6 +111,9 @@ bool Queue::peek_state(MessageNumber from, Peeked& out) const {
     }
     if (ending_.find_from(from, run)) {
         offer(run.range, run.value, LiveState::ending);
+    }
+    if (aside_.find_from(from, run)) {
+        offer(run.range, run.value, LiveState::aside);
     }
     return found;
 }

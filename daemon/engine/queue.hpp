@@ -6,6 +6,7 @@
 //       ▲                   │                                  ▲
 //       └── nack, lease over, consumer gone            purge ──┘ (from ready)
 //
+// `aside` are ready messages whose bodies cannot be read: they are kept, and can be purged.
 // `ending` are messages whose end was decided and is on its way to the disk: they can neither be
 // delivered nor expire, and they still count as alive until apply(). On a memory queue they are
 // gone at once. Cost follows runs of numbers, not messages. No clock, no I/O; owned by the Engine.
@@ -38,7 +39,7 @@ struct Delivery {
     std::uint32_t attempt = 0;
 };
 
-enum class LiveState : std::uint8_t { ready, leased, ending };
+enum class LiveState : std::uint8_t { ready, leased, ending, aside };
 
 // A run of live messages with equal delivery count.
 struct LiveRun {
@@ -63,7 +64,8 @@ class Queue {
     [[nodiscard]] std::uint64_t ready() const { return ready_.count(); }
     [[nodiscard]] std::uint64_t leased() const { return leased_.count(); }
     [[nodiscard]] std::uint64_t ending() const { return ending_.count(); }
-    [[nodiscard]] std::uint64_t live() const { return ready() + leased() + ending(); }
+    [[nodiscard]] std::uint64_t aside() const { return aside_.count(); }
+    [[nodiscard]] std::uint64_t live() const { return ready() + leased() + ending() + aside(); }
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
     // Handles that publish to it; core counts them here and the engine does not look at it.
     [[nodiscard]] std::uint32_t producers() const { return producers_; }
@@ -88,11 +90,26 @@ class Queue {
     [[nodiscard]] const Extent* extent_at(MessageNumber number) const;
     // The first number from `number` on that an extent holds; the last of all numbers: none.
     [[nodiscard]] MessageNumber resident_from(MessageNumber number) const;
+    // The first message that is to be delivered next. False: none is ready.
+    [[nodiscard]] bool first_ready(MessageNumber& number) const {
+        if (ready_.empty()) {
+            return false;
+        }
+        number = ready_.front().range.first;
+        return true;
+    }
     // How many messages of the range are ready.
     [[nodiscard]] std::uint64_t ready_in(MessageRange range) const;
 
+    // The extent that holds `number`, or the next one behind it; null: none.
+    [[nodiscard]] const Extent* extent_from(MessageNumber number) const;
+
     // All live messages in order, ready, leased and ending alike.
     [[nodiscard]] std::vector<LiveRun> live_runs() const;
+    // The first live messages from `from` on: of one state, with one delivery count. False: none.
+    [[nodiscard]] bool find_live(MessageNumber from, LiveRun& out) const;
+    // How many messages of the range live.
+    [[nodiscard]] std::uint64_t live_in(MessageRange range) const;
 
     // Looks at live resident messages from `from` on, in order, until fn(extent, range, attempts,
     // leased) says false. A range lies in one extent, has one state and one delivery count.
@@ -116,6 +133,7 @@ class Queue {
     RangeMap<std::uint32_t> ready_;   // value: deliveries so far
     RangeMap<std::uint32_t> leased_;  // likewise; what any of the consumers holds
     RangeMap<std::uint32_t> ending_;  // likewise
+    RangeMap<std::uint32_t> aside_;   // likewise
     std::uint64_t resident_bytes_ = 0;
     std::pmr::map<MessageNumber, Extent*> extents_;  // by last number
     mutable Extent* head_extent_ = nullptr;          // where the last look-up ended

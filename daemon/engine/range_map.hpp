@@ -4,6 +4,7 @@
 // together costs one entry, however many messages it is. Keyed by the last number of a run, so that
 // taking messages off its front, which is what consumers do, changes no key.
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <map>
@@ -103,6 +104,17 @@ class RangeMap {
         }
         out = run(at);
         return true;
+    }
+
+    // How many numbers of the range are in the map.
+    [[nodiscard]] std::uint64_t count_in(MessageRange range) const {
+        std::uint64_t count = 0;
+        for (auto at = runs_.lower_bound(range.first);
+             at != runs_.end() && at->second.first < range.end(); ++at) {
+            count +=
+                std::min(at->first.plus(1), range.end()) - std::max(at->second.first, range.first);
+        }
+        return count;
     }
 
     template <typename Fn>
