@@ -59,6 +59,11 @@ class GroupBuffer {
         return {memory_.get(), file_bytes()};
     }
 
+    // What was appended. Valid until more is.
+    [[nodiscard]] std::span<std::byte> body() {
+        return {memory_.get() + header_bytes, body_bytes_};
+    }
+
     void clear() { body_bytes_ = 0; }
     void swap(GroupBuffer& other) noexcept {
         std::swap(memory_, other.memory_);
