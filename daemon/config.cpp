@@ -292,16 +292,12 @@ Result<void> Loader::check_sizes() const {
         std::string other;
         std::string formula;
     };
-    const std::uint64_t state_bytes =
-        2 * (storage::block_bytes + core::state_bytes_max(limits.queues, 1));
-    const std::array<Rule, 7> rules{{
+    const std::array<Rule, 6> rules{{
         {"limits.frame_bytes", limits.frame_bytes, limits.message_bytes + frame_room_bytes,
          "limits.message_bytes", "limits.message_bytes + " + format_size(frame_room_bytes)},
         {"storage.journal_file_bytes", storage.journal_file_bytes,
          groups_per_file * (limits.frame_bytes + group_room_bytes), "limits.frame_bytes",
          "4 x (limits.frame_bytes + " + format_size(group_room_bytes) + ')'},
-        {"storage.journal_file_bytes", storage.journal_file_bytes, state_bytes, "limits.queues",
-         "what " + std::to_string(limits.queues) + " queues (limits.queues) can take in it"},
         {"storage.journal_bytes", storage.journal_bytes,
          journal_files_min * storage.journal_file_bytes, "storage.journal_file_bytes",
          "4 x storage.journal_file_bytes"},

@@ -17,6 +17,9 @@
 
 namespace mqd::core {
 
+struct MessagesRecord;
+struct Page;
+
 struct Block : engine::Extent {
     QueueId queue;
     std::uint32_t bytes = 0;  // of the batch
@@ -24,9 +27,13 @@ struct Block : engine::Extent {
     WallTime published;
     Identity sender;
     std::uint64_t booked_bytes = 0;  // in the journal; 0 on memory queues
-    storage::FileOrdinal file;       // that holds it; 0: none (yet)
-    Block* file_previous = nullptr;  // the blocks of one journal file, in no order
-    Block* file_next = nullptr;
+    // Where its bytes are on the disk: in a journal file, or in a page of a segment; while it is on
+    // its way there, in neither.
+    storage::FileOrdinal file;  // 0: none
+    Page* page = nullptr;
+    Block* previous = nullptr;  // among those of the file, or of the page
+    Block* next = nullptr;
+    bool flushing = false;                // being written to a page
     std::uint64_t* charged_to = nullptr;  // the sum that its memory is part of
 
     [[nodiscard]] std::uint32_t* offsets() { return reinterpret_cast<std::uint32_t*>(this + 1); }
@@ -56,6 +63,8 @@ struct Block : engine::Extent {
         block->end_offsets = block->offsets();
         return block;
     }
+    // A block of a record, with its offsets; null if the batch is malformed. One reference.
+    [[nodiscard]] static Block* from_record(const MessagesRecord& record);
     // Counts its memory in `sum`, which outlives it, until the last reference is dropped.
     void charge(std::uint64_t& sum) {
         MQD_ASSERT(charged_to == nullptr);

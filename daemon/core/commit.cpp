@@ -3,6 +3,7 @@
 // queues.
 
 #include <algorithm>
+#include <cerrno>
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
@@ -18,6 +19,7 @@ constexpr std::uint64_t unsynced_bytes_max = 8 * 1024 * 1024;
 // Of messages carried forward in one turn.
 constexpr std::uint64_t carry_bytes_per_turn = 1024 * 1024;
 constexpr std::uint64_t carry_ratio = 16;
+constexpr std::chrono::milliseconds checkpoint_retry_every{500};
 
 }  // namespace
 
@@ -59,7 +61,8 @@ void Core::commit_turn() {
     }
     if (pending_.empty()) {
         const bool unsynced = journal_->durable() < journal_->last();
-        if (unsynced && (now_.journal >= sync_deadline_ || stopping_)) {
+        if (unsynced &&
+            (now_.journal >= sync_deadline_ || stopping_ || checkpoint_->wants_sync())) {
             journal_->sync();
         } else if (!unsynced && in_flight_.empty() && !sealed_ &&
                    (now_.journal >= seal_deadline_ || (stopping_ && sessions_.empty()))) {
@@ -74,8 +77,22 @@ void Core::commit_turn() {
     if (pending_.size() == 1 && front.need == Need::nothing && !old) {
         return;
     }
-    submit_front(front.need == Need::durable || old ||
-                 journal_->unsynced_bytes() >= unsynced_bytes_max);
+    if (!waits_for_segments(front.buffer.file_bytes())) {
+        submit_front(front.need == Need::durable || old || checkpoint_->wants_sync() ||
+                     journal_->unsynced_bytes() >= unsynced_bytes_max);
+    }
+}
+
+// The last file that is left is begun only when all that lives in the oldest one is in segments as
+// well, so that there is room for the records that say so, after which the oldest one is recycled.
+bool Core::waits_for_segments(std::size_t group_bytes) const {
+    const auto file = journal_->file_to_carry();
+    if (!file || backlog_->refusal() || backlog_->holds_all_of(*file)) {
+        return false;
+    }
+    return journal_->needs_new_file(group_bytes) ||
+           (!journal_->new_file_ready() &&
+            journal_->needs_new_file(group_bytes + options_.journal.file_bytes / 4));
 }
 
 void Core::submit_front(bool sync) {
@@ -106,7 +123,6 @@ void Core::submit_front(bool sync) {
     if (state != nullptr) {
         encode_state(*state);
     }
-    const storage::FileOrdinal file_before = journal_->current_file();
     const storage::Reach reach = !sync                   ? storage::Reach::written
                                  : front.written_awaited ? storage::Reach::written_then_durable
                                                          : storage::Reach::durable;
@@ -115,20 +131,20 @@ void Core::submit_front(bool sync) {
     front.sequence = submitted.sequence;
     for (const PendingCommand& command : front.commands) {
         if (command.kind == PendingCommand::Kind::add) {
-            link_to_file(*command.block, submitted.file);
+            journal_blocks_.link(*command.block, submitted.file);
         }
     }
     for (Block* block : front.carried) {
-        if (block->live > 0) {
+        if (block->file.value() != 0) {  // neither ended nor written to a segment meanwhile
             unlink_from_file(*block);
-            link_to_file(*block, submitted.file);
+            journal_blocks_.link(*block, submitted.file);
         }
         block->drop_reference();
     }
     front.carried.clear();
-    if (state != nullptr && file_before.value() != 0 && !file_blocks_.contains(file_before)) {
-        journal_->file_emptied(file_before);
-    }
+    note_file(submitted);
+    backlog_->placed(front.placed);
+    front.placed.clear();
     in_flight_.push_back(std::move(front));
     pending_.pop_front();
     ride_deadline_ =
@@ -156,8 +172,9 @@ void Core::submit_seal() {
         state = &state_buffer_;
     }
     const bool last = stopping_ && sessions_.empty();
-    journal_->submit(empty, last ? storage::GroupKind::clean_stop : storage::GroupKind::seal,
-                     group_time(), storage::Reach::durable, state);
+    note_file(journal_->submit(empty,
+                               last ? storage::GroupKind::clean_stop : storage::GroupKind::seal,
+                               group_time(), storage::Reach::durable, state));
     sealed_ = true;
     sealed_for_stop_ = last;
 }
@@ -171,6 +188,7 @@ void Core::journal_written(Sequence sequence) {
             apply_written(group);
         }
     }
+    applied_written_ = sequence;
 }
 
 void Core::journal_durable(Sequence sequence) {
@@ -183,6 +201,8 @@ void Core::journal_durable(Sequence sequence) {
         spare_groups_.push_back(std::move(in_flight_.front()));
         in_flight_.pop_front();
     }
+    applied_durable_ = sequence;
+    applied_written_ = std::max(applied_written_, sequence);
     sync_deadline_ = in_flight_.empty() ? engine::Time::max() : sync_deadline_;
     seal_deadline_ = now_.journal + options_.seal_delay;
     serving_ = serving_ || (pending_.empty() && in_flight_.empty());
@@ -242,14 +262,19 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
                                                        command.count);
             engine_.apply(*command.queue, engine::RemoveMessages{command.queue->id(), ranges});
             free_released();
+            backlog_->removed(*command.queue, ranges);
             break;
         }
         case PendingCommand::Kind::create: engine_.apply(group.creates[command.first]); break;
-        case PendingCommand::Kind::remove_queue:
+        case PendingCommand::Kind::remove_queue: {
+            const QueueId id = command.queue->id();
             forget_queue(*command.queue);
-            engine_.apply(engine::DeleteQueue{command.queue->id()});
+            checkpoint_->queue_removed(*command.queue);
+            engine_.apply(engine::DeleteQueue{id});
             free_released();
+            backlog_->queue_removed(id);
             break;
+        }
     }
 }
 
@@ -263,48 +288,85 @@ void Core::forget_queue(engine::Queue& queue) {
 
 // --- journal files
 
-void Core::link_to_file(Block& block, storage::FileOrdinal file) {
-    MQD_ASSERT(block.file.value() == 0, block.file);
-    Block*& head = file_blocks_[file];
-    block.file = file;
-    block.file_previous = nullptr;
-    block.file_next = head;
-    if (head != nullptr) {
-        head->file_previous = &block;
+void Core::unlink_from_file(Block& block) {
+    if (journal_blocks_.unlink(block) && journal_) {
+        release_files();
     }
-    head = &block;
 }
 
-void Core::unlink_from_file(Block& block) {
-    MQD_ASSERT(block.file.value() != 0);
-    const storage::FileOrdinal file = block.file;
-    if (block.file_next != nullptr) {
-        block.file_next->file_previous = block.file_previous;
+void Core::unbook(Block& block) {
+    if (block.booked_bytes != 0) {
+        if (journal_) {
+            journal_->unbook(block.booked_bytes);
+        }
+        block.booked_bytes = 0;
+        durable_messages_ -= block.count;
     }
-    if (block.file_previous != nullptr) {
-        block.file_previous->file_next = block.file_next;
-    } else if (block.file_next != nullptr) {
-        file_blocks_[file] = block.file_next;
-    } else {
-        file_blocks_.erase(file);
-        if (journal_ && file != journal_->current_file()) {
-            journal_->file_emptied(file);
+}
+
+void Core::note_file(const storage::Journal::Submitted& submitted) {
+    if (journal_files_.empty() || journal_files_.back().file != submitted.file) {
+        // The group is the first behind the state group.
+        journal_files_.push_back({submitted.file, Sequence(submitted.sequence.value() - 1)});
+        release_files();
+    }
+}
+
+// A file is not needed any more if no message lives in it, and the checkpoint tells what was up to
+// its end.
+void Core::release_files() {
+    if (!checkpoint_) {
+        return;  // not yet started
+    }
+    const Sequence told = checkpoint_->last().from;
+    while (!journal_files_.empty() && journal_files_.front().file < journal_->oldest_file()) {
+        journal_files_.pop_front();
+    }
+    for (std::size_t i = 0; i + 1 < journal_files_.size(); ++i) {
+        if (journal_files_[i + 1].first > told.plus(1)) {
+            return;
+        }
+        if (!journal_blocks_.needed(journal_files_[i].file)) {
+            journal_->file_emptied(journal_files_[i].file);
         }
     }
-    block.file = storage::FileOrdinal(0);
-    block.file_previous = block.file_next = nullptr;
 }
 
-// Room runs short: what still lives in the oldest file is written again, so that the file can be
-// recycled. Its bytes were booked for that.
+// --- checkpoints
+
+// One is due whenever a journal file was begun since the last one began.
+void Core::checkpoint_turn() {
+    const bool due = journal_files_.size() >= 2 &&
+                     journal_files_.back().first > checkpoint_->last().from.plus(1) &&
+                     applied_durable_ >= journal_files_.back().first;
+    if (due && !checkpoint_->active() && now_.journal >= checkpoint_retry_ && !stopping_) {
+        checkpoint_->begin();
+    }
+    checkpoint_->turn();
+}
+
+void Core::checkpoint_done(const Result<void>& written) {
+    answers_due_ = true;  // producers may have been kept waiting
+    if (written) {
+        checkpoint_retry_ = engine::Time::min();
+        release_files();
+    } else if (written.error().code == ErrorCode::no_space || written.error().os_errno == EMFILE ||
+               written.error().os_errno == ENFILE) {
+        checkpoint_retry_ = now_.journal + checkpoint_retry_every;
+        complain("no checkpoint could be written, and the one before stands: " +
+                 written.error().text);
+    } else {
+        journal_failed(written.error());
+    }
+}
+
+// Room runs short, and segments cannot be written: what still lives in the oldest file is written
+// again at the head of the journal, so that the file can be recycled. Its bytes were booked for
+// that.
 void Core::carry_turn() {
     const auto file = journal_->file_to_carry();
-    if (!file) {
+    if (!file || !backlog_->refusal()) {
         return;
-    }
-    const auto blocks = file_blocks_.find(*file);
-    if (blocks == file_blocks_.end()) {
-        return;  // emptied, recycled as soon as that is durable
     }
     // docs/storage.md, "Room": a group carries many times what it holds of anything else.
     std::uint64_t other = 0;
@@ -316,8 +378,8 @@ void Core::carry_turn() {
     }
     const std::uint64_t wanted = std::max(carry_bytes_per_turn, carry_ratio * other);
     std::uint64_t bytes = 0;
-    for (Block* block = blocks->second; block != nullptr && bytes < wanted;
-         block = block->file_next) {
+    for (Block* block = journal_blocks_.first(*file); block != nullptr && bytes < wanted;
+         block = block->next) {
         bytes += block->bytes;
         carry_block(*block);
     }
@@ -358,19 +420,11 @@ void Core::carry_block(Block& block) {
     raise_need(group, Need::durable);
 }
 
-// All small state as of the last group: what replay needs to know of the files before this one.
+// Where the state is. The checkpoint that stands now, or a later one, is still there when this file
+// is the oldest.
 void Core::encode_state(storage::GroupBuffer& state) const {
     state.clear();
-    append_next_queue_id(state, engine_.next_queue_id());
-    for (const auto& [name, queue] : engine_.queues()) {
-        append_create_queue(state, {queue->id(), queue->definition(), queue->next_applied()});
-        if (const auto told = told_early_.find(queue->id()); told != told_early_.end()) {
-            append_tell_numbers(state, queue->id(), told->second.next);
-        }
-        if (queue->durable()) {
-            append_restore(state, queue->id(), queue->live_runs());
-        }
-    }
+    append_see_checkpoint(state, checkpoint_->last().number);
 }
 
 }  // namespace mqd::core

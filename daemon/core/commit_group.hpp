@@ -35,6 +35,8 @@ struct CommitGroup {
     std::vector<MessageRange> ranges;
     std::vector<engine::CreateQueue> creates;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
+    // Files of blocks that lie in segments, as this group says.
+    std::vector<storage::FileOrdinal> placed;
     Need need = Need::nothing;
     bool written_awaited = false;  // somebody waits for no more than that
     Sequence sequence;             // once submitted
@@ -46,6 +48,7 @@ struct CommitGroup {
         ranges.clear();
         creates.clear();
         carried.clear();
+        placed.clear();
         need = Need::nothing;
         written_awaited = false;
         applied_written = false;

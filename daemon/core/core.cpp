@@ -34,6 +34,7 @@ Core::~Core() {
             }
         }
     }
+    backlog_.reset();
     engine_.release_all();
     for (engine::Extent* extent : engine_.released()) {
         static_cast<Block*>(extent)->drop_reference();
@@ -55,6 +56,8 @@ void Core::end_turn() {
         deliver();
     }
     retry_growth_turn();
+    checkpoint_turn();
+    backlog_->write_turn();
     carry_turn();
     commit_turn();
     if (answers_due_) {
@@ -83,7 +86,13 @@ void Core::retry_growth_turn() {
 }
 
 std::optional<engine::Time> Core::next_deadline() const {
-    engine::Time next = retry_deadline_;
+    if (failure_) {
+        return std::nullopt;
+    }
+    engine::Time next = std::min(retry_deadline_, backlog_->next_deadline());
+    if (checkpoint_retry_ > now_.journal) {
+        next = std::min(next, checkpoint_retry_);
+    }
     if (const auto lease = engine_.next_deadline()) {
         next = std::min(next, *lease);
     }
@@ -136,6 +145,7 @@ void Core::deliver() {
         auto& consumer = static_cast<ConsumerHandle&>(*delivery.consumer);
         consumer.session->send_delivery(consumer, delivery);
     }
+    backlog_->read_turn();
     count_deliveries();
 }
 
@@ -201,14 +211,11 @@ void Core::expire_leases() {
 void Core::free_released() {
     for (engine::Extent* extent : engine_.released()) {
         auto& block = static_cast<Block&>(*extent);
-        if (block.booked_bytes != 0) {
-            if (journal_) {
-                journal_->unbook(block.booked_bytes);
-            }
-            durable_messages_ -= block.count;
-        }
+        unbook(block);
         if (block.file.value() != 0) {
             unlink_from_file(block);
+        } else if (block.page != nullptr) {
+            backlog_->unlink(block);
         }
         block.drop_reference();
     }
@@ -280,7 +287,7 @@ void Core::remove(engine::Queue& queue, std::span<const MessageRange> ranges, Ne
 
 void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
     decided_.clear();
-    const std::uint64_t purged = queue.ready();
+    const std::uint64_t purged = queue.ready() + queue.aside();
     engine_.admit_purge(queue, decided_);
     const Durability level = queue.definition().durability;
     if (!decided_.empty()) {
@@ -428,7 +435,7 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     info.lease_ms = static_cast<std::uint32_t>(queue.definition().lease.count());
     info.ready = queue.ready();
     info.leased = queue.leased() + queue.ending();
-    info.bytes = queue.resident_bytes();
+    info.bytes = queue.resident_bytes() + backlog_->unread_bytes(queue.id());
     info.next_number = queue.next_applied();
     info.consumers = static_cast<std::uint32_t>(queue.consumers());
     info.producers = queue.producers();
@@ -443,6 +450,8 @@ wire::StatusReply Core::status() const {
         leased += queue->leased() + queue->ending();
     }
     const storage::Journal::Figures journal = journal_->figures();
+    const Backlog::Figures backlog = backlog_->figures();
+    const CheckpointPass::Figures checkpoint = checkpoint_->figures();
     wire::StatusReply reply;
     reply.items = {
         {"queues", engine_.queues().size()},
@@ -452,7 +461,6 @@ wire::StatusReply Core::status() const {
         {"memory_bytes", memory_bytes_},
         {"memory_bytes_max", options_.memory_bytes_max},
         {"durable_messages", durable_messages_},
-        {"durable_messages_max", durable_messages_max_},
         {"publish_credit_bytes", granted_credit_bytes_},
         {"journal_files", journal.files},
         {"journal_file_bytes", journal.file_bytes},
@@ -464,7 +472,18 @@ wire::StatusReply Core::status() const {
         {"journal_bytes_written", journal.bytes_written},
         {"journal_last_sequence", journal_->last().value()},
         {"journal_durable_sequence", journal_->durable().value()},
-        {"disk_full", journal_->disk_full() ? 1u : 0u},
+        {"disk_full", journal_->disk_full() || backlog_->refusal() ? 1u : 0u},
+        {"segment_files", backlog.segments.files},
+        {"segment_bytes", backlog.segments.bytes},
+        {"segment_live_bytes", backlog.segments.live_bytes},
+        {"pages", backlog.pages},
+        {"pages_written", backlog.pages_written},
+        {"pages_read", backlog.pages_read},
+        {"pages_carried", backlog.pages_carried},
+        {"resident_bytes", backlog_->resident_bytes() + journal_blocks_.memory_bytes()},
+        {"unreadable_messages", backlog.unreadable_messages},
+        {"checkpoints", checkpoint.checkpoints},
+        {"checkpoint_bytes", checkpoint.bytes},
         {"stopping", stopping_ ? 1u : 0u},
     };
     return reply;

@@ -18,8 +18,11 @@
 #include <string>
 #include <vector>
 
+#include "daemon/core/backlog.hpp"
+#include "daemon/core/checkpoint_pass.hpp"
 #include "daemon/core/commit_group.hpp"
 #include "daemon/core/handle.hpp"
+#include "daemon/core/journal_blocks.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/journal.hpp"
 #include "mqd/wire/admin.hpp"
@@ -50,6 +53,7 @@ struct CoreOptions {
     std::uint32_t producer_credit_messages = 65'536;
     std::chrono::milliseconds hello_timeout{10'000};
     storage::JournalOptions journal;
+    BacklogOptions backlog;
 };
 
 // A request of a session that is answered when its commit group is durable (or written, on a
@@ -87,9 +91,10 @@ class Core : public storage::JournalListener {
     // When begin_turn/end_turn are wanted again without any other event.
     [[nodiscard]] std::optional<engine::Time> next_deadline() const;
 
-    // end_turn() is wanted at once: sending made room for more output.
+    // end_turn() is wanted at once: sending made room for more output, or a checkpoint has a piece
+    // to be written.
     [[nodiscard]] bool wants_turn() const {
-        return !failure_ && !stopping_ && engine_.wants_dispatch();
+        return !failure_ && !stopping_ && (engine_.wants_dispatch() || checkpoint_->wants_turn());
     }
 
     // Refuses what is new and finishes what is old; stopped() when the journal is sealed. Sessions
@@ -100,12 +105,18 @@ class Core : public storage::JournalListener {
     // A journal failure: nothing is confirmed any more, the process has to end.
     [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
 
+    // What the operator should know, one line each, since the last call.
+    [[nodiscard]] std::vector<std::string> take_complaints() {
+        return std::exchange(complaints_, {});
+    }
+
     // Creates a queue unless one of that name exists (then its options stand).
     void declare_queue(const engine::QueueDefinition& definition);
 
     [[nodiscard]] const CoreOptions& options() const { return options_; }
     [[nodiscard]] const engine::Engine& engine() const { return engine_; }
     [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
+    [[nodiscard]] const Backlog& backlog() const { return *backlog_; }
     // Puts the sessions that have output to send, or want to be closed, into `taken`, which is
     // empty; each comes again when more is put into its output.
     void take_sessions_with_output(std::vector<Session*>& taken);
@@ -120,6 +131,8 @@ class Core : public storage::JournalListener {
   private:
     friend class Session;
     friend class Replay;
+    friend class Backlog;
+    friend class CheckpointPass;
 
     // --- for sessions (session.cpp, requests.cpp)
     void add_session(Session& session);
@@ -175,14 +188,20 @@ class Core : public storage::JournalListener {
     void retry_growth_turn();
     void carry_turn();
     void carry_block(Block& block);
-    void link_to_file(Block& block, storage::FileOrdinal file);
     void unlink_from_file(Block& block);
+    void unbook(Block& block);
+    void note_file(const storage::Journal::Submitted& submitted);
+    void release_files();
+    [[nodiscard]] bool waits_for_segments(std::size_t group_bytes) const;
+    void checkpoint_turn();
+    void checkpoint_done(const Result<void>& written);
+    void complain(std::string text) { complaints_.push_back(std::move(text)); }
     void encode_state(storage::GroupBuffer& state) const;
     [[nodiscard]] storage::GroupTime group_time() const;
 
     // --- start (replay.cpp)
     Result<void> check_complete() const;
-    Result<void> fit_to_files();
+    Result<void> check_group_size() const;
     [[nodiscard]] MessageNumber next_after_crash(const engine::Queue& queue) const;
     void append_start_records();
 
@@ -202,9 +221,8 @@ class Core : public storage::JournalListener {
     std::vector<Session*> waiting_;  // sessions with waiters
     std::vector<Session*> leaving_;  // said GOODBYE, not answered yet
 
-    std::uint64_t memory_bytes_ = 0;      // of all blocks, also those only being sent from
-    std::uint64_t durable_messages_ = 0;  // booked in the journal
-    std::uint64_t durable_messages_max_ = 0;
+    std::uint64_t memory_bytes_ = 0;          // of all blocks, also those only being sent from
+    std::uint64_t durable_messages_ = 0;      // booked in the journal
     std::uint64_t granted_credit_bytes_ = 0;  // of all producers
 
     CommitId next_commit_{1};
@@ -219,7 +237,18 @@ class Core : public storage::JournalListener {
     engine::Time retry_deadline_ = engine::Time::max();  // while the disk is full
     bool waits_for_room_ = false;  // a new journal file is wanted and not there yet
     bool sealed_ = false;          // the last group is a seal
-    std::map<storage::FileOrdinal, Block*> file_blocks_;  // heads of the lists, by file
+    JournalBlocks journal_blocks_;
+    // The files in use, oldest first, and the sequence of each one's state group.
+    struct FileStart {
+        storage::FileOrdinal file;
+        Sequence first;
+    };
+    std::deque<FileStart> journal_files_;
+    // What is applied: all groups so far, on queues of that durability.
+    Sequence applied_durable_;
+    Sequence applied_written_;
+    engine::Time checkpoint_retry_ = engine::Time::min();  // not before
+    std::vector<std::string> complaints_;
     // Queues of which messages are confirmed before they are as durable as their queue: all numbers
     // below `next` may have been told, which the journal says in that group.
     struct ToldEarly {
@@ -233,6 +262,8 @@ class Core : public storage::JournalListener {
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
     std::vector<std::byte> runs_;
+    std::unique_ptr<Backlog> backlog_;
+    std::unique_ptr<CheckpointPass> checkpoint_;
 };
 
 }  // namespace mqd::core

@@ -106,17 +106,24 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
         return Error{ErrorCode::message_too_big, "the batch is too large for the journal's files",
                      journal_->group_bytes_max()};
     }
-    const std::size_t memory = Block::memory_bytes(frame.count, frame.batch.size());
-    if (memory_bytes_ + memory > options_.memory_bytes_max) {
+    // What lies in segments as well can be dropped at any time.
+    const std::uint64_t memory = memory_bytes_ - backlog_->resident_bytes() +
+                                 Block::memory_bytes(frame.count, frame.batch.size());
+    const bool unwritten = queue.durable() && backlog_->refusal() &&
+                           journal_blocks_.memory_bytes() > options_.backlog.memory_bytes;
+    if (queue.durable() && backlog_->refusal() &&
+        (unwritten || memory > options_.memory_bytes_max)) {
+        Error full = *backlog_->refusal();
+        full.code = ErrorCode::disk_full;
+        full.retry_after_ms = retry_after_ms;
+        return full;
+    }
+    if (memory > options_.memory_bytes_max) {
         return Error{ErrorCode::memory_full, "limits.memory_bytes is used up by waiting messages",
                      options_.memory_bytes_max, retry_after_ms};
     }
     if (!queue.durable()) {
         return {};
-    }
-    if (durable_messages_ + frame.count > durable_messages_max_) {
-        return Error{ErrorCode::journal_full, "the journal holds as many messages as it can",
-                     durable_messages_max_, retry_after_ms};
     }
     auto refused = journal_->book(frame.batch.size() + frame.count * booked_per_message);
     if (!refused) {
@@ -212,8 +219,14 @@ bool Core::reached(CommitId commit, Durability level) const {
 }
 
 void Core::answer_producers() {
+    // What memory or journal cannot take slows down whoever sends it, and nobody else.
+    const bool pressed = backlog_->pressed();
     std::size_t kept = 0;
     for (Producer* producer : pending_producers_) {
+        if (pressed && producer->queue != nullptr && producer->queue->durable()) {
+            pending_producers_[kept++] = producer;
+            continue;
+        }
         answer(*producer);
         if (producer->pending.empty()) {
             producer->pending_listed = false;

@@ -1,5 +1,9 @@
 #include "daemon/core/record.hpp"
 
+#include <cstring>
+
+#include "daemon/core/block.hpp"
+
 #include "mqd/wire/admin.hpp"
 
 namespace mqd::core {
@@ -96,7 +100,7 @@ void append_restore(storage::GroupBuffer& group, QueueId id,
         MessageNumber at = runs.front().range.first;
         record.number(id.value()).number(at.value()).number(static_cast<std::uint32_t>(n));
         for (const engine::LiveRun& run : runs.first(n)) {
-            MQD_ASSERT(run.range.count <= UINT32_MAX, run.range.count);  // the journal is smaller
+            MQD_ASSERT(run.range.count <= UINT32_MAX, run.range.count);
             record.number(static_cast<std::uint32_t>(run.range.first - at));
             record.number(static_cast<std::uint32_t>(run.range.count));
             record.number(run.attempts);
@@ -117,6 +121,27 @@ void append_tell_numbers(storage::GroupBuffer& group, QueueId id, MessageNumber 
 
 void append_next_queue_id(storage::GroupBuffer& group, QueueId id) {
     RecordWriter(group, RecordType::next_queue_id, 4).number(id.value());
+}
+
+void append_place(storage::GroupBuffer& group, const PageRecord& record) {
+    RecordWriter writer(group, RecordType::place_messages, 40);
+    writer.number(record.id.value()).number(record.address.segment.value());
+    writer.number(record.range.first.value()).number(record.range.count);
+    writer.number(record.address.offset).number(record.address.bytes).number(record.held);
+}
+
+void append_see_checkpoint(storage::GroupBuffer& group, std::uint64_t number) {
+    RecordWriter(group, RecordType::see_checkpoint, 8).number(number);
+}
+
+void append_state_of(storage::GroupBuffer& group, const StatePart& part) {
+    RecordWriter writer(group, RecordType::state_of, 28);
+    writer.number(part.id.value()).number(part.from.value()).number(part.to.value());
+    writer.number(part.as_of.value());
+}
+
+void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber number) {
+    RecordWriter(group, RecordType::next_segment, 4).number(number.value());
 }
 
 std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body) {
@@ -155,6 +180,25 @@ std::optional<MessagesRecord> decode_messages(wire::Bytes body) {
                       record.range.first.value() >= 1 &&
                       record.range.first.value() <= UINT64_MAX - record.range.count;
     return r.ok() && sane ? std::optional(record) : std::nullopt;
+}
+
+Block* Block::from_record(const MessagesRecord& record) {
+    const auto count = static_cast<std::uint32_t>(record.range.count);
+    if (record.batch.size() / wire::message_header_bytes < count) {
+        return nullptr;
+    }
+    Block* block = create(count, static_cast<std::uint32_t>(record.batch.size()));
+    if (wire::check_batch(record.batch, count, wire::message_body_bytes_hard_max,
+                          block->offsets())) {
+        block->drop_reference();
+        return nullptr;
+    }
+    std::memcpy(block->data(), record.batch.data(), record.batch.size());
+    block->first = record.range.first;
+    block->queue = record.id;
+    block->published = record.published;
+    block->sender = record.sender;
+    return block;
 }
 
 std::optional<engine::RemoveMessages> decode_remove(wire::Bytes body,
@@ -212,6 +256,47 @@ std::optional<engine::SkipNumbers> decode_skip_numbers(wire::Bytes body) {
     command.id = QueueId(r.number<std::uint32_t>());
     command.next = MessageNumber(r.number<std::uint64_t>());
     return r.ok() ? std::optional(command) : std::nullopt;
+}
+
+std::optional<PageRecord> decode_place(wire::Bytes body) {
+    wire::Reader r(body);
+    PageRecord record;
+    record.id = QueueId(r.number<std::uint32_t>());
+    record.address.segment = storage::SegmentNumber(r.number<std::uint32_t>());
+    record.range.first = MessageNumber(r.number<std::uint64_t>());
+    record.range.count = r.number<std::uint64_t>();
+    record.address.offset = r.number<std::uint64_t>();
+    record.address.bytes = r.number<std::uint32_t>();
+    record.held = r.number<std::uint32_t>();
+    const bool sane = record.range.count > 0 && record.range.first.value() >= 1 &&
+                      record.range.first.value() <= UINT64_MAX - record.range.count &&
+                      record.held > 0 && record.held <= record.range.count &&
+                      record.address.segment.value() > 0 &&
+                      record.address.bytes > sizeof(storage::PageHeader) &&
+                      record.address.offset <= UINT64_MAX - record.address.bytes;
+    return r.ok() && sane ? std::optional(record) : std::nullopt;
+}
+
+std::optional<StatePart> decode_state_of(wire::Bytes body) {
+    wire::Reader r(body);
+    StatePart part;
+    part.id = QueueId(r.number<std::uint32_t>());
+    part.from = MessageNumber(r.number<std::uint64_t>());
+    part.to = MessageNumber(r.number<std::uint64_t>());
+    part.as_of = Sequence(r.number<std::uint64_t>());
+    return r.ok() && part.from < part.to ? std::optional(part) : std::nullopt;
+}
+
+std::optional<std::uint64_t> decode_see_checkpoint(wire::Bytes body) {
+    wire::Reader r(body);
+    const auto number = r.number<std::uint64_t>();
+    return r.ok() ? std::optional(number) : std::nullopt;
+}
+
+std::optional<storage::SegmentNumber> decode_next_segment(wire::Bytes body) {
+    wire::Reader r(body);
+    const auto number = r.number<std::uint32_t>();
+    return r.ok() && number > 0 ? std::optional(storage::SegmentNumber(number)) : std::nullopt;
 }
 
 }  // namespace mqd::core

@@ -14,6 +14,7 @@
 
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/group_buffer.hpp"
+#include "daemon/storage/segment_format.hpp"
 #include "mqd/wire/frame.hpp"
 
 namespace mqd::core {
@@ -23,27 +24,14 @@ inline constexpr std::size_t messages_fixed_bytes = 40;
 inline constexpr std::size_t remove_ranges_max = 4096;   // in one record
 inline constexpr std::size_t restore_runs_max = 65'536;  // in one record
 inline constexpr std::size_t restore_run_bytes = 12;
+inline constexpr std::size_t place_bytes = 40;
+// The head of a record of messages, in a page.
+inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_fixed_bytes;
 
 // What a message costs in the journal beside its bytes: the head of a record that carries it alone,
-// and its run in a state group.
+// and a run of its own in the record that ends it.
 inline constexpr std::uint64_t booked_per_message =
     record_header_bytes + messages_fixed_bytes + restore_run_bytes;
-
-// What of a state group does not depend on its messages: its header and padding, next_queue_id, and
-// for each queue its creation with the longest name, tell_numbers, and the head of a
-// restore_messages. Beside that, room for as many further heads as gaps of more than 32 bits
-// between live messages can ask for.
-inline constexpr std::uint64_t state_queue_bytes =
-    (record_header_bytes + 18 + wire::queue_name_bytes_max) + (record_header_bytes + 12) +
-    (record_header_bytes + 16);
-inline constexpr std::uint64_t state_fixed_bytes =
-    storage::GroupBuffer::header_bytes + storage::block_bytes + (record_header_bytes + 4) + 4096;
-
-// A state group in the file at most, if each message is a run of its own.
-constexpr std::uint64_t state_bytes_max(std::uint64_t queues, std::uint64_t messages) {
-    return state_fixed_bytes + queues * state_queue_bytes + messages * restore_run_bytes +
-           messages / restore_runs_max * (record_header_bytes + 16);
-}
 
 // A group that carries a batch, at most: each message in a record of its own.
 constexpr std::uint64_t carry_bytes_max(std::uint64_t batch_bytes, std::uint64_t count) {
@@ -61,6 +49,10 @@ enum class RecordType : std::uint8_t {
     skip_numbers = 8,      // u32 id | u64 next
     next_queue_id = 9,     // u32 id
     tell_numbers = 10,     // u32 id | u64 next: all below it may have been told to somebody
+    place_messages = 11,   // PageRecord: what lives of a range lies in a segment from now on
+    see_checkpoint = 12,   // u64 number: the state is in that checkpoint, or a later one
+    state_of = 13,         // StatePart: restores and pages of that part of a queue follow
+    next_segment = 14,     // u32 number
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -70,6 +62,23 @@ struct MessagesRecord {
     WallTime published;
     Identity sender;
     wire::Bytes batch;
+};
+
+// u32 id | u32 segment | u64 first | u64 count | u64 offset | u32 bytes | u32 held
+struct PageRecord {
+    QueueId id;
+    MessageRange range;
+    storage::PageAddress address;
+    std::uint32_t held = 0;  // messages in it
+};
+
+// u32 id | u64 from | u64 to | u64 as_of: in a checkpoint, what follows is the whole state of the
+// queue's numbers from `from` on, below `to`, as the groups up to `as_of` have made it.
+struct StatePart {
+    QueueId id;
+    MessageNumber from;
+    MessageNumber to;
+    Sequence as_of;
 };
 
 struct RecordView {
@@ -118,6 +127,10 @@ void append_restore(storage::GroupBuffer& group, QueueId id, std::span<const eng
 void append_skip_numbers(storage::GroupBuffer& group, const engine::SkipNumbers& command);
 void append_tell_numbers(storage::GroupBuffer& group, QueueId id, MessageNumber next);
 void append_next_queue_id(storage::GroupBuffer& group, QueueId id);
+void append_place(storage::GroupBuffer& group, const PageRecord& record);
+void append_see_checkpoint(storage::GroupBuffer& group, std::uint64_t number);
+void append_state_of(storage::GroupBuffer& group, const StatePart& part);
+void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber number);
 
 // --- decoding: nothing if malformed
 
@@ -130,5 +143,9 @@ void append_next_queue_id(storage::GroupBuffer& group, QueueId id);
 [[nodiscard]] std::optional<engine::CountDelivery> decode_count_delivery(wire::Bytes body);
 [[nodiscard]] bool decode_restore(wire::Bytes body, std::vector<engine::RestoreMessages>& runs);
 [[nodiscard]] std::optional<engine::SkipNumbers> decode_skip_numbers(wire::Bytes body);
+[[nodiscard]] std::optional<PageRecord> decode_place(wire::Bytes body);
+[[nodiscard]] std::optional<StatePart> decode_state_of(wire::Bytes body);
+[[nodiscard]] std::optional<std::uint64_t> decode_see_checkpoint(wire::Bytes body);
+[[nodiscard]] std::optional<storage::SegmentNumber> decode_next_segment(wire::Bytes body);
 
 }  // namespace mqd::core

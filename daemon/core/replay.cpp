@@ -5,6 +5,8 @@
 #include <cstring>
 #include <map>
 
+#include "daemon/core/backlog.hpp"
+#include "daemon/core/checkpoint_pass.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
@@ -26,13 +28,47 @@ Error damaged(const storage::GroupView& group, std::string_view what) {
 
 }  // namespace
 
-// Applies one group after the other. Everything a group says is checked before it is applied: what
-// passed its checksums and still does not fit is damage, not a reason to abort.
+// Applies the checkpoint, and then one group of the journal after the other. Everything they say is
+// checked before it is applied: what passed its checksums and still does not fit is damage, not a
+// reason to abort.
+//
+// The checkpoint was written while the daemon went on, so parts of it know more than others. Up to
+// its end, a record counts only for what is older than it; records of queues that it does not know
+// are of queues that were deleted meanwhile.
 class Replay {
   public:
     explicit Replay(Core& core) : core_(core), engine_(core.engine_) {}
 
+    Result<void> checkpoint(wire::Bytes body) {
+        RecordReader reader(body);
+        while (const auto record = reader.next()) {
+            if (const std::string_view bad = apply_state(*record); !bad.empty()) {
+                return Error{ErrorCode::damaged, "the checkpoint: " + std::string(bad)};
+            }
+        }
+        return reader.ok() ? Result<void>()
+                           : Error{ErrorCode::damaged, "the checkpoint: a record is cut short"};
+    }
+
+    void checkpoint_read(const storage::Checkpoint& checkpoint) {
+        checkpoint_ = checkpoint;
+        std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
+            return std::pair(a.id, a.from) < std::pair(b.id, b.from);
+        });
+    }
+
     Result<void> group(const storage::GroupView& group) {
+        note_file(group);
+        if (group.kind == storage::GroupKind::state && checkpoint_.number > 0) {
+            if (group.sequence > checkpoint_.from.plus(1)) {
+                return damaged(group,
+                               "the journal begins here, and the newest whole checkpoint only "
+                               "tells what was up to group " +
+                                   std::to_string(checkpoint_.from.value()));
+            }
+            return {};
+        }
+        sequence_ = group.sequence;
         RecordReader reader(group.body);
         carried_.clear();
         while (const auto record = reader.next()) {
@@ -44,6 +80,103 @@ class Replay {
     }
 
   private:
+    // A part of the checkpoint.
+    struct Part {
+        QueueId id;
+        MessageNumber from;
+        Sequence as_of;
+    };
+
+    void note_file(const storage::GroupView& group) {
+        auto& files = core_.journal_files_;
+        if (files.empty() || files.back().file != group.file) {
+            const bool state = group.kind == storage::GroupKind::state;
+            files.push_back({group.file, Sequence(group.sequence.value() - (state ? 0 : 1))});
+        }
+    }
+
+    // --- the checkpoint
+
+    [[nodiscard]] std::string_view apply_state(const RecordView& record) {
+        switch (record.type) {
+            case RecordType::create_queue: return create(record.body);
+            case RecordType::restore_messages: return restore(record.body, false);
+            case RecordType::skip_numbers: return skip(record.body);
+            case RecordType::tell_numbers: return tell(record.body);
+            case RecordType::next_queue_id: return next_queue_id(record.body);
+            case RecordType::next_segment: return next_segment(record.body);
+            case RecordType::delete_queue:
+                if (const auto id = decode_queue_id(record.body)) {
+                    delete_if_there(*id);
+                    return {};
+                }
+                return "malformed delete_queue";
+            case RecordType::state_of:
+                if (const auto part = decode_state_of(record.body)) {
+                    parts_.push_back({part->id, part->from, part->as_of});
+                    return {};
+                }
+                return "malformed state_of";
+            case RecordType::place_messages:
+                if (const auto place = decode_place(record.body)) {
+                    if (engine::Queue* queue = durable_queue(place->id)) {
+                        core_.backlog_->restore(*queue, *place);
+                        return {};
+                    }
+                }
+                return "place_messages: malformed, or of no such queue";
+            default: return "a record of unknown type";
+        }
+    }
+
+    // --- what the checkpoint has seen
+
+    // Groups from here on found their records' queues and messages as they were told.
+    [[nodiscard]] bool beyond_checkpoint() const { return sequence_ > checkpoint_.through; }
+
+    [[nodiscard]] std::vector<Part>::const_iterator part_of(QueueId id, MessageNumber at) const {
+        auto next = std::upper_bound(parts_.begin(), parts_.end(), std::pair(id, at),
+                                     [](const std::pair<QueueId, MessageNumber>& a, const Part& b) {
+                                         return a < std::pair(b.id, b.from);
+                                     });
+        if (next == parts_.begin() || std::prev(next)->id != id) {
+            return parts_.end();
+        }
+        return std::prev(next);
+    }
+    [[nodiscard]] bool seen(QueueId id, MessageNumber at) const {
+        if (beyond_checkpoint()) {
+            return false;
+        }
+        const auto part = part_of(id, at);
+        return part != parts_.end() && part->as_of >= sequence_;
+    }
+    // What of the range the checkpoint has not seen, as of this group: fn(MessageRange) says what
+    // is wrong with it.
+    template <typename Fn>
+    std::string_view for_each_unseen(QueueId id, MessageRange range, Fn&& fn) const {
+        if (beyond_checkpoint()) {
+            return fn(range);
+        }
+        for (MessageNumber at = range.first; at < range.end();) {
+            const auto part = part_of(id, at);
+            MessageNumber to = range.end();
+            if (part != parts_.end() && std::next(part) != parts_.end() &&
+                std::next(part)->id == id) {
+                to = std::min(to, std::next(part)->from);
+            }
+            if (part == parts_.end() || part->as_of < sequence_) {
+                if (const std::string_view bad = fn(MessageRange{at, to - at}); !bad.empty()) {
+                    return bad;
+                }
+            }
+            at = to;
+        }
+        return {};
+    }
+
+    // --- the journal
+
     // What is wrong with the record; nothing if it was applied.
     [[nodiscard]] std::string_view apply(const storage::GroupView& group,
                                          const RecordView& record) {
@@ -54,15 +187,17 @@ class Replay {
             case RecordType::carry_messages: return carry(group, record.body);
             case RecordType::remove_messages: return remove(record.body);
             case RecordType::count_delivery: return count_delivery(record.body);
-            case RecordType::restore_messages: return restore(record.body);
+            case RecordType::restore_messages: return restore(record.body, true);
             case RecordType::skip_numbers: return skip(record.body);
             case RecordType::tell_numbers: return tell(record.body);
-            case RecordType::next_queue_id:
-                if (const auto id = decode_queue_id(record.body)) {
-                    engine_.restore_next_queue_id(*id);
-                    return {};
-                }
-                return "malformed next_queue_id";
+            case RecordType::next_queue_id: return next_queue_id(record.body);
+            case RecordType::place_messages: return place(record.body);
+            case RecordType::next_segment: return next_segment(record.body);
+            case RecordType::see_checkpoint:
+                return group.sequence == Sequence(1)
+                           ? std::string_view()
+                           : "no whole checkpoint is there, and the journal does not begin at 1";
+            case RecordType::state_of: break;
         }
         return "a record of unknown type";
     }
@@ -70,6 +205,11 @@ class Replay {
     [[nodiscard]] engine::Queue* durable_queue(QueueId id) const {
         engine::Queue* queue = engine_.find(id);
         return queue != nullptr && queue->durable() ? queue : nullptr;
+    }
+    // A record that does not fit the queues that are there: they changed before the checkpoint came
+    // to them.
+    [[nodiscard]] std::string_view no_queue(std::string_view otherwise) const {
+        return beyond_checkpoint() ? otherwise : std::string_view();
     }
 
     std::string_view create(wire::Bytes body) {
@@ -79,27 +219,45 @@ class Replay {
         }
         if (engine_.find(command->id) != nullptr ||
             engine_.find(command->definition.name) != nullptr) {
-            return "create_queue of a queue that exists";
+            // The checkpoint came to it after this, or to another one that took its place.
+            return no_queue("create_queue of a queue that exists");
         }
         engine_.apply(*command);
         return {};
     }
 
+    void delete_if_there(QueueId id) {
+        if (engine_.find(id) != nullptr) {
+            engine_.apply(engine::DeleteQueue{id});
+            core_.free_released();
+            core_.backlog_->forget(id);
+            core_.told_early_.erase(id);
+        }
+    }
+
     std::string_view remove_queue(wire::Bytes body) {
         const auto id = decode_queue_id(body);
-        if (!id || engine_.find(*id) == nullptr) {
-            return "delete_queue of a queue that does not exist";
+        if (!id) {
+            return "malformed delete_queue";
         }
-        engine_.apply(engine::DeleteQueue{*id});
-        core_.free_released();
+        if (engine_.find(*id) == nullptr) {
+            return no_queue("delete_queue of a queue that does not exist");
+        }
+        delete_if_there(*id);
         return {};
     }
 
     std::string_view add(const storage::GroupView& group, wire::Bytes body) {
         const auto record = decode_messages(body);
-        engine::Queue* queue = record ? durable_queue(record->id) : nullptr;
+        if (!record) {
+            return "malformed add_messages";
+        }
+        engine::Queue* queue = durable_queue(record->id);
         if (queue == nullptr) {
-            return "add_messages: malformed, or to no such queue";
+            return no_queue("add_messages to no such queue");
+        }
+        if (seen(record->id, record->range.first)) {
+            return load_living(*queue, *record, group);
         }
         if (record->range.first < queue->next_applied()) {
             return "add_messages: a number is used twice";
@@ -120,34 +278,49 @@ class Replay {
         }
         engine::Queue* queue = durable_queue(record->id);
         if (queue == nullptr) {
-            return "carry_messages to no such queue";
+            return no_queue("carry_messages to no such queue");
         }
-        if (queue->ready_in(record->range) != record->range.count) {
+        if (beyond_checkpoint() && queue->live_in(record->range) != record->range.count) {
             return "carry_messages: a message that does not live";
         }
-        Block* block = load(group, *record);
-        if (block == nullptr) {
-            return "carry_messages: malformed batch";
-        }
-        if (queue->resident_from(record->range.first) >= record->range.end()) {
-            engine_.announce_resident(*queue, *block);
+        return load_living(*queue, *record, group);
+    }
+
+    // The bodies of those messages of the record that live, and lie in no page. What is in memory
+    // already stays; it lives in the younger file as soon as all of it was carried there, by
+    // records of one group.
+    std::string_view load_living(engine::Queue& queue, const MessagesRecord& record,
+                                 const storage::GroupView& group) {
+        std::vector<MessageRange> living;
+        core_.backlog_->for_each_unpaged(queue, record.range, [&](MessageRange range) {
+            if (!living.empty() && living.back().end() == range.first) {
+                living.back().count += range.count;
+            } else {
+                living.push_back(range);
+            }
+        });
+        if (living.empty()) {
             return {};
         }
-        take_over(*queue, *block, group);
+        Block* whole = Block::from_record(record);
+        if (whole == nullptr) {
+            return "malformed batch";
+        }
+        for (const MessageRange& range : living) {
+            load_range(queue, *whole, range, group);
+        }
+        whole->drop_reference();
         return {};
     }
 
-    // Messages were carried whose first place, or part of it, is still there. What is in memory
-    // already stays; it lives in the younger file as soon as all of it was carried there, by
-    // records of one group. `copy` gives what is not in memory.
-    void take_over(engine::Queue& queue, Block& copy, const storage::GroupView& group) {
-        const MessageNumber end = copy.end();
-        for (MessageNumber at = copy.first; at < end;) {
-            const MessageNumber resident = std::min(queue.resident_from(at), end);
+    void load_range(engine::Queue& queue, const Block& whole, MessageRange range,
+                    const storage::GroupView& group) {
+        for (MessageNumber at = range.first; at < range.end();) {
+            const MessageNumber resident = std::min(queue.resident_from(at), range.end());
             if (at < resident) {
                 const MessageRange gap{at, resident - at};
-                Block* part =
-                    load(group, {copy.queue, gap, copy.published, copy.sender, copy.slice(gap)});
+                Block* part = load(
+                    group, {whole.queue, gap, whole.published, whole.sender, whole.slice(gap)});
                 MQD_ASSERT(part != nullptr, gap.first);
                 engine_.announce_resident(queue, *part);
                 at = resident;
@@ -156,58 +329,81 @@ class Replay {
             const engine::Extent* extent = queue.extent_at(at);
             MQD_ASSERT(extent != nullptr, at);
             auto& block = *const_cast<Block*>(static_cast<const Block*>(extent));
-            const MessageNumber to = std::min(block.end(), end);
+            const MessageNumber to = std::min(block.end(), range.end());
             std::uint64_t& carried = carried_[{block.queue, block.first}];
             carried += to - at;
             if (carried == block.live && block.file != group.file) {
-                core_.unlink_from_file(block);
-                core_.link_to_file(block, group.file);
+                core_.journal_blocks_.unlink(block);
+                core_.journal_blocks_.link(block, group.file);
             }
             at = to;
         }
-        unload(copy);
-    }
-
-    void unload(Block& block) {
-        core_.unlink_from_file(block);
-        core_.durable_messages_ -= block.count;
-        block.drop_reference();
     }
 
     Block* load(const storage::GroupView& group, const MessagesRecord& record) {
-        const auto count = static_cast<std::uint32_t>(record.range.count);
-        if (record.batch.size() / wire::message_header_bytes < count) {
+        Block* block = Block::from_record(record);
+        if (block == nullptr) {
             return nullptr;
         }
-        Block* block = Block::create(count, static_cast<std::uint32_t>(record.batch.size()));
-        if (wire::check_batch(record.batch, count, wire::message_body_bytes_hard_max,
-                              block->offsets())) {
-            block->drop_reference();
-            return nullptr;
-        }
-        std::memcpy(block->data(), record.batch.data(), record.batch.size());
-        block->first = record.range.first;
-        block->queue = record.id;
-        block->published = record.published;
-        block->sender = record.sender;
-        block->booked_bytes = block->bytes + count * booked_per_message;
+        block->booked_bytes = block->bytes + block->count * booked_per_message;
         block->charge(core_.memory_bytes_);
-        core_.durable_messages_ += count;
-        core_.link_to_file(*block, group.file);
+        core_.durable_messages_ += block->count;
+        core_.journal_blocks_.link(*block, group.file);
         return block;
+    }
+
+    std::string_view place(wire::Bytes body) {
+        const auto record = decode_place(body);
+        if (!record) {
+            return "malformed place_messages";
+        }
+        engine::Queue* queue = durable_queue(record->id);
+        if (queue == nullptr) {
+            return no_queue("place_messages of no such queue");
+        }
+        if (seen(record->id, record->range.first)) {
+            return {};
+        }
+        if (record->range.end() > queue->next_applied()) {
+            return "place_messages: messages that cannot be";
+        }
+        core_.backlog_->restore(*queue, *record);
+        const engine::Extent* extent = queue->extent_from(record->range.first);
+        while (extent != nullptr && extent->first < record->range.end()) {
+            auto& block = *const_cast<Block*>(static_cast<const Block*>(extent));
+            extent = queue->extent_from(block.end());
+            if (block.first < record->range.first || block.end() > record->range.end()) {
+                return "place_messages: part of a batch";
+            }
+            engine_.forget_resident(*queue, block);
+            core_.journal_blocks_.unlink(block);
+            core_.durable_messages_ -= block.count;
+            block.drop_reference();
+        }
+        return {};
     }
 
     std::string_view remove(wire::Bytes body) {
         const auto command = decode_remove(body, ranges_);
-        engine::Queue* queue = command ? durable_queue(command->id) : nullptr;
-        if (queue == nullptr) {
-            return "remove_messages: malformed, or from no such queue";
+        if (!command) {
+            return "malformed remove_messages";
         }
-        for (const MessageRange& range : command->ranges) {
-            if (queue->ready_in(range) != range.count) {
-                return "remove_messages: a message that does not live";
+        engine::Queue* queue = durable_queue(command->id);
+        if (queue == nullptr) {
+            return no_queue("remove_messages from no such queue");
+        }
+        for (const MessageRange& whole : command->ranges) {
+            const auto bad =
+                for_each_unseen(command->id, whole, [&](MessageRange range) -> std::string_view {
+                    if (queue->ready_in(range) != range.count) {
+                        return "remove_messages: a message that does not live";
+                    }
+                    engine_.apply(*queue, engine::RemoveMessages{command->id, {&range, 1}});
+                    return {};
+                });
+            if (!bad.empty()) {
+                return bad;
             }
-            engine_.apply(*queue, engine::RemoveMessages{command->id, {&range, 1}});
         }
         core_.free_released();
         return {};
@@ -215,20 +411,27 @@ class Replay {
 
     std::string_view count_delivery(wire::Bytes body) {
         const auto command = decode_count_delivery(body);
-        if (!command || durable_queue(command->id) == nullptr) {
-            return "count_delivery: malformed, or of no such queue";
+        if (!command) {
+            return "malformed count_delivery";
         }
-        engine_.apply(*command);
-        return {};
+        if (durable_queue(command->id) == nullptr) {
+            return no_queue("count_delivery of no such queue");
+        }
+        return for_each_unseen(
+            command->id, command->range, [&](MessageRange range) -> std::string_view {
+                engine_.apply(engine::CountDelivery{command->id, range, command->attempts});
+                return {};
+            });
     }
 
-    std::string_view restore(wire::Bytes body) {
+    // `bounded`: below the numbers that the queue has given out so far.
+    std::string_view restore(wire::Bytes body, bool bounded) {
         if (!decode_restore(body, restored_)) {
             return "malformed restore_messages";
         }
         for (const engine::RestoreMessages& command : restored_) {
             engine::Queue* queue = durable_queue(command.id);
-            if (queue == nullptr || command.range.end() > queue->next_applied() ||
+            if (queue == nullptr || (bounded && command.range.end() > queue->next_applied()) ||
                 queue->ready_in(command.range) != 0) {
                 return "restore_messages: no such queue, or messages that cannot be";
             }
@@ -239,24 +442,52 @@ class Replay {
 
     std::string_view tell(wire::Bytes body) {
         const auto command = decode_skip_numbers(body);  // of the same form
-        if (!command || durable_queue(command->id) == nullptr) {
-            return "tell_numbers: malformed, or of no such queue";
+        if (!command) {
+            return "malformed tell_numbers";
         }
-        core_.told_early_[command->id] = {command->next, CommitId(0)};
+        if (durable_queue(command->id) == nullptr) {
+            return no_queue("tell_numbers of no such queue");
+        }
+        MessageNumber& next = core_.told_early_[command->id].next;
+        next = std::max(next, command->next);
         return {};
     }
 
     std::string_view skip(wire::Bytes body) {
         const auto command = decode_skip_numbers(body);
-        if (!command || durable_queue(command->id) == nullptr) {
-            return "skip_numbers: malformed, or of no such queue";
+        if (!command) {
+            return "malformed skip_numbers";
+        }
+        if (engine_.find(command->id) == nullptr) {
+            return no_queue("skip_numbers of no such queue");
         }
         engine_.apply(*command);
         return {};
     }
 
+    std::string_view next_queue_id(wire::Bytes body) {
+        const auto id = decode_queue_id(body);
+        if (!id) {
+            return "malformed next_queue_id";
+        }
+        engine_.restore_next_queue_id(*id);
+        return {};
+    }
+
+    std::string_view next_segment(wire::Bytes body) {
+        const auto number = decode_next_segment(body);
+        if (!number) {
+            return "malformed next_segment";
+        }
+        core_.backlog_->skip_segments(*number);
+        return {};
+    }
+
     Core& core_;
     engine::Engine& engine_;
+    storage::Checkpoint checkpoint_;
+    std::vector<Part> parts_;
+    Sequence sequence_;  // of the group that is being applied
     std::vector<MessageRange> ranges_;
     std::vector<engine::RestoreMessages> restored_;
     // How many messages of a block this group carried, by the block's first number.
@@ -266,7 +497,14 @@ class Replay {
 Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
                          Now now) {
     now_ = now;
+    backlog_ = std::make_unique<Backlog>(*this, disk, background);
     Replay replay(*this);
+    const auto checkpoint =
+        storage::read_checkpoint(disk, [&](wire::Bytes body) { return replay.checkpoint(body); });
+    if (!checkpoint) {
+        return checkpoint.error();
+    }
+    replay.checkpoint_read(*checkpoint);
     auto opened = storage::Journal::open(
         disk, commit, background, options_.journal, *this,
         [&](const storage::GroupView& group) { return replay.group(group); });
@@ -275,66 +513,62 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     }
     journal_ = std::move(*opened);
     const storage::Recovery& recovery = journal_->recovery();
+    if (recovery.last < checkpoint->through) {
+        return Error{ErrorCode::damaged, "the journal ends with group " +
+                                             std::to_string(recovery.last.value()) +
+                                             ", and the checkpoint tells of group " +
+                                             std::to_string(checkpoint->through.value())};
+    }
+    checkpoint_ = std::make_unique<CheckpointPass>(*this, disk, background, *checkpoint);
     const std::chrono::nanoseconds wall = now.wall.time_since_epoch();
     now_.journal = engine::Time(std::chrono::nanoseconds(
         recovery.last_time.journal_ns +
         std::max<std::int64_t>(0, wall.count() - recovery.last_time.wall_ns)));
     options_.frame_body_bytes_max = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(options_.frame_body_bytes_max, journal_->group_bytes_max()));
-    if (auto fitting = fit_to_files(); !fitting) {
+    if (auto fitting = check_group_size(); !fitting) {
         return fitting;
     }
     if (auto complete = check_complete(); !complete) {
         return complete;
     }
+    if (auto opened_backlog = backlog_->open(); !opened_backlog) {
+        return opened_backlog;
+    }
     std::uint64_t booked = 0;
-    for (const auto& [file, head] : file_blocks_) {
-        for (const Block* block = head; block != nullptr; block = block->file_next) {
+    journal_blocks_.for_each_file([&](storage::FileOrdinal, const Block* block) {
+        for (; block != nullptr; block = block->next) {
             booked += block->booked_bytes;
         }
-    }
+        return true;
+    });
     journal_->book_recovered(booked);
-    for (auto file = journal_->oldest_file(); file < journal_->current_file();
-         file = file.plus(1)) {
-        if (!file_blocks_.contains(file)) {
-            journal_->file_emptied(file);
-        }
+    applied_durable_ = applied_written_ = recovery.last;
+    if (journal_->current_file().value() != 0 &&
+        (journal_files_.empty() || journal_files_.back().file != journal_->current_file())) {
+        journal_files_.push_back({journal_->current_file(), recovery.last});
     }
+    release_files();
     append_start_records();
     return {};
 }
 
-// Half of a journal file holds its header and the state group in the worst case, a quarter whatever
-// is carried. The files may have become smaller than those of which the store was made.
-Result<void> Core::fit_to_files() {
-    const std::uint64_t queues =
-        std::max<std::uint64_t>(options_.queues_max, engine_.queues().size());
+// What is carried has to fit into a group: the files may have become smaller than those of which
+// the store was made.
+Result<void> Core::check_group_size() const {
     std::uint64_t carried = 0;
-    for (const auto& [file, head] : file_blocks_) {
-        for (const Block* block = head; block != nullptr; block = block->file_next) {
+    journal_blocks_.for_each_file([&](storage::FileOrdinal, const Block* block) {
+        for (; block != nullptr; block = block->next) {
             carried = std::max(carried, carry_bytes_max(block->bytes, block->count));
         }
-    }
-    const std::uint64_t state_max = options_.journal.file_bytes / 2 - storage::block_bytes;
-    const auto holds = [&](std::uint64_t messages) {
-        return state_bytes_max(queues, messages) <= state_max;
-    };
-    if (!holds(std::max<std::uint64_t>(durable_messages_, 1)) ||
-        carried > journal_->group_bytes_max()) {
-        const std::uint64_t least =
-            std::max(2 * (storage::block_bytes + state_bytes_max(queues, durable_messages_ + 1)),
-                     4 * carried);
+        return true;
+    });
+    if (carried > journal_->group_bytes_max()) {
         return Error{ErrorCode::bad_config,
-                     "storage.journal_file_bytes is too small for " + std::to_string(queues) +
-                         " queues (limits.queues, or what is stored) and the " +
-                         std::to_string(durable_messages_) +
-                         " messages in the store: it takes at least " + std::to_string(least) +
-                         " bytes",
-                     least};
-    }
-    durable_messages_max_ = (state_max - state_bytes_max(queues, 0)) / restore_run_bytes;
-    while (!holds(durable_messages_max_)) {
-        durable_messages_max_ -= durable_messages_max_ / restore_runs_max + 1;
+                     "storage.journal_file_bytes is too small for the batches in the store: it "
+                     "takes at least " +
+                         std::to_string(4 * carried) + " bytes",
+                     4 * carried};
     }
     return {};
 }
@@ -354,11 +588,16 @@ Result<void> Core::check_complete() const {
     for (const auto& [name, queue] : engine_.queues()) {
         for (const engine::LiveRun& run : queue->live_runs()) {
             for (MessageNumber at = run.range.first; at < run.range.end();) {
+                if (const Page* page = backlog_->page_at(queue->id(), at)) {
+                    at = page->range.end();
+                    continue;
+                }
                 const engine::Extent* extent = queue->extent_at(at);
                 if (extent == nullptr) {
-                    return Error{ErrorCode::damaged, "message " +
-                                                         format_message_id(name, queue->id(), at) +
-                                                         " is alive, and no journal file holds it"};
+                    return Error{ErrorCode::damaged,
+                                 "message " + format_message_id(name, queue->id(), at) +
+                                     " is alive, and neither a journal file nor a "
+                                     "segment holds it"};
                 }
                 at = extent->end();
             }

@@ -249,6 +249,7 @@ TEST_CASE("restart: a message that is stuck is carried through many recyclings")
     fixture.start();
     WireClient& other = fixture.connect();
     (void)other.open_consumer("stuck");
+    fixture.daemon.settle();  // it is read from its segment
     const auto delivery = other.next<wire::Deliver>();
     CHECK(delivery.first_number == MessageNumber(1));
     CHECK(bodies_of(delivery) == std::vector<string>{"first", "stuck"});
@@ -287,6 +288,7 @@ void publish_until_failure(mqd::test::SimDisk::Call call, mqd::test::SimDisk::Fa
     fixture.start();
     WireClient& consumer = fixture.connect();
     (void)consumer.open_consumer("q");
+    fixture.daemon.settle();  // the first may be in a segment
     std::uint64_t next = 1;
     for (const Received& frame : consumer.take()) {
         const auto delivery = frame.as<wire::Deliver>();

@@ -1,4 +1,5 @@
-// Carrying forward: what lives in the oldest journal file is written again when room runs short.
+// Carrying forward: what lives in the oldest journal file is written again when room runs short and
+// no segment can be written.
 
 #include "core/core_fixture.hpp"
 
@@ -19,6 +20,7 @@ struct Room : CoreFixture {
     Room() {
         options.journal = {file_bytes, files * file_bytes};
         options.queues_max = 10;
+        disk.refuse_creating("segment-");
         start();
         create("q", Durability::disk);
         client = &connect();
@@ -77,57 +79,79 @@ TEST_CASE_FIXTURE(Room, "room: what is on its way to a younger file is not sent 
     CHECK(queue("q").ready() == staying);
 }
 
-// As many messages as are admitted, each a run of its own, between queues with the longest names.
-TEST_CASE_FIXTURE(CoreFixture, "room: the largest state that is admitted fits into a file") {
-    constexpr std::uint64_t big_file_bytes = 128 * 1024;
-    options.journal = {big_file_bytes, 64 * big_file_bytes};
-    options.queues_max = 5;
-    start();
-    for (int i = 1; i < 5; ++i) {
-        create(std::string(199, 'n') + std::to_string(i), Durability::disk);
+TEST_CASE_FIXTURE(Room, "room: segments are written again when there is room for them") {
+    const auto& backlog = daemon.core().backlog();
+    CHECK(backlog.refusal().has_value());
+    disk.refuse_creating("");
+    daemon.settle_for(std::chrono::milliseconds(1000));
+    CHECK_FALSE(backlog.refusal().has_value());
+    for (int i = 0; i < 1000; ++i) {
+        publish(1000);
+        settle();
     }
+    CHECK(queue("q").live() == staying + 1000);
+    CHECK(backlog.figures().segments.files > 0);
+}
+
+TEST_CASE_FIXTURE(CoreFixture, "room: smaller files than what has to be carried are refused") {
+    constexpr std::uint64_t big_file_bytes = 256 * 1024;
+    options.journal = {big_file_bytes, 8 * big_file_bytes};
+    start();
     create("q", Durability::disk);
     WireClient& client = connect();
     (void)client.open_producer("q");
-    (void)client.open_consumer("q");
-    std::uint64_t messages = 0;
-    std::uint64_t line = 1;
-    for (int refusals = 0; refusals < 50; line += 20) {
-        client.publish(line, std::vector<std::string>(20));
-        daemon.settle_for(std::chrono::milliseconds(10));
-        const bool taken = queue("q").live() > messages;
-        messages = queue("q").live();
-        refusals = taken ? 0 : refusals + 1;  // while it grows it refuses, too
-        client.send(wire::Resume{}, 1);
-    }
-    CHECK(messages > 3000);
-    (void)client.take();
-    for (std::uint64_t number = 1; number <= messages; number += 2) {
-        client.settle(FrameType::nack, {{MessageNumber(number), 1}});  // delivered twice
-    }
+    client.publish(1, {std::string(40'000, 'x')});
     daemon.settle();
-    const auto file = daemon.core().journal().current_file();
-    for (int i = 0; daemon.core().journal().current_file() == file; ++i) {
-        REQUIRE(i < 1000);
-        client.ask(FrameType::queue_purge, "n");
-        client.settle(FrameType::nack, {{MessageNumber(1), 1}});
-        daemon.settle_for(std::chrono::milliseconds(10));
-    }
-    CHECK(queue("q").live() == messages);
-    lose_power();
-    start();
-    CHECK(queue("q").live() == messages);
     clients.clear();
     daemon.end();
     disk.kill();
-    // Smaller files than what lies in the store can be carried to: refused, and nothing is lost.
     options.journal = {64 * 1024, 128 * 64 * 1024};
     const auto refused = try_start();
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().code == ErrorCode::bad_config);
-    options.journal = {big_file_bytes, 64 * big_file_bytes};
+    options.journal = {big_file_bytes, 8 * big_file_bytes};
     start();
-    CHECK(queue("q").live() == messages);
+    CHECK(queue("q").live() == 1);
+}
+
+// A million runs, say, make no turn long: the state is written in pieces, while it changes.
+TEST_CASE_FIXTURE(CoreFixture, "room: a large state is checkpointed in many turns") {
+    options.journal = {64 * 1024, 16 * 64 * 1024};
+    options.backlog.memory_bytes = 256 * 1024;
+    start();
+    create("q", Durability::disk);
+    create("other", Durability::disk);
+    WireClient& client = connect();
+    (void)client.open_producer("q");
+    (void)client.open_consumer("q");
+    (void)client.open_producer("other", 3);
+    constexpr std::uint64_t messages = 6000;
+    for (std::uint64_t line = 1; line <= messages; line += 20) {
+        client.publish(line, std::vector<std::string>(20));
+        daemon.settle();
+        (void)client.take();
+    }
+    REQUIRE(queue("q").leased() == messages);
+    // Every other one is acked, while checkpoints are written and files recycled.
+    std::uint64_t line = 1;
+    for (std::uint64_t number = 1; number <= messages; number += 2) {
+        client.settle(FrameType::ack, {{MessageNumber(number), 1}});
+        if (number % 100 == 1) {
+            client.publish(line++, {std::string(2000, 'y')}, Durability::unspecified, 3);
+            daemon.begin_turn();
+            daemon.commit().run_all();
+            daemon.background().run_all();
+            daemon.end_turn();
+        }
+        (void)client.take();
+    }
+    daemon.settle_for(std::chrono::milliseconds(100));
+    CHECK(daemon.core().journal().oldest_file().value() > 1);
+    lose_power();
+    start();
+    CHECK(queue("q").live() == messages / 2);
+    CHECK(queue("q").live_runs().size() == messages / 2);
+    CHECK(queue("other").live() == line - 1);
 }
 
 }  // namespace

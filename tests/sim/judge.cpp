@@ -373,15 +373,22 @@ void Judge::turn_ended() {
     std::sort(first_deliveries_.begin(), first_deliveries_.end(),
               [](const FirstDelivery& a, const FirstDelivery& b) { return a.number < b.number; });
     for (const FirstDelivery& first : first_deliveries_) {
-        if (first.number <= first.queue->first_seen_up_to) {
+        if (first.number <= first.queue->first_seen_up_to && !overtaking_) {
             violate("number " + text(first.number) + " of queue " + first.queue->name +
                     " is delivered for the first time after number " +
                     text(first.queue->first_seen_up_to));
         }
-        first.queue->first_seen_up_to = first.number;
+        first.queue->first_seen_up_to = std::max(first.queue->first_seen_up_to, first.number);
     }
     first_deliveries_.clear();
     deletes_asked_.clear();
+}
+
+void Judge::some_are_set_aside(bool after_error) {
+    if (!after_error && !overtaking_) {
+        violate("messages cannot be read, on a sound disk");
+    }
+    overtaking_ = true;
 }
 
 void Judge::release(MessageRecord& message) {

@@ -121,6 +121,9 @@ class Judge {
     void deliver(ConsumerRecord& consumer, const wire::Deliver& frame);
     // All frames of one turn were told: first deliveries came in order.
     void turn_ended();
+    // Some messages could not be read, so that others overtake them; which is right after an I/O
+    // error only.
+    void some_are_set_aside(bool after_error);
     [[nodiscard]] EndingRecord ack(ConsumerRecord& consumer, const wire::RangeList& ranges);
     void settled(const EndingRecord& ending, const wire::Settled& frame);
     void nack(ConsumerRecord& consumer, const wire::RangeList& ranges);
@@ -174,6 +177,7 @@ class Judge {
         MessageNumber number;
     };
     std::vector<FirstDelivery> first_deliveries_;       // of this turn
+    bool overtaking_ = false;                           // messages were set aside
     std::set<std::string, std::less<>> deletes_asked_;  // in this turn
 };
 

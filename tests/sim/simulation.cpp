@@ -40,6 +40,15 @@ void Simulation::choose_options() {
     options_.publish_credit_bytes = dice_.one_in(3) ? 10'000 : 10'000'000;
     options_.producer_credit_messages = dice_.one_in(3) ? 5 : 1000;
 
+    // Paging of what waits: often forced, at sizes at which every border is met.
+    core::BacklogOptions& backlog = options_.backlog;
+    backlog.memory_bytes = dice_.one_in(3) ? 10'000'000 : dice_.between(200, 40'000);
+    backlog.page_bytes = dice_.between(100, 10'000);
+    backlog.flush_bytes = dice_.between(100, 30'000);
+    backlog.segment_bytes = dice_.between(1'000, 100'000);
+    backlog.own_segment_bytes = dice_.between(1, 20'000);
+    backlog.replay_bytes_max = dice_.between(2, 6) * options_.journal.file_bytes;
+
     constexpr Durability all[] = {Durability::disk, Durability::disk, Durability::written,
                                   Durability::memory};
     for (std::uint64_t i = dice_.between(1, 3); i > 0; --i) {
@@ -90,7 +99,16 @@ void Simulation::turn() {
         }
     }
     work();
+    if (power_off_ && disk_.is_off()) {
+        // It ended in the middle of that call, and does nothing after it.
+        end_process(*power_off_);
+        start();
+        return;
+    }
     daemon_.end_turn();
+    if (daemon_.core().backlog().figures().unreadable_messages > 0) {
+        judge_.some_are_set_aside(io_error_planned_);
+    }
     hear();
     for (const auto& connection : connections_) {
         if (chance(connection->reads_slowly ? 3 : 70)) {

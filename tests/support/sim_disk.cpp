@@ -101,6 +101,9 @@ Result<std::unique_ptr<File>> SimDisk::open(std::string_view name, OpenMode mode
     if (creates != (node == nullptr)) {
         return error(creates ? EEXIST : ENOENT, Call::open, name);
     }
+    if (creates && !refused_prefix_.empty() && name.starts_with(refused_prefix_)) {
+        return error(ENOSPC, Call::open, name);
+    }
     if (creates) {
         node = std::make_shared<Node>();
         names_[std::string(name)] = node;

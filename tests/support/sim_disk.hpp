@@ -59,6 +59,7 @@ class SimDisk : public storage::Disk {
     // From the n-th changing call on (1: the next), everything answers EIO, until crash(). What the
     // n-th would have written is unsynced, as far as it came.
     void power_off_at(std::uint64_t changing_call) { power_off_at_ = changes_ + changing_call; }
+    [[nodiscard]] bool is_off() const { return changes_ >= power_off_at_; }
     // Calls so far that change the disk: write, sync, allocate, open for creation, remove,
     // directory sync.
     [[nodiscard]] std::uint64_t changes() const { return changes_; }
@@ -75,6 +76,8 @@ class SimDisk : public storage::Disk {
     // The sum of all file sizes beyond which allocate and write answer ENOSPC.
     void set_capacity(std::uint64_t bytes) { capacity_ = bytes; }
     [[nodiscard]] std::uint64_t used() const;
+    // For files whose names begin so, none can be made: ENOSPC. Empty: all can be.
+    void refuse_creating(std::string_view prefix) { refused_prefix_ = prefix; }
 
     // --- looking and tampering; what is tampered with is durable and on all layers
 
@@ -136,6 +139,7 @@ class SimDisk : public storage::Disk {
     std::vector<Naming> namings_;
     std::map<Call, Failure> failures_;
     std::uint64_t capacity_ = UINT64_MAX;
+    std::string refused_prefix_;
     std::uint64_t changes_ = 0;
     std::uint64_t power_off_at_ = UINT64_MAX;
     std::uint64_t generation_ = 0;  // of the process that has files open

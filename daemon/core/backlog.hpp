@@ -1,0 +1,209 @@
+#pragma once
+
+// Where the messages of durable queues are when they wait long: written from the journal to
+// segments (flush.cpp), dropped from memory, and read back ahead of the consumers (paging.cpp),
+// under one budget that all queues share. docs/storage.md, "Segments", says why nothing is lost on
+// the way. Loop thread only.
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/core/handle.hpp"
+#include "daemon/core/page.hpp"
+#include "daemon/core/record.hpp"
+#include "daemon/storage/segment_store.hpp"
+
+namespace mqd::core {
+
+class Core;
+struct CommitGroup;
+struct ReadPage;
+
+struct BacklogOptions {
+    std::uint64_t memory_bytes = 64u << 20;      // of messages of durable queues
+    std::uint64_t page_bytes = 512u << 10;       // of one page, unless one batch is larger
+    std::uint64_t flush_bytes = 1u << 20;        // written to segments at once
+    std::uint64_t segment_bytes = 64u << 20;     // of one file, unless one page is larger
+    std::uint64_t own_segment_bytes = 1u << 20;  // a queue with so much has files of its own
+    std::uint64_t replay_bytes_max = 64u << 20;  // of journal that a restart has to read
+};
+
+class Backlog {
+  public:
+    Backlog(Core& core, storage::Disk& disk, storage::Worker& worker);
+    ~Backlog();
+    Backlog(const Backlog&) = delete;
+    Backlog& operator=(const Backlog&) = delete;
+
+    // --- replay
+    // All live messages of the range lie at that address; what was said of it before is void.
+    void restore(engine::Queue& queue, const PageRecord& record);
+    // The queue's live messages in the range that no page holds: fn(MessageRange).
+    template <typename Fn>
+    void for_each_unpaged(const engine::Queue& queue, MessageRange range, Fn&& fn) const;
+    void skip_segments(storage::SegmentNumber next) {
+        store_.skip_number(storage::SegmentNumber(next.value() - 1));
+    }
+    void forget(QueueId id) { queues_.erase(id); }
+    // The page that holds a live message; null: none does.
+    [[nodiscard]] const Page* page_at(QueueId id, MessageNumber number) const {
+        const QueuePages* owner = pages(id);
+        return owner == nullptr ? nullptr : owner->find(number);
+    }
+    // Everything is replayed. Errors: those of SegmentStore::open().
+    Result<void> open();
+
+    // --- a turn
+    // After deliveries: begins to read what somebody waits for.
+    void read_turn();
+    // Before the commit: begins to write what has waited long enough, and drops what is too much.
+    void write_turn();
+    // The groups up to durable_commit_ are on the disk.
+    void groups_durable();
+    // Records of pages were submitted: the files they came from are no longer held.
+    void placed(const std::vector<storage::FileOrdinal>& files);
+
+    // --- the engine's changes
+    void removed(engine::Queue& queue, std::span<const MessageRange> ranges);
+    void queue_removed(QueueId id);
+    // A block ended that belongs to a page.
+    void unlink(Block& block);
+
+    // Memory or journal fill faster than the segments take it: no producer of a durable queue is
+    // to be answered for a moment.
+    [[nodiscard]] bool pressed() const;
+    // Why nothing can be written to segments now; it is tried again.
+    [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
+    [[nodiscard]] bool writing() const { return store_.writing(); }
+    [[nodiscard]] engine::Time next_deadline() const { return retry_deadline_; }
+    // Every message of that file is written to a segment, or ended.
+    [[nodiscard]] bool holds_all_of(storage::FileOrdinal file) const;
+
+    // Brings the page that holds a message into memory. False: no page does.
+    bool want(engine::Queue& queue, MessageNumber number);
+    [[nodiscard]] const QueuePages* pages(QueueId id) const;
+
+    [[nodiscard]] storage::SegmentNumber next_segment() const { return store_.next_number(); }
+    [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
+    [[nodiscard]] std::uint64_t live_bytes(QueueId id) const {
+        const QueuePages* found = pages(id);
+        return found == nullptr ? 0 : found->live_bytes;
+    }
+    // Of a queue's messages, what lies in segments only.
+    [[nodiscard]] std::uint64_t unread_bytes(QueueId id) const {
+        const QueuePages* found = pages(id);
+        return found == nullptr
+                   ? 0
+                   : found->live_bytes - std::min(found->live_bytes, found->resident_bytes);
+    }
+    struct Figures {
+        storage::SegmentStore::Figures segments;
+        std::uint64_t pages = 0;
+        std::uint64_t pages_read = 0;
+        std::uint64_t pages_written = 0;
+        std::uint64_t pages_carried = 0;
+        std::uint64_t unreadable_messages = 0;
+    };
+    [[nodiscard]] Figures figures() const;
+
+  private:
+    // A page that is being written.
+    struct Written {
+        QueueId queue;
+        MessageRange range;
+        storage::PageAddress address;
+        std::vector<Block*> blocks;                // whose bytes it has; referenced
+        std::optional<storage::PageAddress> from;  // it was carried from there
+    };
+
+    // --- pages (backlog.cpp)
+    QueuePages& pages_of(engine::Queue& queue);
+    [[nodiscard]] QueuePages* find_pages(QueueId id);
+    void link(Block& block, Page& page);
+    void drop(QueuePages& owner, Page& page);
+    void list_in_segment(Page& page);
+    void unlist_in_segment(Page& page);
+    void retire_files();
+
+    // --- writing (flush.cpp)
+    [[nodiscard]] std::optional<storage::FileOrdinal> flush_limit() const;
+    void flush(storage::FileOrdinal limit);
+    std::uint64_t write_page(Block& first, storage::FileOrdinal limit);
+    [[nodiscard]] storage::SegmentGroup group_of(const engine::Queue& queue,
+                                                 std::uint64_t bytes) const;
+    static void append_living(storage::GroupBuffer& body, const engine::Queue& queue,
+                              const Block& block);
+    void batch_done(const Result<void>& written);
+    void page_written(Written& written, bool ok);
+    CommitGroup& append_place(const Page& page);
+    void refuse(const Error& error);
+    void carry();
+    void carry_pages();
+    void move(Page& page, const storage::PageAddress& address);
+
+    // --- reading and dropping (paging.cpp)
+    void read_ahead(QueuePages& owner);
+    void read(Page& page, bool to_carry);
+    void page_read(const std::shared_ptr<ReadPage>& job);
+    void set_aside(Page& page, const Error& error);
+    void evict(Page& page);
+    bool evict_one();
+    void evict_turn();
+    [[nodiscard]] Page* victim(unsigned pass);
+
+    Core& core_;
+    storage::Disk& disk_;
+    storage::Worker& worker_;
+    const BacklogOptions& options_;
+    storage::SegmentStore store_;
+    std::unordered_map<QueueId, QueuePages> queues_;
+    std::unordered_map<storage::SegmentNumber, Page*> in_segment_;  // heads of their lists
+    std::vector<QueuePages*> ring_;                                 // with resident pages
+    std::size_t ring_at_ = 0;
+    std::vector<QueueId> wanted_;  // to read ahead for
+    std::uint64_t resident_bytes_ = 0;
+    std::uint64_t reading_bytes_ = 0;
+    std::vector<Written> written_;                     // the batch on its way
+    std::vector<std::shared_ptr<ReadPage>> to_carry_;  // they are back
+    std::size_t carry_reads_ = 0;                      // not back yet
+    struct Dead {
+        CommitId commit;
+        storage::SegmentNumber segment;
+    };
+    std::deque<Dead> dead_;
+    std::optional<Error> refusal_;
+    engine::Time retry_deadline_ = engine::Time::max();
+    Figures figures_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // expired: do not call back
+};
+
+template <typename Fn>
+void Backlog::for_each_unpaged(const engine::Queue& queue, MessageRange range, Fn&& fn) const {
+    const QueuePages* owner = pages(queue.id());
+    engine::LiveRun run;
+    for (MessageNumber at = range.first; at < range.end() && queue.find_live(at, run);) {
+        if (run.range.first >= range.end()) {
+            return;
+        }
+        MessageNumber end = std::min(run.range.end(), range.end());
+        at = run.range.first;
+        if (owner != nullptr) {
+            const auto page = owner->pages.lower_bound(at);
+            if (page != owner->pages.end() && page->second.range.first <= at) {
+                at = std::min(end, page->second.range.end());
+                continue;
+            }
+            if (page != owner->pages.end()) {
+                end = std::min(end, page->second.range.first);
+            }
+        }
+        fn(MessageRange{at, end - at});
+        at = end;
+    }
+}
+
+}  // namespace mqd::core

@@ -1,0 +1,161 @@
+#include "daemon/core/checkpoint_pass.hpp"
+
+#include <algorithm>
+
+#include "daemon/core/backlog.hpp"
+#include "daemon/core/core.hpp"
+#include "daemon/core/record.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+// Encoded in one turn at most: runs, pages and queues. Takes about half a millisecond.
+constexpr std::size_t items_per_turn = 1024;
+// A chunk is written as soon as it is so large.
+constexpr std::size_t chunk_bytes = 256 * 1024;
+
+constexpr MessageNumber behind_all{UINT64_MAX};
+
+}  // namespace
+
+void CheckpointPass::begin() {
+    writer_.begin(core_.applied_durable_);
+    encoding_ = true;
+    finishing_ = false;
+    in_queue_ = false;
+    at_name_.clear();
+    through_ = core_.applied_durable_;
+    buffer_.clear();
+    append_next_queue_id(buffer_, core_.engine_.next_queue_id());
+    append_next_segment(buffer_, core_.backlog_->next_segment());
+}
+
+void CheckpointPass::turn() {
+    if (!active() || finishing_) {
+        return;
+    }
+    if (writer_.error()) {
+        encoding_ = false;
+        if (writer_.unwritten() == 0) {
+            const Result<void> failed = *writer_.error();
+            writer_.abandon();
+            done(failed);
+        }
+        return;
+    }
+    if (wants_turn()) {
+        encode_some();
+    }
+    if (!encoding_ && core_.journal_->durable() >= through_) {
+        finishing_ = true;
+        if (!buffer_.empty()) {
+            writer_.add(buffer_);
+        }
+        writer_.finish(through_, [this](const Result<void>& written) { done(written); });
+    }
+}
+
+void CheckpointPass::done(const Result<void>& written) {
+    finishing_ = false;
+    written_ += written ? 1 : 0;
+    core_.checkpoint_done(written);
+}
+
+// What was said of it in this checkpoint is void; its record in the journal finds no queue.
+void CheckpointPass::queue_removed(const engine::Queue& queue) {
+    if (!encoding_ || queue.name() > at_name_) {
+        return;
+    }
+    append_delete_queue(buffer_, queue.id());
+    in_queue_ = in_queue_ && queue.id() != at_id_;
+}
+
+void CheckpointPass::encode_some() {
+    const auto& queues = core_.engine_.queues();
+    for (std::size_t left = items_per_turn; left > 0;) {
+        if (!in_queue_) {
+            const auto next = queues.upper_bound(at_name_);
+            if (next == queues.end()) {
+                encoding_ = false;
+                return;
+            }
+            begin_queue(*next->second);
+            --left;
+        }
+        const engine::Queue* queue = core_.engine_.find(at_id_);
+        MQD_ASSERT(queue != nullptr, at_id_);
+        in_queue_ = encode_part(*queue, left);
+        if (buffer_.body_bytes() >= chunk_bytes) {
+            writer_.add(buffer_);
+            return;
+        }
+    }
+}
+
+void CheckpointPass::begin_queue(const engine::Queue& queue) {
+    at_name_ = queue.name();
+    at_id_ = queue.id();
+    in_queue_ = true;
+    from_ = MessageNumber(0);
+    append_create_queue(buffer_, {queue.id(), queue.definition(), queue.next_applied()});
+    if (const auto told = core_.told_early_.find(queue.id()); told != core_.told_early_.end()) {
+        append_tell_numbers(buffer_, queue.id(), told->second.next);
+    }
+}
+
+// Runs and pages in the order of their first numbers, as many as are left. Returns whether more
+// follow.
+bool CheckpointPass::encode_part(const engine::Queue& queue, std::size_t& left) {
+    const bool written = queue.definition().durability == Durability::written;
+    StatePart part{queue.id(), from_, behind_all,
+                   written ? core_.applied_written_ : core_.applied_durable_};
+    through_ = std::max(through_, part.as_of);
+    runs_.clear();
+    pages_.clear();
+    if (queue.durable()) {
+        const QueuePages* owner = core_.backlog_->pages(queue.id());
+        engine::LiveRun run;
+        MessageNumber at = from_;
+        bool more_runs = queue.find_live(at, run);
+        auto page =
+            owner == nullptr ? decltype(owner->pages.begin()){} : owner->pages.lower_bound(from_);
+        if (owner != nullptr && page != owner->pages.end() && page->second.range.first < from_) {
+            ++page;
+        }
+        const auto more_pages = [&] { return owner != nullptr && page != owner->pages.end(); };
+        for (; more_runs || more_pages(); --left) {
+            const MessageNumber run_at = more_runs ? run.range.first : behind_all;
+            const MessageNumber page_at = more_pages() ? page->second.range.first : behind_all;
+            if (left == 0) {
+                part.to = std::min(run_at, page_at);
+                break;
+            }
+            if (page_at <= run_at) {
+                pages_.push_back(&page->second);
+                ++page;
+                continue;
+            }
+            // A run that reaches behind the next page's beginning is cut there, so that a part can
+            // end anywhere; and where its count would not fit its field.
+            run.range.count =
+                std::min({run.range.count, page_at - run_at, std::uint64_t{UINT32_MAX}});
+            runs_.push_back(run);
+            at = run.range.end();
+            more_runs = queue.find_live(at, run);
+        }
+    }
+    append_state_of(buffer_, part);
+    append_restore(buffer_, queue.id(), runs_);
+    for (const Page* page : pages_) {
+        append_place(buffer_, {queue.id(), page->range, page->address, page->held});
+    }
+    if (part.to != behind_all) {
+        from_ = part.to;
+        return true;
+    }
+    append_skip_numbers(buffer_, {queue.id(), queue.next_applied()});
+    return false;
+}
+
+}  // namespace mqd::core

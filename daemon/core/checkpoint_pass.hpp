@@ -1,0 +1,69 @@
+#pragma once
+
+// Writes all small state to a checkpoint, a bounded piece in each turn, while the daemon goes on:
+// each part of a queue says as of which group it was written, and replay applies to it only what
+// came later (docs/storage.md, "Checkpoints"). Loop thread only.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/core/page.hpp"
+#include "daemon/engine/engine.hpp"
+#include "daemon/storage/checkpoint_file.hpp"
+#include "mqd/types.hpp"
+
+namespace mqd::core {
+
+class Core;
+
+class CheckpointPass {
+  public:
+    CheckpointPass(Core& core, storage::Disk& disk, storage::Worker& worker,
+                   const storage::Checkpoint& last)
+        : core_(core), writer_(disk, worker, last) {}
+
+    // The last one that is on the disk.
+    [[nodiscard]] const storage::Checkpoint& last() const { return writer_.last(); }
+    // One is being written.
+    [[nodiscard]] bool active() const { return writer_.active(); }
+    // The next turn has a piece to encode.
+    [[nodiscard]] bool wants_turn() const { return encoding_ && writer_.unwritten() < chunks_max; }
+    // Everything is encoded, and has to be durable before it counts.
+    [[nodiscard]] bool wants_sync() const { return active() && !encoding_ && !finishing_; }
+
+    void begin();
+    void turn();
+    void queue_removed(const engine::Queue& queue);
+
+    struct Figures {
+        std::uint64_t checkpoints = 0;
+        std::uint64_t bytes = 0;  // of the last one
+    };
+    [[nodiscard]] Figures figures() const { return {written_, writer_.last().bytes}; }
+
+  private:
+    static constexpr std::uint64_t chunks_max = 4;  // encoded and not written
+
+    void encode_some();
+    void begin_queue(const engine::Queue& queue);
+    [[nodiscard]] bool encode_part(const engine::Queue& queue, std::size_t& left);
+    void done(const Result<void>& written);
+
+    Core& core_;
+    storage::CheckpointWriter writer_;
+    storage::GroupBuffer buffer_;
+    bool encoding_ = false;
+    bool finishing_ = false;
+    Sequence through_;
+    std::string at_name_;  // the queue that is being encoded, or was last
+    QueueId at_id_;
+    bool in_queue_ = false;
+    MessageNumber from_;  // of its next part
+    std::vector<engine::LiveRun> runs_;
+    std::vector<const Page*> pages_;
+    std::uint64_t written_ = 0;
+};
+
+}  // namespace mqd::core

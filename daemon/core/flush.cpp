@@ -1,0 +1,301 @@
+// Out of the journal and into the segments: what has waited until its journal file is to be
+// recycled, or is more than the memory budget holds; and what lives in segment files in which most
+// is dead, into others.
+
+#include <algorithm>
+
+#include "daemon/core/backlog.hpp"
+#include "daemon/core/core.hpp"
+#include "daemon/core/read_page.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+constexpr std::chrono::milliseconds retry_every{500};
+// What is written at once while the journal is short of files, for each byte of other records that
+// have gathered (docs/storage.md, "Room").
+constexpr std::uint64_t short_ratio = 16;
+// A quarter of the budget may be in the journal only; half of it, and producers wait.
+constexpr std::uint64_t unwritten_share = 4;
+constexpr std::size_t carried_at_once = 64;  // pages
+
+}  // namespace
+
+void Backlog::write_turn() {
+    retire_files();
+    groups_durable();
+    if (!core_.stopping_ && !store_.writing() &&
+        (!refusal_ || core_.now_.journal >= retry_deadline_)) {
+        if (refusal_) {
+            retry_deadline_ = core_.now_.journal + retry_every;
+        }
+        if (!to_carry_.empty() && carry_reads_ == 0) {
+            carry_pages();
+        } else if (const auto limit = flush_limit()) {
+            flush(*limit);
+        } else if (carry_reads_ == 0) {
+            carry();
+        }
+        if (refusal_ && !store_.writing() && carry_reads_ == 0) {
+            refusal_.reset();  // nothing is left to be refused
+            retry_deadline_ = engine::Time::max();
+        }
+    }
+    evict_turn();
+}
+
+void Backlog::refuse(const Error& error) {
+    refusal_ = error;
+    retry_deadline_ = core_.now_.journal + retry_every;
+}
+
+// Up to which journal file messages are to be written to segments now; nothing: none are.
+std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
+    const JournalBlocks& blocks = core_.journal_blocks_;
+    const storage::Journal& journal = *core_.journal_;
+    const storage::FileOrdinal current = journal.current_file();
+    if (blocks.memory_bytes() > options_.memory_bytes / unwritten_share) {
+        return current;
+    }
+    storage::FileOrdinal limit(current.value() > 2 ? current.value() - 2 : 0);
+    if (const auto file = journal.file_to_carry()) {
+        limit = std::max(limit, *file);
+    }
+    std::optional<storage::FileOrdinal> result;
+    blocks.for_each_file([&](storage::FileOrdinal file, const Block* first) {
+        if (file <= limit && first != nullptr) {
+            result = limit;
+        }
+        return file <= limit && !result;
+    });
+    return result;
+}
+
+void Backlog::flush(storage::FileOrdinal limit) {
+    std::uint64_t wanted = options_.flush_bytes;
+    if (core_.journal_->file_to_carry()) {
+        std::uint64_t other = 0;
+        for (const CommitGroup& group : core_.pending_) {
+            other += group.buffer.body_bytes();
+        }
+        wanted = std::max(wanted, short_ratio * other);
+    }
+    std::uint64_t bytes = 0;
+    core_.journal_blocks_.for_each_file([&](storage::FileOrdinal file, Block* block) {
+        for (; file <= limit && block != nullptr && bytes < wanted; block = block->next) {
+            if (!block->flushing && block->announced) {
+                bytes += write_page(*block, limit);
+            }
+        }
+        return file < limit && bytes < wanted;
+    });
+    if (!written_.empty()) {
+        store_.write([this](const Result<void>& written) { batch_done(written); });
+    }
+}
+
+// The page that begins with this block, and what of its queue comes right behind it. Returns its
+// size; 0: the queue is about to go.
+std::uint64_t Backlog::write_page(Block& first, storage::FileOrdinal limit) {
+    engine::Queue* queue = core_.engine_.find(first.queue);
+    MQD_ASSERT(queue != nullptr, first.queue);
+    if (queue->deleting()) {
+        return 0;
+    }
+    Written page;
+    page.queue = queue->id();
+    std::uint64_t bytes = 0;
+    for (Block* block = &first; block != nullptr;) {
+        bytes += block->bytes;
+        block->flushing = true;
+        block->add_reference();
+        page.blocks.push_back(block);
+        auto* next =
+            const_cast<Block*>(static_cast<const Block*>(queue->extent_from(block->end())));
+        const bool follows = next != nullptr && next->file.value() != 0 && next->file <= limit &&
+                             !next->flushing && bytes + next->bytes <= options_.page_bytes &&
+                             (next->first == block->end() ||
+                              queue->live_in({block->end(), next->first - block->end()}) == 0);
+        block = follows ? next : nullptr;
+    }
+    page.range = {first.first, page.blocks.back()->end() - first.first};
+    storage::GroupBuffer& body = store_.begin_page(group_of(*queue, bytes), page.queue, page.range,
+                                                   bytes + page.blocks.size() * page_record_bytes);
+    for (const Block* block : page.blocks) {
+        append_living(body, *queue, *block);
+    }
+    page.address = store_.end_page();
+    written_.push_back(std::move(page));
+    return bytes;
+}
+
+storage::SegmentGroup Backlog::group_of(const engine::Queue& queue, std::uint64_t bytes) const {
+    const bool own = live_bytes(queue.id()) + bytes >= options_.own_segment_bytes;
+    return storage::SegmentGroup(own ? queue.id().value() : 0);
+}
+
+void Backlog::append_living(storage::GroupBuffer& body, const engine::Queue& queue,
+                            const Block& block) {
+    engine::LiveRun run;
+    MessageRange living{block.first, 0};
+    const auto flush = [&] {
+        if (living.count > 0) {
+            append_messages(
+                body, RecordType::carry_messages,
+                {queue.id(), living, block.published, block.sender, block.slice(living)});
+        }
+    };
+    for (MessageNumber at = block.first; at < block.end() && queue.find_live(at, run);) {
+        if (run.range.first >= block.end()) {
+            break;
+        }
+        at = std::min(run.range.end(), block.end());
+        if (run.range.first != living.end()) {
+            flush();
+            living = {run.range.first, 0};
+        }
+        living.count = at - living.first;
+    }
+    flush();
+}
+
+void Backlog::batch_done(const Result<void>& written) {
+    if (!written) {
+        const Error& error = written.error();
+        const bool passing = error.code == ErrorCode::no_space || error.os_errno == EMFILE ||
+                             error.os_errno == ENFILE || error.os_errno == ENOMEM;
+        if (passing) {
+            refuse(error);
+        } else {
+            core_.journal_failed(error);  // what it was to hold is in the journal still
+        }
+    } else {
+        refusal_.reset();
+        retry_deadline_ = engine::Time::max();
+    }
+    for (Written& page : std::exchange(written_, {})) {
+        page_written(page, written.has_value());
+    }
+    retire_files();
+    core_.answers_due_ = true;  // producers may have been kept waiting
+}
+
+void Backlog::page_written(Written& written, bool ok) {
+    engine::Queue* queue = core_.engine_.find(written.queue);
+    // What belongs to a queue that is being deleted goes with it, from where it is.
+    const std::uint64_t live =
+        ok && queue != nullptr && !queue->deleting() ? queue->live_in(written.range) : 0;
+    if (live > 0 && written.from) {
+        QueuePages* owner = find_pages(written.queue);
+        Page* page = owner == nullptr ? nullptr : owner->find(written.range.first);
+        MQD_ASSERT(page != nullptr && page->range == written.range, written.range.first);
+        move(*page, written.address);
+        ++figures_.pages_carried;
+        append_place(*page);
+    } else if (live > 0) {
+        QueuePages& owner = pages_of(*queue);
+        const MessageNumber last(written.range.end().value() - 1);
+        const auto [at, added] = owner.pages.try_emplace(last);
+        MQD_ASSERT(added, last);
+        Page& page = at->second;
+        page.owner = &owner;
+        page.range = written.range;
+        page.address = written.address;
+        page.held = page.live = static_cast<std::uint32_t>(live);
+        owner.live_bytes += page.live_bytes();
+        store_.add_page(page.address);
+        list_in_segment(page);
+        ++figures_.pages_written;
+        CommitGroup& group = append_place(page);
+        for (Block* block : written.blocks) {
+            if (!block->announced) {
+                continue;  // it ended meanwhile
+            }
+            core_.journal_blocks_.hold(block->file);
+            group.placed.push_back(block->file);
+            core_.journal_blocks_.unlink(*block);
+            core_.unbook(*block);
+            link(*block, page);
+        }
+    }
+    for (Block* block : written.blocks) {
+        block->flushing = false;
+        block->drop_reference();
+    }
+}
+
+CommitGroup& Backlog::append_place(const Page& page) {
+    CommitGroup& group = core_.open_group(record_header_bytes + place_bytes);
+    core::append_place(group.buffer, {page.owner->queue.id(), page.range, page.address, page.held});
+    return group;
+}
+
+// --- carrying
+
+// Most of a file is dead: what lives in it goes elsewhere, a few pages at a time.
+void Backlog::carry() {
+    const auto segment = store_.file_to_carry();
+    if (!segment) {
+        return;
+    }
+    const auto head = in_segment_.find(*segment);
+    MQD_ASSERT(head != in_segment_.end(), *segment);
+    std::uint64_t bytes = 0;
+    std::size_t pages = 0;
+    for (Page* page = head->second;
+         page != nullptr && bytes < options_.flush_bytes && pages < carried_at_once;
+         page = page->next) {
+        if (!page->unreadable) {
+            bytes += page->address.bytes;
+            ++pages;
+            read(*page, true);
+        }
+    }
+}
+
+void Backlog::carry_pages() {
+    for (const std::shared_ptr<ReadPage>& job : std::exchange(to_carry_, {})) {
+        QueuePages* owner = find_pages(job->queue);
+        Page* page = owner == nullptr ? nullptr : owner->find(job->range.first);
+        if (page == nullptr || page->range != job->range || page->address != job->address ||
+            owner->queue.deleting()) {
+            continue;  // it ended meanwhile
+        }
+        if (job->error) {
+            if (job->error->code == ErrorCode::damaged) {
+                set_aside(*page, *job->error);
+            } else {
+                refuse(*job->error);
+            }
+            continue;
+        }
+        storage::GroupBuffer& body = store_.begin_page(group_of(owner->queue, 0), job->queue,
+                                                       job->range, page->address.bytes);
+        for (const Block* block : job->blocks) {
+            append_living(body, owner->queue, *block);
+        }
+        Written& written = written_.emplace_back();
+        written.queue = job->queue;
+        written.range = job->range;
+        written.address = store_.end_page();
+        written.from = job->address;
+    }
+    if (!written_.empty()) {
+        store_.write([this](const Result<void>& written) { batch_done(written); });
+    }
+}
+
+void Backlog::move(Page& page, const storage::PageAddress& address) {
+    const std::uint64_t before = page.live_bytes();
+    unlist_in_segment(page);
+    store_.drop_page(page.address, before);
+    page.address = address;
+    page.held = page.live;
+    store_.add_page(page.address);
+    list_in_segment(page);
+    page.owner->live_bytes += page.live_bytes();
+    page.owner->live_bytes -= before;
+}
+
+}  // namespace mqd::core

@@ -1,0 +1,246 @@
+// From the segments into memory, ahead of the consumers, and out of it again when it is more than
+// the budget.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "daemon/core/backlog.hpp"
+#include "daemon/core/core.hpp"
+#include "daemon/core/read_page.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+// So much of a queue is read ahead of its consumers, if its share of the budget allows it.
+constexpr std::uint64_t read_ahead_bytes_max = 4 * 1024 * 1024;
+constexpr std::uint64_t read_ahead_share = 4;  // of the budget: a quarter at most
+// How many queues are looked at to find one that can spare memory.
+constexpr std::size_t victims_looked_at = 64;
+constexpr std::chrono::milliseconds retry_every{500};
+
+// What has nothing to do with the file: it is there, and can be read later.
+bool passing(const Error& error) {
+    return error.os_errno == EMFILE || error.os_errno == ENFILE || error.os_errno == ENOMEM;
+}
+
+}  // namespace
+
+// --- on the worker
+
+void ReadPage::run(storage::Disk& disk) {
+    const auto bytes = storage::SegmentStore::read(disk, address, queue, range);
+    if (!bytes) {
+        error = bytes.error();
+        return;
+    }
+    if (!cut(wire::Bytes(**bytes).subspan(sizeof(storage::PageHeader)))) {
+        error = Error{ErrorCode::damaged, disk.path(storage::segment_file_name(address.segment)) +
+                                              ": offset " + std::to_string(address.offset) +
+                                              ": a page with malformed records"};
+    }
+}
+
+bool ReadPage::cut(wire::Bytes body) {
+    RecordReader reader(body);
+    MessageNumber at = range.first;
+    while (const auto found = reader.next()) {
+        const auto record =
+            found->type == RecordType::carry_messages ? decode_messages(found->body) : std::nullopt;
+        if (!record || record->id != queue || record->range.first < at ||
+            record->range.end() > range.end()) {
+            return false;
+        }
+        at = record->range.end();
+        Block* block = Block::from_record(*record);
+        if (block == nullptr) {
+            return false;
+        }
+        blocks.push_back(block);
+    }
+    return reader.ok();
+}
+
+// --- reading
+
+void Backlog::read_turn() {
+    for (engine::Queue* queue : core_.engine_.starved()) {
+        QueuePages* owner = find_pages(queue->id());
+        MessageNumber head;
+        if (!queue->first_ready(head) || queue->extent_at(head) != nullptr) {
+            continue;
+        }
+        Page* page = owner == nullptr ? nullptr : owner->find(head);
+        MQD_ASSERT(page != nullptr, queue->id(), head);  // every message is somewhere
+        if (page->unreadable) {
+            core_.engine_.set_aside(*queue, page->range);
+        } else if (!owner->wanted) {
+            owner->wanted = true;
+            wanted_.push_back(queue->id());
+        }
+    }
+    if (refusal_ && core_.now_.journal < retry_deadline_) {
+        return;
+    }
+    for (const QueueId id : std::exchange(wanted_, {})) {
+        if (QueuePages* owner = find_pages(id)) {
+            owner->wanted = false;
+            read_ahead(*owner);
+        }
+    }
+}
+
+void Backlog::read_ahead(QueuePages& owner) {
+    MessageNumber head;
+    if (owner.queue.consumers() == 0 || !owner.queue.first_ready(head)) {
+        return;
+    }
+    const std::uint64_t share = options_.memory_bytes / std::max<std::size_t>(1, ring_.size());
+    const std::uint64_t window =
+        std::min({read_ahead_bytes_max, share, options_.memory_bytes / read_ahead_share});
+    std::uint64_t bytes = 0;
+    for (auto at = owner.pages.lower_bound(head); at != owner.pages.end(); ++at) {
+        Page& page = at->second;
+        const bool first = bytes == 0;
+        if (!first && bytes + page.address.bytes > window) {
+            return;
+        }
+        if (page.unreadable || owner.queue.ready_in(page.range) == 0) {
+            continue;
+        }
+        bytes += page.address.bytes;
+        if (page.blocks == nullptr && !page.reading) {
+            read(page, false);
+        }
+    }
+}
+
+bool Backlog::want(engine::Queue& queue, MessageNumber number) {
+    QueuePages* owner = find_pages(queue.id());
+    Page* page = owner == nullptr ? nullptr : owner->find(number);
+    if (page == nullptr || page->unreadable) {
+        return false;
+    }
+    if (page->blocks == nullptr && !page->reading) {
+        read(*page, false);
+    }
+    return true;
+}
+
+void Backlog::read(Page& page, bool to_carry) {
+    auto job = std::make_shared<ReadPage>(page.owner->queue.id(), page.range, page.address);
+    job->to_carry = to_carry;
+    if (to_carry) {
+        ++carry_reads_;
+    } else {
+        page.reading = true;
+        reading_bytes_ += page.address.bytes;
+    }
+    worker_.post([job, &disk = disk_] { job->run(disk); },
+                 [this, alive = std::weak_ptr<bool>(alive_), job] {
+                     if (!alive.expired()) {
+                         page_read(job);
+                     }
+                 });
+}
+
+void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
+    if (job->to_carry) {
+        --carry_reads_;
+        to_carry_.push_back(job);
+        return;
+    }
+    reading_bytes_ -= job->address.bytes;
+    QueuePages* owner = find_pages(job->queue);
+    Page* page = owner == nullptr ? nullptr : owner->find(job->range.first);
+    if (page == nullptr || page->range != job->range) {
+        return;  // it ended meanwhile
+    }
+    page->reading = false;
+    if (!owner->wanted) {
+        owner->wanted = true;
+        wanted_.push_back(job->queue);
+    }
+    if (job->error) {
+        if (passing(*job->error)) {
+            refuse(*job->error);
+        } else {
+            set_aside(*page, *job->error);
+        }
+        return;
+    }
+    ++figures_.pages_read;
+    for (Block*& block : job->blocks) {
+        const std::uint64_t live = owner->queue.live_in({block->first, block->count});
+        if (live == 0) {
+            continue;
+        }
+        block->live = static_cast<std::uint32_t>(live);
+        block->charge(core_.memory_bytes_);
+        link(*block, *page);
+        core_.engine_.announce_resident(owner->queue, *std::exchange(block, nullptr));
+    }
+    std::erase(job->blocks, nullptr);
+}
+
+// What cannot be read is not delivered, and not lost by us: it stays where it is, and is tried
+// again after a restart.
+void Backlog::set_aside(Page& page, const Error& error) {
+    page.unreadable = true;
+    const engine::Queue& queue = page.owner->queue;
+    figures_.unreadable_messages += page.live;
+    core_.complain(error.text + ": " + std::to_string(page.live) + " messages of queue \"" +
+                   queue.name() + "\" cannot be read, among numbers " +
+                   std::to_string(page.range.first.value()) + " to " +
+                   std::to_string(page.range.end().value() - 1) +
+                   "; they are set aside, and what follows is delivered");
+    core_.engine_.set_aside(page.owner->queue, page.range);
+}
+
+// --- dropping
+
+void Backlog::evict(Page& page) {
+    while (page.blocks != nullptr) {
+        Block& block = *page.blocks;
+        unlink(block);
+        core_.engine_.forget_resident(page.owner->queue, block);
+        block.drop_reference();
+    }
+}
+
+// From the end of the queues, as that is wanted last: first of queues that have more than their
+// share and nobody to wait for it, then of any with more than its share, then of any.
+Page* Backlog::victim(unsigned pass) {
+    const std::uint64_t share = options_.memory_bytes / ring_.size();
+    for (std::size_t i = std::min(ring_.size(), victims_looked_at); i > 0; --i) {
+        ring_at_ = (ring_at_ + 1) % ring_.size();
+        QueuePages& owner = *ring_[ring_at_];
+        const bool waited_for = owner.queue.wants_dispatch();
+        const bool spare = owner.resident_bytes > share && owner.resident.size() > 1;
+        if ((pass == 0 && spare && !waited_for) || (pass == 1 && spare) ||
+            (pass == 2 && !waited_for) || pass == 3) {
+            return owner.resident.back();
+        }
+    }
+    return nullptr;
+}
+
+bool Backlog::evict_one() {
+    for (unsigned pass = 0; pass < 4 && !ring_.empty(); ++pass) {
+        if (Page* page = victim(pass)) {
+            evict(*page);
+            return true;
+        }
+    }
+    return false;
+}
+
+void Backlog::evict_turn() {
+    const std::uint64_t unwritten = core_.journal_blocks_.memory_bytes();
+    const std::uint64_t allowed =
+        options_.memory_bytes - std::min(options_.memory_bytes, unwritten);
+    while (resident_bytes_ > allowed && evict_one()) {}
+}
+
+}  // namespace mqd::core
