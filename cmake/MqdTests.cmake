@@ -7,10 +7,12 @@ set(MQD_FUZZ_SECONDS 30 CACHE STRING "Seconds that each fuzzer runs under ctest"
 # A test program that matches no test case reports success; ctest must call that a failure.
 set(MQD_NO_TEST_CASES "test cases: +0 ")
 
-# mqd_add_test_program(layer LINK target... [LABEL label] [TIMEOUT s] [DEFINITIONS d...]):
-# tests/<layer>/*.cpp becomes mqd_<layer>_test; each test case in it becomes one ctest test.
+# mqd_add_test_program(layer LINK target... [ONLY_TESTS] [LABEL label] [TIMEOUT s]
+#                      [DEFINITIONS d...]):
+# tests/<layer>/*.cpp becomes mqd_<layer>_test; each test case in it becomes one ctest test. With
+# ONLY_TESTS only the files *_test.cpp: the others are a library that is linked.
 function(mqd_add_test_program layer)
-    cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "LINK;DEFINITIONS" ${ARGN})
+    cmake_parse_arguments(arg "ONLY_TESTS" "LABEL;TIMEOUT" "LINK;DEFINITIONS" ${ARGN})
     file(GLOB tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${layer}/*_test.cpp")
     if(NOT tests)
         return()
@@ -21,7 +23,10 @@ function(mqd_add_test_program layer)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT ${MQD_TEST_TIMEOUT})
     endif()
-    file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${layer}/*.cpp")
+    set(sources ${tests})
+    if(NOT arg_ONLY_TESTS)
+        file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${layer}/*.cpp")
+    endif()
     set(program mqd_${layer}_test)
     add_executable(${program} ${sources} doctest_main.cpp)
     target_link_libraries(${program} PRIVATE mqd_test_support ${arg_LINK})
@@ -44,7 +49,7 @@ function(mqd_add_planted fault)
     set(program mqd_sim_planted_${fault})
     add_executable(${program} $<TARGET_OBJECTS:mqd_sim_test> ${storage})
     target_compile_definitions(${program} PRIVATE MQD_PLANTED_FAULT=${fault})
-    target_link_libraries(${program} PRIVATE mqd_core mqd_client mqd_test_support)
+    target_link_libraries(${program} PRIVATE mqd_sim_lib)
     target_link_options(${program} PRIVATE -fno-lto)
     add_test(NAME "planted: ${fault}"
              COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/sim/expect_caught.sh" "$<TARGET_FILE:${program}>"

@@ -21,6 +21,13 @@ outside=$(grep -E -- '-- (Installing|Up-to-date): ' "$work/install.log" | grep -
 [ -z "$outside" ] || { echo "installed outside the prefix: $outside"; exit 1; }
 "$stage/bin/mqctl" --help >/dev/null
 
+# What belongs to the tests is a component of its own, and comes only when it is asked for.
+[ ! -e "$stage/bin/mqd-sim" ] || { echo "installed without being asked for: mqd-sim"; exit 1; }
+cmake --install "$build" --prefix "$work/tests" --component tests >"$work/install_tests.log"
+installed=$(cd "$work/tests" && find . -type f)
+[ "$installed" = ./bin/mqd-sim ] || { echo "the component tests has: $installed"; exit 1; }
+"$work/tests/bin/mqd-sim" --seed 1 --steps 100
+
 # The paths inside a pkg-config file are those of the configured prefix; the staging folder stands
 # in for it.
 package=$(find "$stage" -name mqd.pc)

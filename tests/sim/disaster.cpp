@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 
 #include "sim/simulation.hpp"
 
@@ -20,8 +19,7 @@ constexpr std::uint64_t never = UINT64_MAX / 2;
 }  // namespace
 
 void Simulation::trace(const std::string& what) const {
-    static const bool wanted = std::getenv("MQD_SIM_TRACE") != nullptr;
-    if (wanted) {
+    if (traced_) {
         std::printf("turn %llu: %s\n", static_cast<unsigned long long>(turn_), what.c_str());
     }
 }

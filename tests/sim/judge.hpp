@@ -148,6 +148,8 @@ class Judge {
         std::uint64_t redelivered = 0;
         std::uint64_t acked = 0;
         std::uint64_t leases_lost = 0;
+
+        bool operator==(const Figures&) const = default;
     };
     [[nodiscard]] const Figures& figures() const { return figures_; }
 

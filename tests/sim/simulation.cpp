@@ -1,7 +1,6 @@
 #include "sim/simulation.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 
 namespace mqd::sim {
 
@@ -11,8 +10,8 @@ constexpr std::uint64_t output_bytes_plenty = 1'000'000;
 
 }  // namespace
 
-Simulation::Simulation(std::uint64_t seed, const Disasters& disasters)
-    : seed_(seed), disasters_(disasters), dice_(seed), disk_(dice_.next()), daemon_(disk_) {
+Simulation::Simulation(std::uint64_t seed, const Disasters& disasters, bool traced)
+    : disasters_(disasters), traced_(traced), dice_(seed), disk_(dice_.next()), daemon_(disk_) {
     choose_options();
 }
 
@@ -146,7 +145,7 @@ void Simulation::connect() {
     identity.uid = static_cast<std::uint32_t>(dice_.below(5));
     identity.gid = 7;
     identity.pid = next_pid_++;
-    auto connection = std::make_unique<Connection>(judge_, identity);
+    auto connection = std::make_unique<Connection>(judge_, identity, traced_);
     connection->actor = std::make_unique<Actor>(habits_, dice_.fork(), next_uid_);
     connection->session = std::make_unique<core::Session>(daemon_.core(), identity, nullptr);
     connection->reads_slowly = dice_.one_in(6);

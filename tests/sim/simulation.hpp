@@ -29,7 +29,8 @@ struct Disasters {
 
 class Simulation {
   public:
-    Simulation(std::uint64_t seed, const Disasters& disasters);
+    // `traced`: what happens is printed, frame by frame.
+    Simulation(std::uint64_t seed, const Disasters& disasters, bool traced = false);
     ~Simulation();
 
     // The whole run; afterwards violation() says what was wrong, if anything.
@@ -41,7 +42,7 @@ class Simulation {
 
   private:
     struct Connection {
-        Connection(Judge& judge, Identity identity) : tap(judge, identity) {}
+        Connection(Judge& judge, Identity identity, bool traced) : tap(judge, identity, traced) {}
         std::unique_ptr<Actor> actor;
         std::unique_ptr<core::Session> session;  // null: the daemon has closed it
         Tap tap;
@@ -82,11 +83,10 @@ class Simulation {
     void drain();
     void drain_once();
     [[nodiscard]] std::uint64_t live_messages();
-    // With MQD_SIM_TRACE set, it is printed.
     void trace(const std::string& what) const;
 
-    std::uint64_t seed_;
     Disasters disasters_;
+    bool traced_;
     test::Dice dice_;
     core::CoreOptions options_;
     Habits habits_;

@@ -1,7 +1,6 @@
 #include "sim/tap.hpp"
 
 #include <cstdio>
-#include <cstdlib>
 
 namespace mqd::sim {
 
@@ -68,8 +67,7 @@ std::string frame_text(const wire::FrameHeader& header, wire::Bytes body) {
 }  // namespace
 
 void Tap::trace(const char* direction, const wire::FrameHeader& header, wire::Bytes body) const {
-    static const bool wanted = std::getenv("MQD_SIM_TRACE") != nullptr;
-    if (wanted) {
+    if (traced_) {
         std::printf("%10.3f ms  client %u %s handle %u: %s\n", judge_.time_ms(), identity_.pid,
                     direction, header.handle.value(), frame_text(header, body).c_str());
     }

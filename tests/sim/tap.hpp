@@ -13,7 +13,9 @@ namespace mqd::sim {
 
 class Tap {
   public:
-    Tap(Judge& judge, Identity identity) : judge_(judge), identity_(identity) {}
+    // `traced`: every frame is printed.
+    Tap(Judge& judge, Identity identity, bool traced)
+        : judge_(judge), identity_(identity), traced_(traced) {}
 
     void heard_in(wire::Bytes bytes);
     // DELIVER frames wait for tell_deliveries(): whatever ended a lease in the same turn came
@@ -39,7 +41,6 @@ class Tap {
 
     template <typename Fn>
     static void split(std::vector<std::byte>& partial, wire::Bytes bytes, Fn&& fn);
-    // With MQD_SIM_TRACE set, every frame is printed.
     void trace(const char* direction, const wire::FrameHeader& header, wire::Bytes body) const;
     void take_in(const wire::FrameHeader& header, wire::Bytes body);
     void take_settlement(const wire::FrameHeader& header, wire::Bytes body);
@@ -53,6 +54,7 @@ class Tap {
 
     Judge& judge_;
     Identity identity_;
+    bool traced_;
     std::vector<std::byte> partial_in_;
     std::vector<std::byte> partial_out_;
     std::map<HandleId, Opening> openings_;

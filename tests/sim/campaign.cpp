@@ -1,0 +1,102 @@
+#include "sim/campaign.hpp"
+
+#include <array>
+
+#include "sim/last_words.hpp"
+
+namespace mqd::sim {
+
+namespace {
+
+constexpr Disasters power_losses{
+    .power_losses = 6, .kills = 2, .clean_stops = 2, .io_errors = 1, .full_disks = 1};
+constexpr Disasters kills{.kills = 6, .clean_stops = 1};
+constexpr Disasters clean_restarts{.clean_stops = 5};
+
+constexpr std::array all_plans{
+    Plan{"power-loss", "the power fails, and everything else happens too", power_losses, 2000},
+    Plan{"kill", "the process is killed or stopped; the disk is sound", kills, 400},
+    Plan{"clean-restart", "the daemon is stopped and started", clean_restarts, 400},
+};
+
+std::string replay_command(const CampaignOptions& options, std::uint64_t seed) {
+    return options.program + " --plan " + std::string(options.plan->name) + " --steps " +
+           std::to_string(options.steps) + " --seed " + std::to_string(seed);
+}
+
+void add(Judge::Figures& sum, const Judge::Figures& more) {
+    sum.published += more.published;
+    sum.confirmed += more.confirmed;
+    sum.refused += more.refused;
+    sum.delivered += more.delivered;
+    sum.redelivered += more.redelivered;
+    sum.acked += more.acked;
+    sum.leases_lost += more.leases_lost;
+}
+
+}  // namespace
+
+std::span<const Plan> plans() {
+    return all_plans;
+}
+
+const Plan* find_plan(std::string_view name) {
+    for (const Plan& plan : all_plans) {
+        if (plan.name == name) {
+            return &plan;
+        }
+    }
+    return nullptr;
+}
+
+CampaignResult run_campaign(const CampaignOptions& options) {
+    MQD_ASSERT(options.plan != nullptr);
+    Disasters disasters = options.plan->disasters;
+    disasters.turns = options.steps;
+    CampaignResult result;
+    LastWords last_words;
+    for (std::uint64_t i = 0; i < options.seeds && !result.failure; ++i) {
+        const std::uint64_t seed = options.first_seed + i;
+        const std::string replay = replay_command(options, seed);
+        last_words.set("\nended in the middle of a run; to replay it: " + replay + '\n');
+        Simulation simulation(seed, disasters, options.traced);
+        simulation.run();
+        ++result.seeds;
+        result.starts += simulation.starts();
+        result.turns += simulation.turns();
+        add(result.figures, simulation.figures());
+        if (const auto& what = simulation.violation()) {
+            result.failure = {seed, simulation.turns(), *what, replay};
+        }
+        if (options.progress) {
+            options.progress(result.seeds);
+        }
+    }
+    return result;
+}
+
+std::string failure_text(const CampaignResult::Failure& failure) {
+    return "INVARIANT VIOLATED: seed=" + std::to_string(failure.seed) +
+           " turn=" + std::to_string(failure.turn) + ": " + failure.what +
+           "\nto replay it: " + failure.replay + '\n';
+}
+
+std::string figures_text(const CampaignResult& result) {
+    const Judge::Figures& of = result.figures;
+    std::string text;
+    const auto figure = [&](std::string_view name, std::uint64_t value) {
+        text += (text.empty() ? "" : " ") + std::string(name) + '=' + std::to_string(value);
+    };
+    figure("starts", result.starts);
+    figure("turns", result.turns);
+    figure("published", of.published);
+    figure("confirmed", of.confirmed);
+    figure("refused", of.refused);
+    figure("delivered", of.delivered);
+    figure("redelivered", of.redelivered);
+    figure("acked", of.acked);
+    figure("leases_lost", of.leases_lost);
+    return text;
+}
+
+}  // namespace mqd::sim
