@@ -40,20 +40,21 @@ function(mqd_add_test_program layer)
                    "${MQD_NO_TEST_CASES}")
 endfunction()
 
-# mqd_add_planted(fault): the simulation with one deliberate fault in the product. Its power-loss tests
-# must find the fault, or they prove nothing. Faults are planted in daemon/storage, so that alone is
-# compiled anew; its objects come before the library's, which then has nothing left to add.
-set(MQD_PLANTED_TEST_CASES "*simulation*power*loss*")
+# mqd_add_planted(fault IN source): mqd-sim with one deliberate fault in the product. Within
+# MQD_PLANTED_SEEDS seeds it must find the fault, or it proves nothing. Only the source in which the
+# fault is planted is compiled anew; its object comes before the library's, which then has nothing
+# left to add.
+set(MQD_PLANTED_SEEDS 300)
 function(mqd_add_planted fault)
-    mqd_sources(storage daemon/storage)
+    cmake_parse_arguments(arg "" "IN" "" ${ARGN})
     set(program mqd_sim_planted_${fault})
-    add_executable(${program} $<TARGET_OBJECTS:mqd_sim_test> ${storage})
+    add_executable(${program} $<TARGET_OBJECTS:mqd-sim> "${PROJECT_SOURCE_DIR}/${arg_IN}")
     target_compile_definitions(${program} PRIVATE MQD_PLANTED_FAULT=${fault})
     target_link_libraries(${program} PRIVATE mqd_sim_lib)
     target_link_options(${program} PRIVATE -fno-lto)
     add_test(NAME "planted: ${fault}"
              COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/sim/expect_caught.sh" "$<TARGET_FILE:${program}>"
-                     "${MQD_PLANTED_TEST_CASES}")
+                     "${MQD_PLANTED_SEEDS}")
     set_tests_properties("planted: ${fault}"
                          PROPERTIES LABELS "simulation;slow" TIMEOUT 300)
 endfunction()

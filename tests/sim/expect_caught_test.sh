@@ -12,7 +12,7 @@ judge() {
     local verdict=$1 what=$2 found=caught
     cat >"$work/program"
     chmod +x "$work/program"
-    "$here/expect_caught.sh" "$work/program" '*' >"$work/output" 2>&1 || found=missed
+    "$here/expect_caught.sh" "$work/program" 10 >"$work/output" 2>&1 || found=missed
     if [ "$found" != "$verdict" ]; then
         echo "FAILED: $what: expected $verdict, got $found"
         failures=$((failures + 1))
@@ -21,43 +21,52 @@ judge() {
 
 judge caught "a broken invariant" <<'END'
 #!/bin/sh
-echo "ERROR: INVARIANT VIOLATED: message 7 was confirmed and is lost"
-echo "[doctest] test cases:  1 |  0 passed | 1 failed | 3 skipped"
+echo "INVARIANT VIOLATED: seed=7 turn=3: message 7 was confirmed and is lost"
+echo "to replay it: $0 --seed 7"
 exit 1
 END
 judge missed "a program that passes" <<'END'
 #!/bin/sh
-echo "[doctest] test cases:  1 |  1 passed | 0 failed | 3 skipped"
+echo "mqd-sim: clean"
 END
 judge missed "a pass that mentions the words" <<'END'
 #!/bin/sh
 echo "INVARIANT VIOLATED"
+echo "to replay it: $0 --seed 7"
 END
 judge missed "a failure of another kind" <<'END'
 #!/bin/sh
-echo "ERROR: CHECK( 1 == 2 ) is NOT correct!"
+echo "mqd-sim: something else"
+echo "to replay it: $0 --seed 7"
 exit 1
 END
-judge missed "no test case at all" <<'END'
+judge missed "a seed that nobody can replay" <<'END'
 #!/bin/sh
-echo "INVARIANT VIOLATED"
-echo "[doctest] test cases:  0 |  0 passed | 0 failed | 3 skipped"
+echo "INVARIANT VIOLATED: seed=7 turn=3: message 7 was confirmed and is lost"
+exit 1
+END
+judge missed "a replay that passes" <<'END'
+#!/bin/sh
+echo "INVARIANT VIOLATED: seed=7 turn=3: message 7 was confirmed and is lost"
+echo "to replay it: $0 --seed 7"
+[ "$*" = "--seed 7" ] || exit 1
+END
+judge missed "a replay that finds something else" <<'END'
+#!/bin/sh
+echo "INVARIANT VIOLATED: seed=7 turn=3: $*"
+echo "to replay it: $0 --seed 7"
 exit 1
 END
 judge missed "a signal after the words" <<'END'
 #!/bin/sh
-echo "INVARIANT VIOLATED"
+echo "INVARIANT VIOLATED: seed=7 turn=3: message 7 was confirmed and is lost"
+echo "to replay it: $0 --seed 7"
 kill -ABRT $$
-END
-judge missed "a crash that doctest caught" <<'END'
-#!/bin/sh
-echo "INVARIANT VIOLATED"
-echo "FATAL ERROR: test case CRASHED: SIGSEGV - Segmentation violation signal"
-exit 1
 END
 judge missed "another exit status" <<'END'
 #!/bin/sh
-echo "INVARIANT VIOLATED"
+echo "INVARIANT VIOLATED: seed=7 turn=3: message 7 was confirmed and is lost"
+echo "to replay it: $0 --seed 7"
 exit 2
 END
 judge missed "a program that is not there" <<<'#!/does/not/exist'
