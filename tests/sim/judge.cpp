@@ -215,8 +215,9 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
                 violate(name(uid) + " has a second number, " + text(number));
             }
             message.number = number;
+            // Also one that a crash may take: it was told, and must not be told of another message.
+            bind(*producer.queue, number, uid);
             if (frame.durability >= producer.queue->durability) {
-                bind(*producer.queue, number, uid);
                 message.visible = true;
             }
             if (!message.uncertain && message.gone == Durability::unspecified) {
