@@ -10,6 +10,7 @@
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
+#include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
 
@@ -576,6 +577,9 @@ Result<void> Core::check_group_size() const {
 // Behind all numbers that somebody may have seen, and that a crash may have taken.
 MessageNumber Core::next_after_crash(const engine::Queue& queue) const {
     MessageNumber next = queue.next_applied();
+    if constexpr (storage::planted(storage::Fault::reused_number)) {
+        return next;
+    }
     if (queue.definition().durability == Durability::written) {
         next = next.plus(written_numbers_skip);
     }

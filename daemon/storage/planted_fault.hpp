@@ -1,11 +1,18 @@
 #pragma once
 
 // Faults that can be compiled in, to prove that the simulation catches them:
-// -DMQD_PLANTED_FAULT=skip_sync. Production code has none.
+// -DMQD_PLANTED_FAULT=skip_sync. Production code has none. Storage and core have them; it lies here
+// because both may look here.
 
 namespace mqd::storage {
 
-enum class Fault { none, confirm_before_sync, skip_sync, drop_checksum };
+enum class Fault {
+    none,
+    confirm_before_sync,  // durable is said when written
+    skip_sync,            // durable is said without a sync
+    drop_checksum,        // the reader believes every header and body
+    reused_number,        // after a crash the numbers that it may have taken are given out again
+};
 
 #ifndef MQD_PLANTED_FAULT
 #define MQD_PLANTED_FAULT none
