@@ -272,7 +272,7 @@ void Actor::settle(Consuming& consuming) {
         const MessageRange range{held[index], count};
         const unsigned what = static_cast<unsigned>(dice_.below(100));
         if (draining_ || what < habits_.ack_percent) {
-            if (dice_.one_in(4)) {
+            if (dice_.percent(habits_.ack_confirmed_percent)) {
                 const auto confirmed = session_.ack_confirmed(consuming.handle, range);
                 asked_.insert(asked_.end(), confirmed.correlations.begin(),
                               confirmed.correlations.end());

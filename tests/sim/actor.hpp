@@ -24,8 +24,9 @@ struct Habits {
     std::uint64_t messages_max = 300;  // of all clients
     std::uint32_t lease_ms_max = 120;
     std::uint64_t window_messages_max = 40;
-    unsigned ack_percent = 60;   // of the times when a consumer does something with what it has
-    unsigned admin_percent = 3;  // of a client's acts
+    unsigned ack_percent = 60;  // of the times when a consumer does something with what it has
+    unsigned ack_confirmed_percent = 25;  // of the acks
+    unsigned admin_percent = 3;           // of a client's acts
     bool deletes = false;
     bool purges = false;
 };

@@ -34,12 +34,17 @@ void Simulation::disaster() {
         return yes;
     };
     if (is(of.power_losses)) {
-        // Now, or in the middle of one of the next calls.
-        if (dice_.one_in(2)) {
-            end_process(End::power_lost);
-            start();
-        } else {
-            power_off_soon(End::power_lost);
+        // Now, in the middle of one of the next calls, or when it does most harm.
+        switch (dice_.below(3)) {
+            case 0:
+                end_process(End::power_lost);
+                start();
+                break;
+            case 1: power_off_soon(End::power_lost); break;
+            default:
+                power_off_at_promise_ = true;
+                trace("the power will fail when something is promised");
+                break;
         }
     } else if (is(of.kills)) {
         if (dice_.one_in(2)) {
@@ -85,6 +90,7 @@ void Simulation::end_process(End end) {
         disk_.power_off_at(never);  // it was the process that went, in the middle of a call
     }
     power_off_.reset();
+    power_off_at_promise_ = false;
     if (io_error_planned_) {
         // What the page cache is worth after an I/O error, nobody knows.
         end = end == End::killed ? End::power_lost : end;

@@ -147,6 +147,7 @@ EndingRecord Judge::purge_asked(QueueRecord& queue) {
 }
 
 void Judge::purged(const EndingRecord& ending) {
+    promises_ += ending.queue->durability == Durability::disk ? 1 : 0;
     for (const Uid uid : ending.messages) {
         messages_.at(uid).gone = ending.queue->durability;
     }
@@ -189,6 +190,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
                 ", and line " + std::to_string(producer.answered + 1) + " is next");
         return;
     }
+    promises_ += frame.durability == Durability::disk ? 1 : 0;
     for (std::size_t i = 0; i < frame.size(); ++i) {
         const wire::ConfirmedRun run = frame[i];
         for (std::uint32_t k = 0; k < run.count; ++k) {
@@ -436,6 +438,7 @@ void Judge::settled(const EndingRecord& ending, const wire::Settled& frame) {
     if (frame.durability != ending.queue->durability && !ending.queue->delete_asked) {
         violate("SETTLED with another durability than the queue's");
     }
+    promises_ += frame.durability == Durability::disk ? 1 : 0;
     for (const Uid uid : ending.messages) {
         MessageRecord& message = messages_.at(uid);
         message.gone = std::max(message.gone, frame.durability);

@@ -152,6 +152,8 @@ class Judge {
         bool operator==(const Figures&) const = default;
     };
     [[nodiscard]] const Figures& figures() const { return figures_; }
+    // How often it was said that something is on the disk.
+    [[nodiscard]] std::uint64_t promises() const { return promises_; }
 
   private:
     [[nodiscard]] MessageRecord* find(Uid uid);
@@ -170,6 +172,7 @@ class Judge {
     std::int64_t now_ns_ = 0;
     bool stopping_ = false;
     Figures figures_;
+    std::uint64_t promises_ = 0;
     std::deque<QueueRecord> queues_;
     std::deque<ProducerRecord> producers_;
     std::deque<ConsumerRecord> consumers_;

@@ -60,10 +60,13 @@ void Simulation::choose_options() {
     habits_.lease_ms_max = static_cast<std::uint32_t>(dice_.between(2, 300));
     habits_.window_messages_max = dice_.between(1, 60);
     habits_.ack_percent = static_cast<unsigned>(dice_.between(5, 80));
+    habits_.ack_confirmed_percent = dice_.one_in(3) ? 90 : 25;
+    habits_.admin_percent = dice_.one_in(4) ? 15 : 3;
     habits_.deletes = dice_.one_in(4);
     habits_.purges = dice_.one_in(4);
     connections_max_ = dice_.between(1, 5);
     pipe_bytes_max_ = dice_.one_in(3) ? 700 : 16 * 1024;
+    work_steps_max_ = dice_.one_in(3) ? 1 : 4;
     turn_time_max_ = std::chrono::microseconds(dice_.one_in(2) ? 500 : 8000);
 }
 
@@ -87,6 +90,7 @@ void Simulation::run() {
 
 void Simulation::turn() {
     ++turn_;
+    const std::uint64_t promises = judge_.promises();
     clients_act();
     daemon_.pass(
         std::chrono::microseconds(dice_.below(static_cast<std::uint64_t>(turn_time_max_.count()))));
@@ -117,6 +121,10 @@ void Simulation::turn() {
     close_sessions();
     if (daemon_.core().failure() && !over()) {
         after_failure();
+    } else if (power_off_at_promise_ && judge_.promises() > promises &&
+               disk_.unsynced_writes() > 0 && !over()) {
+        end_process(End::power_lost);
+        start();
     }
     if (disk_full_until_ != 0 && turn_ >= disk_full_until_) {
         disk_full_until_ = 0;
@@ -126,7 +134,7 @@ void Simulation::turn() {
 
 void Simulation::work() {
     test::SimWorker* const workers[] = {&daemon_.commit(), &daemon_.background()};
-    for (std::uint64_t steps = hasty_ ? 8 : dice_.below(5); steps > 0; --steps) {
+    for (std::uint64_t steps = hasty_ ? 8 : dice_.below(work_steps_max_ + 1); steps > 0; --steps) {
         test::SimWorker& worker = *workers[dice_.below(2)];
         if (worker.has_done() && dice_.one_in(2)) {
             worker.run_done();

@@ -92,6 +92,7 @@ class Simulation {
     Habits habits_;
     std::uint64_t connections_max_ = 4;
     std::uint64_t pipe_bytes_max_ = 16 * 1024;
+    std::uint64_t work_steps_max_ = 4;  // of both workers in a turn: how slow the disk is
     std::chrono::microseconds turn_time_max_{1000};
 
     test::SimDisk disk_;
@@ -104,7 +105,8 @@ class Simulation {
     std::uint64_t starts_ = 0;
     bool hasty_ = false;  // nothing is put off: the run is to come to its end
     bool no_new_clients_ = false;
-    std::optional<End> power_off_;  // planned; what it will count as
+    std::optional<End> power_off_;       // planned; what it will count as
+    bool power_off_at_promise_ = false;  // while the disk has writes that are not synced
     bool io_error_planned_ = false;
     std::uint64_t disk_full_until_ = 0;
 };
