@@ -4,6 +4,7 @@
 
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
+#include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
 
@@ -254,7 +255,8 @@ void Core::ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId c
     // While the queue is being deleted, what ends with it is as durable as its deletion: that lies
     // in the last group or before it.
     waiter.commit = durable && !decided_.empty() ? CommitId(next_commit_.value() - 1) : CommitId(0);
-    waiter.level = level;
+    waiter.level =
+        storage::planted(storage::Fault::ack_applied_before_durable) ? Durability::written : level;
     waiter.correlation = correlation;
     waiter.handle = consumer.handle;
     waiter.settled = {level, result.settled, result.not_leased};

@@ -12,6 +12,7 @@ enum class Fault {
     skip_sync,            // durable is said without a sync
     drop_checksum,        // the reader believes every header and body
     reused_number,        // after a crash the numbers that it may have taken are given out again
+    ack_applied_before_durable,  // an ack is answered as durable when it is written
 };
 
 #ifndef MQD_PLANTED_FAULT
