@@ -12,11 +12,13 @@ constexpr Disasters power_losses{
     .power_losses = 6, .kills = 2, .clean_stops = 2, .io_errors = 1, .full_disks = 1};
 constexpr Disasters kills{.kills = 6, .clean_stops = 1};
 constexpr Disasters clean_restarts{.clean_stops = 5};
+constexpr Disasters io_errors{.clean_stops = 1, .io_errors = 6, .full_disks = 1};
 
 constexpr std::array all_plans{
     Plan{"power-loss", "the power fails, and everything else happens too", power_losses, 2000},
     Plan{"kill", "the process is killed or stopped; the disk is sound", kills, 400},
     Plan{"clean-restart", "the daemon is stopped and started", clean_restarts, 400},
+    Plan{"io-error", "calls to the disk fail, once or from then on", io_errors, 400},
 };
 
 std::string replay_command(const CampaignOptions& options, std::uint64_t seed) {

@@ -36,6 +36,10 @@ TEST_CASE("simulation: clean restarts lose nothing and count every delivery") {
     simulate("clean-restart");
 }
 
+TEST_CASE("simulation: a disk that fails loses nothing confirmed") {
+    simulate("io-error");
+}
+
 // What a failure prints would be worth nothing otherwise. The second time, other runs come before.
 TEST_CASE("simulation: a seed gives the same run each time") {
     CampaignOptions options;
