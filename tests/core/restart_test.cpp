@@ -1,8 +1,10 @@
 // What is there after a restart: all that was promised, under the numbers that it had.
 
 #include <cerrno>
+#include <set>
 
 #include "core/core_fixture.hpp"
+#include "support/rounds.hpp"
 
 namespace mqd::core::test {
 namespace {
@@ -257,57 +259,112 @@ TEST_CASE("restart: a message that is stuck is carried through many recyclings")
 
 // --- errors of the disk
 
-// Publishes one message at a time until the journal fails, and starts again on what the disk has.
-void publish_until_failure(mqd::test::SimDisk::Call call, mqd::test::SimDisk::Failure failure) {
-    CoreFixture fixture;
-    fixture.options.journal = {64 * 1024, 4 * 64 * 1024};
-    fixture.options.queues_max = 5;
-    fixture.start();
-    fixture.create("q", Durability::disk);
-    WireClient& client = fixture.connect();
-    (void)client.open_producer("q");
-    fixture.disk.fail(call, failure);
-    std::uint64_t confirmed = 0;
-    std::uint64_t published = 0;
-    while (!fixture.daemon.core().failure() && published < 200) {
-        ++published;
-        client.publish(published, {std::to_string(published)});
-        fixture.daemon.settle();
-        for (const Received& frame : client.take()) {
-            confirmed += frame.as<wire::Confirm>()[0].count;
-        }
-    }
-    REQUIRE(fixture.daemon.core().failure().has_value());
-    // Fail-stop: nothing more is confirmed.
-    fixture.daemon.settle_for(std::chrono::milliseconds(500));
-    CHECK(client.silent());
-    fixture.clients.clear();
-    fixture.daemon.end();
-    fixture.disk.heal();
-    fixture.disk.crash(failure.nth);
-    fixture.start();
-    WireClient& consumer = fixture.connect();
-    (void)consumer.open_consumer("q");
-    fixture.daemon.settle();  // the first may be in a segment
-    std::uint64_t next = 1;
-    for (const Received& frame : consumer.take()) {
-        const auto delivery = frame.as<wire::Deliver>();
-        CHECK(delivery.first_number == MessageNumber(next));
-        for (const string& body : bodies_of(delivery)) {
-            CHECK(body == std::to_string(next++));
-        }
-    }
-    CHECK(next > confirmed);
-    CHECK(next <= published + 1);
-}
+// Publishes one message at a time, and acks every third, until a call of the disk fails; then power
+// fails, and the store is opened again. The body of each message is its number.
+class DiskErrorRun : CoreFixture {
+  public:
+    using Disk = mqd::test::SimDisk;
 
+    DiskErrorRun() {
+        options.journal = {64 * 1024, 4 * 64 * 1024};
+        options.queues_max = 5;
+        start();
+        create("q", Durability::disk);
+        client_ = &connect();
+        (void)client_->open_producer("q");
+        (void)client_->open_consumer("q");
+    }
+
+    void work_until_failure(Disk::Call call, Disk::Failure failure) {
+        disk.fail(call, failure);
+        const std::uint64_t published_max = 200 + failure.nth;  // each takes a call or more
+        while (!daemon.core().failure() && published_ < published_max) {
+            ++published_;
+            client_->publish(published_, {std::to_string(published_)});
+            daemon.settle();
+            take();
+        }
+        REQUIRE(daemon.core().failure().has_value());
+        CHECK(daemon.core().failure()->code == ErrorCode::io_error);
+    }
+
+    // Fail-stop: nothing is said any more, whatever is asked and however long one waits.
+    void expect_silence() {
+        client_->publish(published_ + 1, {"after the failure"});
+        client_->ack(1, published_, 77);
+        daemon.settle_for(std::chrono::milliseconds(500));
+        CHECK(client_->silent());
+    }
+
+    // What was confirmed is there, but for what was acked; what was settled is not.
+    void lose_power_and_look(std::uint64_t seed, Disk::CrashOdds odds) {
+        clients.clear();
+        daemon.end();
+        disk.heal();
+        disk.crash(seed, odds);
+        start();
+        WireClient& consumer = connect();
+        (void)consumer.open_consumer("q");
+        std::set<std::uint64_t> there;
+        for (const Received& frame : consumer.take()) {
+            const auto delivery = frame.as<wire::Deliver>();
+            std::uint64_t number = delivery.first_number.value();
+            for (const string& body : bodies_of(delivery)) {
+                CHECK(body == std::to_string(number));
+                there.insert(number++);
+            }
+        }
+        for (std::uint64_t number = 1; number <= published_; ++number) {
+            CAPTURE(number);
+            if (number <= confirmed_ && !acked_.contains(number)) {
+                CHECK(there.contains(number));
+            } else if (settled_.contains(number)) {
+                CHECK_FALSE(there.contains(number));
+            }
+        }
+        CHECK((there.empty() || *there.rbegin() <= published_));
+    }
+
+  private:
+    void take() {
+        for (const Received& frame : client_->take()) {
+            if (frame.header.type == FrameType::confirm) {
+                confirmed_ += frame.as<wire::Confirm>()[0].count;
+            } else if (frame.header.type == FrameType::settled) {
+                CHECK(frame.as<wire::Settled>().settled == 1);
+                settled_.insert(frame.header.correlation.value());
+            } else if (const auto number = frame.as<wire::Deliver>().first_number.value();
+                       number % 3 == 0) {
+                acked_.insert(number);
+                client_->ack(number, 1, static_cast<std::uint32_t>(number));
+            }
+        }
+    }
+
+    WireClient* client_ = nullptr;
+    std::uint64_t published_ = 0;
+    std::uint64_t confirmed_ = 0;
+    std::set<std::uint64_t> acked_;
+    std::set<std::uint64_t> settled_;
+};
+
+// MQD_IO_ERRORS=500 goes further.
 TEST_CASE("restart: a failed write or sync ends it, and the durable prefix is there") {
-    for (const auto call : {mqd::test::SimDisk::Call::write, mqd::test::SimDisk::Call::sync}) {
+    using Disk = mqd::test::SimDisk;
+    // All of what was not synced is gone, or all is there, or some.
+    constexpr Disk::CrashOdds odds[] = {{0, 100}, {100, 0}, {}};
+    for (const auto call : {Disk::Call::write, Disk::Call::sync}) {
         for (const bool sticky : {false, true}) {
-            for (std::uint64_t nth = 1; nth <= 50; ++nth) {
-                CAPTURE(nth);
-                CAPTURE(sticky);
-                publish_until_failure(call, {nth, sticky, EIO});
+            for (std::uint64_t nth = 1; nth <= mqd::test::io_errors(); ++nth) {
+                for (const Disk::CrashOdds& of : odds) {
+                    CAPTURE(nth);
+                    CAPTURE(sticky);
+                    CAPTURE(of.keep);
+                    DiskErrorRun run;
+                    run.work_until_failure(call, {nth, sticky, EIO});
+                    run.expect_silence();
+                    run.lose_power_and_look(nth, of);
+                }
             }
         }
     }

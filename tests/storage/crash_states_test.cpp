@@ -3,16 +3,14 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-
 #include "storage/journal_fixture.hpp"
+#include "support/rounds.hpp"
 
 namespace mqd::storage::test {
 namespace {
 
 std::uint64_t runs(std::uint64_t by_default) {
-    const char* given = std::getenv("MQD_RUNS");
-    return given != nullptr ? std::stoull(given) : by_default;
+    return mqd::test::rounds("MQD_RUNS", by_default);
 }
 
 // A journal that is worked on at random; workers take their steps when the seed says.
@@ -137,13 +135,13 @@ TEST_CASE("crash states: after a failed write or sync nothing more is confirmed"
     const std::uint64_t first = Dice::new_seed();
     for (const Call call : {Call::write, Call::sync}) {
         for (const bool sticky : {false, true}) {
-            for (std::uint64_t nth = 1; nth <= 50; ++nth) {
+            for (std::uint64_t nth = 1; nth <= mqd::test::io_errors(); ++nth) {
                 const std::uint64_t seed = first + nth;
                 INFO("MQD_SEED=", first, " nth=", nth, " sticky=", sticky);
                 RandomWork store(seed);
                 store.open_and_check();
                 store.disk.fail(call, {nth, sticky});
-                store.work(2000);
+                store.work(2000 + 40 * nth);
                 REQUIRE(store.failure.has_value());
                 CHECK(store.failure->code == ErrorCode::io_error);
                 CHECK(store.journal->busy());
