@@ -7,6 +7,9 @@
 #include "mqd/assert.hpp"
 #include "support/sanitized.hpp"
 
+// The interface of all sanitizers that end a program.
+extern "C" void __sanitizer_set_death_callback(void (*callback)());
+
 namespace mqd::sim {
 
 namespace {
@@ -29,9 +32,15 @@ LastWords::LastWords() {
         previous_[i].signal = signals[i];
         ::sigaction(signals[i], &action, &previous_[i].action);
     }
+    if constexpr (test::sanitized) {
+        ::__sanitizer_set_death_callback(&LastWords::say);
+    }
 }
 
 LastWords::~LastWords() {
+    if constexpr (test::sanitized) {
+        ::__sanitizer_set_death_callback(nullptr);
+    }
     for (std::size_t i = 0; i < handled; ++i) {
         ::sigaction(previous_[i].signal, &previous_[i].action, nullptr);
     }
@@ -45,12 +54,16 @@ void LastWords::set(std::string_view words) {
     bytes_ = static_cast<std::sig_atomic_t>(bytes);
 }
 
-// The signal comes again when this returns, and finds the handler that was there before.
-void LastWords::handle(int signal) {
+void LastWords::say() {
     const auto bytes = static_cast<std::size_t>(current->bytes_);
     if (::write(STDERR_FILENO, current->words_.data(), bytes) < 0) {
         // nobody is left to be told
     }
+}
+
+// The signal comes again when this returns, and finds the handler that was there before.
+void LastWords::handle(int signal) {
+    say();
     for (std::size_t i = 0; i < handled; ++i) {
         if (current->previous_[i].signal == signal) {
             ::sigaction(signal, &current->previous_[i].action, nullptr);

@@ -1,8 +1,8 @@
 #pragma once
 
-// What a program says when a signal ends it: a failed assertion of the daemon inside a simulation
-// aborts, and somebody has to say which seed it was. Handlers that were there before, such as
-// doctest's, have their turn afterwards. At most one at a time.
+// What a program says when a signal or a sanitizer ends it: a failed assertion of the daemon inside
+// a simulation aborts, and somebody has to say which seed it was. Handlers that were there before,
+// such as doctest's, have their turn afterwards. At most one at a time.
 
 #include <array>
 #include <csignal>
@@ -26,6 +26,7 @@ class LastWords {
         struct sigaction action {};
     };
     static void handle(int signal);
+    static void say();
     static LastWords* current;
 
     std::array<Previous, 7> previous_;
