@@ -83,6 +83,23 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
     return reader.ok() && count == run.messages.count;
 }
 
+Result<PeekPage> to_peek_page(const Result<std::vector<std::byte>>& body, MessageNumber from) {
+    if (!body) {
+        return body.error();
+    }
+    const auto reply = wire::PeekReply::decode(*body);
+    if (!reply || (reply->more && reply->next <= from)) {  // it would never end
+        return malformed("PEEK_REPLY");
+    }
+    PeekPage page{{}, reply->next, reply->more};
+    for (const wire::PeekedRun& run : reply->runs) {
+        if (!append_run(page.messages, run)) {
+            return malformed("PEEK_REPLY");
+        }
+    }
+    return page;
+}
+
 }  // namespace
 
 Result<QueueInfo> Client::create_queue(std::string_view name, QueueSpec spec) {
@@ -145,26 +162,41 @@ Result<QueueInfo> Client::show_queue(std::string_view name) {
 }
 
 Result<PeekPage> Client::peek(std::string_view queue, MessageNumber from, std::uint32_t max) {
+    const auto request = begin_peek(queue, from, max);
+    if (!request) {
+        return request.error();
+    }
+    return to_peek_page(
+        connection_->await_reply(*request->correlation_, connection_->default_deadline()), from);
+}
+
+Result<PeekRequest> Client::begin_peek(std::string_view queue, MessageNumber from,
+                                       std::uint32_t max) {
     if (const auto bad = check_name(queue)) {
         return *bad;
     }
+    if (const auto bad = connection_->why_not_ready()) {
+        return *bad;
+    }
+    const wire::Peek frame{queue, from, std::clamp<std::uint32_t>(max, 1, page_max)};
+    return PeekRequest(connection_->session().request(frame, wire::FrameType::peek_reply), from);
+}
+
+Result<std::optional<PeekPage>> Client::take_peek(PeekRequest& request) {
+    if (!request.correlation_) {
+        return Error{ErrorCode::usage, "the page was taken"};
+    }
+    if (connection_->session().reply(*request.correlation_) == nullptr) {
+        return std::optional<PeekPage>();
+    }
     const auto body =
-        connection_->call(wire::Peek{queue, from, std::clamp<std::uint32_t>(max, 1, page_max)},
-                          wire::FrameType::peek_reply);
-    if (!body) {
-        return body.error();
+        connection_->await_reply(*request.correlation_, connection_->default_deadline());
+    request.correlation_.reset();
+    auto page = to_peek_page(body, request.from_);
+    if (!page) {
+        return page.error();
     }
-    const auto reply = wire::PeekReply::decode(*body);
-    if (!reply) {
-        return malformed("PEEK_REPLY");
-    }
-    PeekPage page{{}, reply->next, reply->more};
-    for (const wire::PeekedRun& run : reply->runs) {
-        if (!append_run(page.messages, run)) {
-            return malformed("PEEK_REPLY");
-        }
-    }
-    return page;
+    return std::optional(std::move(*page));
 }
 
 Result<std::vector<StatusItem>> Client::status() {

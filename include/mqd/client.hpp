@@ -362,6 +362,17 @@ struct PeekPage {
     bool more = false;   // whether there may be more from there on
 };
 
+// A page that was asked for with Client::begin_peek() and is not taken yet.
+class PeekRequest {
+  private:
+    friend class Client;
+    PeekRequest(CorrelationId correlation, MessageNumber from)
+        : correlation_(correlation), from_(from) {}
+
+    std::optional<CorrelationId> correlation_;  // nothing once its page was taken
+    MessageNumber from_;
+};
+
 struct StatusItem {
     std::string name;
     std::uint64_t value = 0;
@@ -409,6 +420,13 @@ class Client {
     // At most `max` messages (1..1000) from the number `from` on; takes nothing.
     [[nodiscard]] Result<PeekPage> peek(std::string_view queue, MessageNumber from,
                                         std::uint32_t max);
+    // peek() in two steps, for event loops: what lies on the disk alone may take its time.
+    // begin_peek() does not block; take_peek() neither: the page, once process() has read it, else
+    // nothing. What the daemon answers instead comes from take_peek(), and from then on it is
+    // usage. Take what you ask for, from the same client: an answer is kept until then.
+    [[nodiscard]] Result<PeekRequest> begin_peek(std::string_view queue, MessageNumber from,
+                                                 std::uint32_t max);
+    [[nodiscard]] Result<std::optional<PeekPage>> take_peek(PeekRequest& request);
     // Named numbers of the daemon, in its order.
     [[nodiscard]] Result<std::vector<StatusItem>> status();
     // The time until the daemon answered.

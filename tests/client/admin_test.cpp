@@ -1,0 +1,72 @@
+// The administration calls against a daemon by hand: what an answer that is late, wrong or missing
+// makes of them.
+
+#include <doctest/doctest.h>
+
+#include <optional>
+
+#include "mqd/client.hpp"
+#include "peer.hpp"
+
+namespace mqd::client {
+namespace {
+
+using wire::FrameType;
+
+TEST_CASE("client: a page of peeked messages may be asked for and taken later") {
+    Peer peer([](PeerSocket& socket) {
+        const SentFrame first = socket.expect(FrameType::peek);
+        const SentFrame second = socket.expect(FrameType::peek);
+        const auto batch = encode_batch({"late"});
+        wire::PeekReply reply{MessageNumber(6), true, {}};
+        reply.runs.push_back(
+            {wire::MessageState::ready, {MessageNumber(5), WallTime(), 1, 0, {1, 2, 3}, batch}});
+        socket.write(encode(wire::ErrorFrame{ErrorCode::no_such_queue, 0, 0, "gone"},
+                            second.header.correlation));
+        socket.write(encode(reply, first.header.correlation));
+        const SentFrame third = socket.expect(FrameType::peek);
+        socket.write(encode(wire::PeekReply{MessageNumber(6), true, {}}, third.header.correlation));
+        (void)socket.expect(FrameType::peek);  // and the connection ends without an answer
+    });
+    {
+        Client client = peer.connect();
+        auto first = client.begin_peek("a", MessageNumber(1), 10);
+        auto second = client.begin_peek("b", MessageNumber(1), 10);
+        REQUIRE(first.has_value());
+        REQUIRE(second.has_value());
+        const auto not_yet = client.take_peek(*first);
+        REQUIRE(not_yet.has_value());
+        CHECK_FALSE(not_yet->has_value());
+
+        std::optional<PeekPage> page;
+        while (!page) {
+            REQUIRE(client.process(forever).has_value());
+            auto taken = client.take_peek(*first);
+            REQUIRE(taken.has_value());
+            page = std::move(*taken);
+        }
+        REQUIRE(page->messages.size() == 1);
+        CHECK(page->messages[0].body == "late");
+        CHECK(page->next == MessageNumber(6));
+        CHECK(client.take_peek(*second).error().code == ErrorCode::no_such_queue);
+        CHECK(client.take_peek(*first).error().code == ErrorCode::usage);
+        CHECK(client.take_peek(*second).error().code == ErrorCode::usage);
+
+        // A page after which one would ask for the same page again.
+        CHECK(client.peek("a", MessageNumber(6), 10).error().code == ErrorCode::protocol_violation);
+
+        auto unanswered = client.begin_peek("a", MessageNumber(1), 10);
+        REQUIRE(unanswered.has_value());
+        while (client.connected()) {
+            (void)client.process(forever);
+        }
+        CHECK(client.take_peek(*unanswered).error().code == ErrorCode::disconnected);
+        CHECK(client.begin_peek("a", MessageNumber(1), 10).error().code == ErrorCode::disconnected);
+        CHECK(client.begin_peek("no name", MessageNumber(1), 10).error().code ==
+              ErrorCode::bad_name);
+    }
+    peer.join();
+}
+
+}  // namespace
+}  // namespace mqd::client
