@@ -1,5 +1,7 @@
 #include "client/mqctl/message_json.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "client/mqctl/text_encoding.hpp"
@@ -12,33 +14,6 @@ using Json = nlohmann::ordered_json;
 
 Json json_id(std::uint32_t id) {
     return id == Identity::unknown_id ? Json(nullptr) : Json(id);
-}
-
-void add_header(Json& headers, std::string_view key, const std::string& value) {
-    const auto [entry, fresh] = headers.emplace(std::string(key), value);
-    if (fresh) {
-        return;
-    }
-    if (!entry->is_array()) {
-        *entry = Json::array({*entry});
-    }
-    entry->push_back(value);
-}
-
-void add_headers(Json& line, const ShownMessage& message) {
-    Json text = Json::object();
-    Json encoded = Json::object();
-    for (const auto& [key, value] : message.headers) {
-        if (valid_utf8(value)) {
-            add_header(text, key, std::string(value));
-        } else {
-            add_header(encoded, key, encode_base64(value));
-        }
-    }
-    line["headers"] = std::move(text);
-    if (!encoded.empty()) {
-        line["headers_b64"] = std::move(encoded);
-    }
 }
 
 Error malformed(std::string text) {
@@ -82,6 +57,80 @@ Result<void> read_headers(const Json& line, std::string_view field, bool encoded
     return {};
 }
 
+Result<void> read_header_list(const Json& list, ParsedMessage& into) {
+    const Error bad = malformed("\"header_list_b64\" is not a list of pairs in base64");
+    if (!list.is_array()) {
+        return bad;
+    }
+    for (const Json& pair : list) {
+        if (!pair.is_array() || pair.size() != 2) {
+            return bad;
+        }
+        auto key = read_text(pair[0], "header_list_b64", true);
+        auto value = read_text(pair[1], "header_list_b64", true);
+        if (!key || !value) {
+            return bad;
+        }
+        into.headers.emplace_back(std::move(*key), std::move(*value));
+    }
+    return {};
+}
+
+// The list has them all; else they stand in the two objects.
+Result<void> read_all_headers(const Json& line, ParsedMessage& into) {
+    if (const auto list = line.find("header_list_b64"); list != line.end()) {
+        return read_header_list(*list, into);
+    }
+    auto headers = read_headers(line, "headers", false, into);
+    return headers ? read_headers(line, "headers_b64", true, into) : headers;
+}
+
+void add_header(Json& headers, std::string_view key, const std::string& value) {
+    const auto [entry, fresh] = headers.emplace(std::string(key), value);
+    if (fresh) {
+        return;
+    }
+    if (!entry->is_array()) {
+        *entry = Json::array({*entry});
+    }
+    entry->push_back(value);
+}
+
+// Whether the objects of the line, read back, are these headers in this order.
+bool kept_by_objects(const Json& line, const ShownMessage& message) {
+    ParsedMessage back;
+    const bool read =
+        read_headers(line, "headers", false, back) && read_headers(line, "headers_b64", true, back);
+    return read && std::equal(message.headers.begin(), message.headers.end(), back.headers.begin(),
+                              back.headers.end(), [](const auto& was, const auto& is) {
+                                  return was.first == is.first && was.second == is.second &&
+                                         valid_utf8(was.first);
+                              });
+}
+
+void add_headers(Json& line, const ShownMessage& message) {
+    Json text = Json::object();
+    Json encoded = Json::object();
+    for (const auto& [key, value] : message.headers) {
+        if (valid_utf8(value)) {
+            add_header(text, key, std::string(value));
+        } else {
+            add_header(encoded, key, encode_base64(value));
+        }
+    }
+    line["headers"] = std::move(text);
+    if (!encoded.empty()) {
+        line["headers_b64"] = std::move(encoded);
+    }
+    if (!message.headers.empty() && !kept_by_objects(line, message)) {
+        Json list = Json::array();
+        for (const auto& [key, value] : message.headers) {
+            list.push_back(Json::array({encode_base64(key), encode_base64(value)}));
+        }
+        line["header_list_b64"] = std::move(list);
+    }
+}
+
 }  // namespace
 
 void append_json_line(std::string& out, const ShownMessage& message) {
@@ -103,7 +152,7 @@ void append_json_line(std::string& out, const ShownMessage& message) {
     } else {
         line["body_b64"] = encode_base64(message.body);
     }
-    // A header's key that is not UTF-8 loses its bad bytes; everything else was seen to above.
+    // Only a header's key can have bytes that are not UTF-8, and then the list has it as it is.
     out += line.dump(-1, ' ', false, Json::error_handler_t::replace);
     out += '\n';
 }
@@ -125,11 +174,7 @@ Result<ParsedMessage> parse_json_line(std::string_view line) {
         return text.error();
     }
     message.body = std::move(*text);
-    auto headers = read_headers(json, "headers", false, message);
-    if (headers) {
-        headers = read_headers(json, "headers_b64", true, message);
-    }
-    if (!headers) {
+    if (const auto headers = read_all_headers(json, message); !headers) {
         return headers.error();
     }
     return message;

@@ -8,7 +8,10 @@
 //
 // (one line; here broken for reading). A body that is not UTF-8 stands as "body_b64". A header that
 // comes several times has an array of its values; values that are not UTF-8 stand in "headers_b64".
-// A sender that the daemon could not see has null in its fields. `peek` adds "state".
+// Headers that could not be read back from that as they were (an order that the object does not
+// keep, a key that is not UTF-8) stand in "header_list_b64" once more, all of them in their order:
+// [["<key>","<value>"],…], both base64. A sender that the daemon could not see has null in its
+// fields. `peek` adds "state".
 
 #include <cstdint>
 #include <string>
@@ -43,8 +46,9 @@ struct ParsedMessage {
     std::string body;
 };
 
-// The headers and the body of one line; all else in it is ignored, but a body must be there. The
-// text of the error says what was wrong, not where.
+// The headers and the body of one line; all else in it is ignored, but a body must be there. Where
+// there is a "header_list_b64", the headers are those. The text of the error says what was wrong,
+// not where.
 [[nodiscard]] Result<ParsedMessage> parse_json_line(std::string_view line);
 
 }  // namespace mqd::mqctl

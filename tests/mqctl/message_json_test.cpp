@@ -62,6 +62,26 @@ TEST_CASE("message json: what consume writes, publish reads") {
     }
 }
 
+TEST_CASE("message json: headers that the objects cannot hold stand in a list as well") {
+    ShownMessage message;
+    const std::vector<HeaderPairs> kept{
+        {}, {{"a", "1"}}, {{"a", "1"}, {"a", "2"}, {"b", ""}}, {{"a", "1"}, {"b", "\xFF"}}};
+    const std::vector<HeaderPairs> lost{{{"a", "1"}, {"b", "2"}, {"a", "3"}},
+                                        {{"a", "\xFF"}, {"b", "1"}},
+                                        {{"k\xFF", "v"}, {"k\xFE", "w"}}};
+    for (const auto& [headers, listed] : {std::pair(kept, false), std::pair(lost, true)}) {
+        for (const HeaderPairs& all : headers) {
+            message.headers.assign(all.begin(), all.end());
+            const std::string line = json_of(message);
+            CAPTURE(line);
+            CHECK(mentions(line, "header_list_b64") == listed);
+            const auto parsed = parse_json_line(line);
+            REQUIRE(parsed);
+            CHECK(parsed->headers == all);
+        }
+    }
+}
+
 TEST_CASE("message json: the body alone is enough") {
     const auto parsed = parse_json_line(R"({"body":"x","other":[1,2]})");
     REQUIRE(parsed);
@@ -73,7 +93,9 @@ TEST_CASE("message json: what is no message is refused") {
     for (const char* const line :
          {"", "x", "[]", "1", "{}", R"({"body":1})", R"({"body_b64":"?"})",
           R"({"body":"x","headers":[]})", R"({"body":"x","headers":{"a":1}})",
-          R"({"body":"x","headers_b64":{"a":"?"}})", R"({"body":"x"} y)"}) {
+          R"({"body":"x","headers_b64":{"a":"?"}})", R"({"body":"x","header_list_b64":{}})",
+          R"({"body":"x","header_list_b64":[["YQ=="]]})",
+          R"({"body":"x","header_list_b64":[["YQ==","?"]]})", R"({"body":"x"} y)"}) {
         CAPTURE(line);
         const auto parsed = parse_json_line(line);
         REQUIRE_FALSE(parsed);
