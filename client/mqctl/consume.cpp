@@ -78,7 +78,7 @@ StdoutConsumer::StdoutConsumer(Session& session, MessageFormat format)
       options_(session.line().consume),
       format_(std::move(format)),
       output_(STDOUT_FILENO),
-      progress_(session.talk(), "consumed") {
+      progress_(session.talk(), "consumed", STDOUT_FILENO) {
     if (options_.wait && *options_.wait > std::chrono::milliseconds(0)) {
         deadline_ = Clock::now() + *options_.wait;
     }

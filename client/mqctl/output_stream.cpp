@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace mqd::mqctl {
 namespace {
@@ -17,7 +18,8 @@ constexpr std::size_t kept_bytes_max = 1024 * 1024;
 
 }  // namespace
 
-OutputStream::OutputStream(int descriptor) : descriptor_(descriptor) {
+OutputStream::OutputStream(int descriptor, std::string name)
+    : descriptor_(descriptor), name_(std::move(name)) {
     struct stat facts {};
     if (::fstat(descriptor, &facts) != 0) {
         return;
@@ -64,7 +66,7 @@ Result<void> OutputStream::write_some() {
             const int reason = errno;
             return Error{
                 ErrorCode::io_error,
-                "cannot write to standard output: " + std::generic_category().message(reason), 0, 0,
+                "cannot write to " + name_ + ": " + std::generic_category().message(reason), 0, 0,
                 reason};
         }
         written_ += static_cast<std::size_t>(size);

@@ -1,9 +1,9 @@
 #pragma once
 
-// Standard output, written without ever blocking for long: while a reader is slow, the connection
-// must go on being served, or leases run out. So a pipe or terminal is opened anew as a descriptor
-// of our own that does not block (setting the flag on the shared one would hit the other programs
-// that have it).
+// Standard output or a file, written without ever blocking for long: while a reader is slow, the
+// connection must go on being served, or leases run out. So a pipe or terminal is opened anew as a
+// descriptor of our own that does not block (setting the flag on the shared one would hit the other
+// programs that have it).
 
 #include <cstddef>
 #include <string>
@@ -14,7 +14,8 @@ namespace mqd::mqctl {
 
 class OutputStream {
   public:
-    explicit OutputStream(int descriptor);
+    // `name`: of the output, for errors.
+    explicit OutputStream(int descriptor, std::string name = "standard output");
     OutputStream(const OutputStream&) = delete;
     OutputStream& operator=(const OutputStream&) = delete;
     ~OutputStream();
@@ -37,6 +38,7 @@ class OutputStream {
 
   private:
     int descriptor_;
+    std::string name_;
     bool owned_ = false;
     bool socket_ = false;
     std::string buffer_;

@@ -7,35 +7,12 @@
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/message_format.hpp"
 #include "client/mqctl/output_stream.hpp"
+#include "client/mqctl/peeked_message.hpp"
 
 namespace mqd::mqctl {
 namespace {
 
 constexpr std::uint64_t page_messages_max = 1000;
-
-std::string_view state_name(MessageState state) {
-    switch (state) {
-        case MessageState::ready: return "ready";
-        case MessageState::leased: return "leased";
-    }
-    return "unknown";
-}
-
-ShownMessage shown(const std::string& queue, QueueId incarnation, const PeekedMessage& message) {
-    ShownMessage shown;
-    shown.queue = queue;
-    shown.incarnation = incarnation;
-    shown.number = message.number;
-    shown.attempt = message.deliveries;
-    shown.published = message.published;
-    shown.sender = message.sender;
-    shown.body = message.body;
-    shown.state = state_name(message.state);
-    for (const auto& [key, value] : message.headers) {
-        shown.headers.emplace_back(key, value);
-    }
-    return shown;
-}
 
 }  // namespace
 

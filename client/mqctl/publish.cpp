@@ -84,7 +84,7 @@ Publisher::Publisher(Session& session, Producer producer)
       source_(
           open_message_source(session.line().publish, session.client().message_body_bytes_max())),
       ids_(STDOUT_FILENO),
-      progress_(session.talk(), "confirmed"),
+      progress_(session.talk(), "confirmed", STDOUT_FILENO),
       ids_wanted_(!session.talk().quiet()),
       json_(session.line().global.output == "json") {
     for (const auto& [key, value] : session.line().publish.headers) {

@@ -41,9 +41,9 @@ void Talk::complain(std::string_view text) const {
     say(text);
 }
 
-Progress::Progress(const Talk& talk, std::string_view verb)
+Progress::Progress(const Talk& talk, std::string_view verb, int data)
     : verb_(verb),
-      enabled_(!talk.quiet() && is_terminal(STDERR_FILENO) && !is_terminal(STDOUT_FILENO)),
+      enabled_(!talk.quiet() && is_terminal(STDERR_FILENO) && !is_terminal(data)),
       started_(Clock::now()),
       next_(started_ + progress_delay) {}
 

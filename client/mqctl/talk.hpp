@@ -32,8 +32,8 @@ class Progress {
   public:
     using Clock = std::chrono::steady_clock;
 
-    // `verb`: "confirmed"
-    Progress(const Talk& talk, std::string_view verb);
+    // `verb`: "confirmed". `data`: where the data go; -1 if nowhere.
+    Progress(const Talk& talk, std::string_view verb, int data);
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
     ~Progress() { clear(); }

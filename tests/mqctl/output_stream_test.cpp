@@ -66,11 +66,12 @@ TEST_CASE("output stream: a reader that is gone is an error") {
 TEST_CASE("output stream: what is open for reading only is not written to") {
     const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     REQUIRE(null >= 0);
-    OutputStream out(null);
+    OutputStream out(null, "the file");
     out.buffer() = "x";
     const auto written = out.write_some();
     REQUIRE_FALSE(written);
     CHECK(written.error().os_errno == EBADF);
+    CHECK(written.error().text.starts_with("cannot write to the file: "));
     (void)::close(null);
 }
 

@@ -10,14 +10,13 @@
 namespace mqd::mqctl {
 namespace {
 
-// Whether there is progress to show in a program with these standard streams.
+// Whether there is progress to show in a program whose data and talk go there.
 bool progress_with(int output, int errors, bool quiet) {
     const pid_t pid = ::fork();
     REQUIRE(pid >= 0);
     if (pid == 0) {
-        (void)::dup2(output, STDOUT_FILENO);
         (void)::dup2(errors, STDERR_FILENO);
-        const Progress progress(Talk(quiet), "done");
+        const Progress progress(Talk(quiet), "done", output);
         ::_exit(progress.next() ? 1 : 0);
     }
     int status = -1;
@@ -36,6 +35,7 @@ TEST_CASE("progress: it is shown on a terminal, unless the data go to one") {
     REQUIRE(file >= 0);
     CHECK(progress_with(file, terminal, false));
     CHECK_FALSE(progress_with(terminal, terminal, false));
+    CHECK(progress_with(-1, terminal, false));
     CHECK_FALSE(progress_with(file, file, false));
     CHECK_FALSE(progress_with(file, terminal, true));
     (void)::close(file);
