@@ -51,7 +51,12 @@ std::unique_ptr<MessageSource> open_message_source(const PublishOptions& options
         case Source::whole_input: return input(InputSource::Cut::whole, '\0');
         case Source::lines: return input(InputSource::Cut::delimiter, '\n');
         case Source::null_delimited: return input(InputSource::Cut::delimiter, '\0');
-        case Source::json_lines: return input(InputSource::Cut::json_lines, '\n');
+        case Source::json_lines:
+            if (options.files.empty()) {
+                return input(InputSource::Cut::json_lines, '\n');
+            }
+            return std::make_unique<FileSource>(options.files, body_bytes_max,
+                                                InputSource::Cut::json_lines);
         case Source::files: break;
     }
     return std::make_unique<FileSource>(options.files, body_bytes_max);
@@ -90,7 +95,7 @@ Result<void> InputSource::fill() {
     }
     const ssize_t got = read_once(descriptor_, buffer_.data() + filled_, buffer_.size() - filled_);
     if (got < 0) {
-        return errno == EAGAIN ? Result<void>() : read_error(name_);
+        return errno == EAGAIN ? Result<void>() : read_error(input_name());
     }
     filled_ += static_cast<std::size_t>(got);
     end_ = got == 0;
@@ -157,8 +162,7 @@ Result<NextMessage> InputSource::cut_json(Message& message) {
     } while (line.find_first_not_of(" \t\r") == std::string_view::npos);
     auto parsed = parse_json_line(line);
     if (!parsed) {
-        return Error{ErrorCode::io_error,
-                     "line " + std::to_string(lines_) + ": " + parsed.error().text};
+        return Error{ErrorCode::io_error, place(lines_) + ": " + parsed.error().text};
     }
     body_ = std::move(parsed->body);
     headers_ = std::move(parsed->headers);
@@ -171,9 +175,15 @@ Result<NextMessage> InputSource::cut_json(Message& message) {
     return NextMessage::ready;
 }
 
+std::string InputSource::place(std::uint64_t line) const {
+    if (cut_ == Cut::whole) {
+        return input_name();
+    }
+    return (name_.empty() ? "line " : name_ + ": line ") + std::to_string(line);
+}
+
 Error InputSource::too_big() const {
-    const std::string what = cut_ == Cut::whole ? name_ : "line " + std::to_string(lines_ + 1);
-    return body_too_big(what, piece_bytes_max_);
+    return body_too_big(place(lines_ + 1), piece_bytes_max_);
 }
 
 Result<NextMessage> FileSource::next(Message& message) {
@@ -217,8 +227,8 @@ Result<void> FileSource::open_file() {
     if (file_ < 0 || ::fstat(file_, &facts) != 0) {
         return read_error(path);
     }
-    if (!S_ISREG(facts.st_mode)) {
-        stream_.emplace(file_, InputSource::Cut::whole, '\0', body_bytes_max_, path);
+    if (!S_ISREG(facts.st_mode) || cut_ != Cut::whole) {
+        stream_.emplace(file_, cut_, '\n', body_bytes_max_, path);
     }
     return {};
 }

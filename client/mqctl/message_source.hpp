@@ -1,7 +1,7 @@
 #pragma once
 
-// Where `publish` gets its messages from: an argument, files, or standard input, which comes when
-// it comes.
+// Where `publish` and `import` get their messages from: an argument, files, or standard input,
+// which comes when it comes.
 
 #include <cstddef>
 #include <memory>
@@ -60,15 +60,13 @@ class InputSource final : public MessageSource {
   public:
     enum class Cut { whole, delimiter, json_lines };
 
-    // `name`: of the input, for errors.
+    // `name`: of the input, for errors; empty: standard input.
     InputSource(int descriptor, Cut cut, char delimiter, std::size_t body_bytes_max,
-                std::string name = "standard input");
+                std::string name = {});
     [[nodiscard]] Result<NextMessage> next(Message& message) override;
     [[nodiscard]] Result<void> fill() override;
     [[nodiscard]] int descriptor() const override { return end_ ? -1 : descriptor_; }
-    [[nodiscard]] std::string where() const override {
-        return cut_ == Cut::whole ? name_ : "line " + std::to_string(lines_);
-    }
+    [[nodiscard]] std::string where() const override { return place(lines_); }
 
   private:
     [[nodiscard]] Result<NextMessage> cut_whole(Message& message);
@@ -77,6 +75,11 @@ class InputSource final : public MessageSource {
     [[nodiscard]] std::string_view unread() const {
         return {buffer_.data() + begin_, filled_ - begin_};
     }
+    [[nodiscard]] std::string input_name() const {
+        return name_.empty() ? "standard input" : name_;
+    }
+    // Where a piece stands: "line 7", "file: line 7"; of the whole, the name.
+    [[nodiscard]] std::string place(std::uint64_t line) const;
     [[nodiscard]] Error too_big() const;
 
     int descriptor_;
@@ -97,12 +100,16 @@ class InputSource final : public MessageSource {
     std::vector<Header> header_views_;
 };
 
-// A message for each file; "-" is standard input. A file that is one is read at once; what else
-// there is (a pipe, a terminal) comes when it comes, and is waited for like standard input.
+// A message for each file, or for each line of JSON in it; "-" is standard input. A file that is
+// one message is read at once; what else there is (lines, a pipe, a terminal) comes when it comes,
+// and is waited for like standard input.
 class FileSource final : public MessageSource {
   public:
-    FileSource(std::vector<std::string> paths, std::size_t body_bytes_max)
-        : paths_(std::move(paths)), body_bytes_max_(body_bytes_max) {}
+    using Cut = InputSource::Cut;
+
+    // `cut`: whole or json_lines.
+    FileSource(std::vector<std::string> paths, std::size_t body_bytes_max, Cut cut = Cut::whole)
+        : paths_(std::move(paths)), body_bytes_max_(body_bytes_max), cut_(cut) {}
     FileSource(const FileSource&) = delete;
     FileSource& operator=(const FileSource&) = delete;
     ~FileSource() override { close_file(); }
@@ -110,7 +117,7 @@ class FileSource final : public MessageSource {
     [[nodiscard]] Result<NextMessage> next(Message& message) override;
     [[nodiscard]] Result<void> fill() override;
     [[nodiscard]] int descriptor() const override { return stream_ ? stream_->descriptor() : -1; }
-    [[nodiscard]] std::string where() const override { return where_; }
+    [[nodiscard]] std::string where() const override { return stream_ ? stream_->where() : where_; }
 
   private:
     [[nodiscard]] Result<void> open_file();
@@ -119,9 +126,10 @@ class FileSource final : public MessageSource {
 
     std::vector<std::string> paths_;
     std::size_t body_bytes_max_;
+    Cut cut_;
     std::size_t index_ = 0;
     int file_ = -1;                      // of paths_[index_]; -1: not open
-    std::optional<InputSource> stream_;  // over file_, if that is no regular file
+    std::optional<InputSource> stream_;  // over file_, unless that is one message, there to be read
     std::string where_;
     std::string body_;
 };

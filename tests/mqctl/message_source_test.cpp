@@ -187,6 +187,32 @@ TEST_CASE("message source: lines of JSON, of which blank ones are passed over") 
     CHECK(result.error().text.find("line 4") != std::string::npos);
 }
 
+TEST_CASE("message source: a message for each line of JSON in a file, which an error names") {
+    std::string path = "/tmp/mqctl_source_XXXXXX";
+    const int file = ::mkstemp(path.data());
+    REQUIRE(file >= 0);
+    const std::string_view text = "{\"body\":\"a\"}\n\n{\"body_b64\":\"/w==\"}\nnone\n";
+    REQUIRE(::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    FileSource source({path}, body_bytes_max, InputSource::Cut::json_lines);
+    Message message;
+    REQUIRE(next(source, message) == NextMessage::starved);
+    REQUIRE(source.fill());
+    REQUIRE(next(source, message) == NextMessage::ready);
+    CHECK(message.body == "a");
+    CHECK(source.where() == path + ": line 1");
+    REQUIRE(next(source, message) == NextMessage::ready);
+    CHECK(message.body == "\xFF");
+    CHECK(source.where() == path + ": line 3");
+    const auto bad = source.next(message);
+    REQUIRE_FALSE(bad);
+    CHECK(bad.error().text.starts_with(path + ": line 4: "));
+    REQUIRE(::ftruncate(file, 0) == 0);
+    FileSource empty({path}, body_bytes_max, InputSource::Cut::json_lines);
+    CHECK(drain(empty).empty());
+    (void)::close(file);
+    (void)::unlink(path.c_str());
+}
+
 TEST_CASE("message source: a message for each file") {
     std::string path = "/tmp/mqctl_source_XXXXXX";
     const int file = ::mkstemp(path.data());
