@@ -37,6 +37,7 @@ class Publisher {
     [[nodiscard]] HeaderList headers_of_message();
     [[nodiscard]] Error at_source(Error error) const;
     void exchange();
+    [[nodiscard]] bool may_pump() const;
     void write_ids();
     void wait();
     void confirmed(const ConfirmedLines& lines);
@@ -62,8 +63,9 @@ class Publisher {
     Clock::time_point started_ = Clock::now();
     Clock::time_point last_answer_ = started_;
 
-    Message message_;    // of the source
-    bool held_ = false;  // message_ is still to be sent
+    Message message_;       // of the source
+    bool held_ = false;     // message_ is still to be sent
+    bool blocked_ = false;  // and could not be; nothing has come since
     bool starved_ = false;
     bool end_ = false;
     std::optional<Error> failure_;  // ends the input; what is under way is waited for, if it can be
@@ -111,6 +113,12 @@ ExitCode Publisher::run() {
     }
 }
 
+// Whether there is more to try without waiting: what was in the way of the last try, credit or ids
+// that nobody took, may be out of it by now, and then nothing else may ever come to wake us.
+bool Publisher::may_pump() const {
+    return !stopped() && !starved_ && !end_ && !blocked_ && ids_.pending() < unwritten_bytes_max;
+}
+
 bool Publisher::done() const {
     if (hurried_) {
         return true;
@@ -136,7 +144,7 @@ void Publisher::pump() {
             }
         }
         const auto line = producer_.try_send(message_.body, headers_of_message());
-        held_ = !line && line.error().code == ErrorCode::timeout;
+        held_ = blocked_ = !line && line.error().code == ErrorCode::timeout;
         if (held_) {
             return;
         }
@@ -186,6 +194,9 @@ void Publisher::exchange() {
     }
     if (!stopped() && session_.client().stopping() && (!end_ || held_)) {
         failure_ = Error{ErrorCode::stopping, {}, 0, 0, 0};  // what is under way is waited for
+    }
+    if (arrived && *arrived) {
+        blocked_ = false;
     }
     check_stall();
 }
@@ -250,6 +261,9 @@ void Publisher::wait() {
         set.until(last_answer_ + session_.line().global.timeout);
     }
     set.until(progress_.next());
+    if (may_pump()) {
+        set.until(Clock::now());  // only a look at what is there: signals
+    }
     set.wait();
     if (set.signal_ready()) {
         if (const auto signal = signals_.take()) {

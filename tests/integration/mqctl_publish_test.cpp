@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "integration/listening_peer.hpp"
 #include "integration/mqctl_run.hpp"
 
 namespace mqd::test {
@@ -155,6 +156,39 @@ TEST_CASE("mqctl publish: many lines, each id once and in order") {
     const std::string lines = ids("", 1, count);
     CHECK(f.mqctl.must({"publish", "orders", "--lines"}, lines) == ids("orders:1:", 1, count));
     CHECK(f.mqctl.must({"consume", "orders", "--drain"}) == lines);
+}
+
+// The credit comes at the end of more than is read at once, so that it is found at every point of
+// the loop, and nothing comes behind it.
+TEST_CASE("mqctl publish: credit that nothing follows is used") {
+    constexpr int count = 40;
+    constexpr std::size_t frames_a_line = 4;
+    constexpr std::uint32_t padding_bytes = 16 * 1024;
+    ListeningPeer daemon([](client::PeerSocket& socket) {
+        const HandleId producer = socket.open_producer({1, 1'000'000});
+        for (std::uint32_t line = 1; line <= count; ++line) {
+            (void)socket.expect(wire::FrameType::publish);
+            std::vector<std::byte> runs;
+            wire::Confirm::append_run(runs, {MessageNumber(line), 1});
+            const wire::Credit credit{line + 1, 1'000'000};
+            std::vector<std::byte> answer;
+            for (std::size_t i = 0; i < line * frames_a_line; ++i) {
+                std::vector<std::byte> unknown(wire::frame_header_bytes + padding_bytes);
+                wire::encode_frame_header(unknown.data(),
+                                          {padding_bytes, wire::FrameType{0xE0}, 0, {}, {}});
+                answer.insert(answer.end(), unknown.begin(), unknown.end());
+            }
+            wire::append_frame(answer,
+                               wire::Confirm{LineNumber(line), Durability::disk, credit, runs}, {},
+                               producer);
+            socket.write(answer);
+        }
+        socket.goodbye();
+    });
+    const MqctlEnd end =
+        Mqctl(daemon.url()).run({"publish", "orders", "--lines"}, ids("", 1, count));
+    CHECK(end.exit == 0);
+    CHECK(end.out == ids("orders:3:", 1, count));
 }
 
 TEST_CASE("mqctl publish: a queue that does not exist is exit 5, with the one that was meant") {
