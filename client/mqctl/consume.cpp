@@ -114,8 +114,10 @@ Result<void> StdoutConsumer::open() {
 
 Result<void> StdoutConsumer::loop() {
     while (!(signal_ = signals_.take())) {
-        bool at_hand = false;
-        if (output_.pending() == 0) {
+        // While the reader is slow, what comes is read by wait() and stays in the library: to be
+        // looked at before anything is waited for.
+        bool at_hand = output_.pending() > 0;
+        if (!at_hand) {
             const auto received = receive();
             if (!received) {
                 return received.error();
@@ -235,6 +237,7 @@ Result<bool> StdoutConsumer::more_may_come() {
         if (const auto ended = end_round(); !ended) {
             return ended.error();
         }
+        recheck_ = Clock::now();  // the answers may have brought messages with them
     }
     if (options_.follow) {
         return true;

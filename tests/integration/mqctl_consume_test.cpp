@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <future>
 
+#include "integration/listening_peer.hpp"
 #include "integration/mqctl_run.hpp"
 
 namespace mqd::test {
@@ -133,6 +135,38 @@ TEST_CASE("mqctl consume: leases are extended while a reader is slow") {
     CHECK_FALSE(came_back);
     follow.send_signal(SIGTERM);
     CHECK(follow.wait_for_end().exit == 143);
+}
+
+// More than mqctl hands out and its reader takes at once; the PONG says that all of it was read, so
+// that nothing on the connection will wake it any more.
+TEST_CASE("mqctl consume: what came while a reader was slow is written when it reads on") {
+    constexpr std::uint64_t count = 100;
+    std::promise<void> all_read;
+    std::vector<MessageRange> acked;
+    std::vector<MessageRange> nacked;
+    {
+        ListeningPeer daemon([&](client::PeerSocket& socket) {
+            const HandleId consumer = socket.open_consumer();
+            for (std::uint64_t number = 1; number <= count; ++number) {
+                socket.write(client::encode_deliver(consumer, number, {std::string(10'000, 'x')}));
+            }
+            socket.write(client::encode(wire::Ping{}, CorrelationId(1)));
+            (void)socket.expect_behind(wire::FrameType::pong, acked, nacked);
+            all_read.set_value();
+            socket.answer_close(socket.expect_behind(wire::FrameType::close_handle, acked, nacked));
+            socket.goodbye();
+        });
+        MqctlProcess follow(daemon.url(), {"consume", "orders", "--follow"});
+        REQUIRE(all_read.get_future().wait_for(patience) == std::future_status::ready);
+        std::uint64_t lines = 0;
+        while (lines < count && follow.read_line()) {
+            ++lines;
+        }
+        CHECK(lines == count);
+        follow.send_signal(SIGTERM);
+        CHECK(follow.wait_for_end().exit == 143);
+    }
+    CHECK(acked == std::vector{MessageRange{MessageNumber(1), count}});
 }
 
 TEST_CASE("mqctl consume: a reader that is gone acks nothing") {
