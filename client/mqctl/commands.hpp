@@ -8,10 +8,11 @@
 
 namespace mqd::mqctl {
 
-[[nodiscard]] ExitCode publish(Session& session);  // publish.cpp
-[[nodiscard]] ExitCode consume(Session& session);  // consume.cpp; with --exec: execute()
-[[nodiscard]] ExitCode execute(Session& session);  // execute.cpp
-[[nodiscard]] ExitCode peek(Session& session);     // peek.cpp
+[[nodiscard]] ExitCode publish(Session& session);          // publish.cpp; `import` as well
+[[nodiscard]] ExitCode consume(Session& session);          // consume.cpp; with --exec: execute()
+[[nodiscard]] ExitCode execute(Session& session);          // execute.cpp
+[[nodiscard]] ExitCode peek(Session& session);             // peek.cpp
+[[nodiscard]] ExitCode export_messages(Session& session);  // export.cpp
 
 // queue_commands.cpp
 [[nodiscard]] ExitCode queue_list(Session& session);

@@ -19,8 +19,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "move",
     "dead",
     // data
-    "export",
-    "import",
     "check",
     "backup",
     // watching

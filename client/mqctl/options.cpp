@@ -83,11 +83,14 @@ class Parser {
     void take_operands(const std::vector<std::string>& operands);
     void check_publish(const std::vector<std::string>& operands);
     void check_consume();
+    void check_export();
+    void check_import();
     void check_output() const;
     [[nodiscard]] std::chrono::milliseconds duration(const CLI::Option* option,
                                                      std::chrono::milliseconds absent) const;
     [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent) const;
     [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent) const;
+    [[nodiscard]] std::string file(const CLI::Option* option) const;
     [[nodiscard]] bool given(const CLI::Option* option) const { return option->count() > 0; }
 
     CLI::App app_{"Talk to mqd, the message-queue daemon."};
@@ -101,6 +104,7 @@ class Parser {
         *publish_durability_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *create_lease_{};
+    CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
 };
 
 Parser::Parser() {
@@ -151,6 +155,20 @@ void Parser::add_commands() {
                 app->footer(format_help);
                 peek_count_ = add_value(*app, "-n", "N", "At most so many (1)");
                 from_ = add_value(*app, "--from", "N", "Begin with this message number");
+                break;
+            case Command::export_messages:
+                export_file_ = add_value(
+                    *app, "-f,--file", "FILE",
+                    "Write this file, which is there once it is complete (standard output)");
+                app->add_flag("--force", line_.export_messages.force,
+                              "Replace the file, if there is one");
+                break;
+            case Command::import_messages:
+                import_file_ =
+                    add_value(*app, "-f,--file", "FILE", "Read this file (standard input)");
+                import_durability_ =
+                    add_value(*app, "--durability", "LEVEL",
+                              "What to wait for: memory, written or disk (the queue's)");
                 break;
             case Command::queue_create:
                 memory_ = app->add_flag("--memory")
@@ -238,6 +256,10 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
     take_operands(operands);
     if (line_.command == Command::consume) {
         check_consume();
+    } else if (line_.command == Command::export_messages) {
+        check_export();
+    } else if (line_.command == Command::import_messages) {
+        check_import();
     }
     line_.peek.count = number(peek_count_, line_.peek.count);
     line_.peek.from = MessageNumber(number(from_, 1));
@@ -406,6 +428,26 @@ void Parser::check_consume() {
     consume.grace = duration(grace_, consume.grace);
 }
 
+void Parser::check_export() {
+    line_.export_messages.file = file(export_file_);
+    if (line_.export_messages.force && line_.export_messages.file.empty()) {
+        throw Mistake{"--force belongs to -f FILE"};
+    }
+    if (!line_.global.output.empty() && line_.global.output != "json") {
+        throw Mistake{"export writes lines of JSON only (peek has other outputs)"};
+    }
+}
+
+void Parser::check_import() {
+    PublishOptions& publish = line_.publish;
+    publish.source = Source::json_lines;
+    if (std::string path = file(import_file_); !path.empty()) {
+        publish.files.push_back(std::move(path));
+    }
+    publish.durability = durability(import_durability_, Durability::unspecified);
+    publish.ids = false;
+}
+
 void Parser::check_output() const {
     const std::string& output = line_.global.output;
     const bool messages = line_.command == Command::consume || line_.command == Command::peek;
@@ -418,6 +460,18 @@ void Parser::check_output() const {
     if (const auto format = MessageFormat::parse(output); !format) {
         throw Mistake{"-o: " + format.error().text};
     }
+}
+
+// A path; empty for "-" as well, which is the standard stream.
+std::string Parser::file(const CLI::Option* option) const {
+    if (!given(option)) {
+        return {};
+    }
+    auto path = option->as<std::string>();
+    if (path.empty()) {
+        throw Mistake{option->get_name() + ": a file has a name"};
+    }
+    return path == "-" ? std::string() : path;
 }
 
 std::chrono::milliseconds Parser::duration(const CLI::Option* option,

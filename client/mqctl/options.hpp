@@ -19,6 +19,8 @@ enum class Command {
     publish,
     consume,
     peek,
+    export_messages,
+    import_messages,
     queue_list,
     queue_show,
     queue_create,
@@ -38,14 +40,14 @@ struct GlobalOptions {
     bool timeout_given = false;               // and so holds for streams too
 };
 
-// Where `publish` takes its messages from.
+// Where `publish` and `import` take their messages from.
 enum class Source {
     argument,
     whole_input,  // standard input to its end is one message
     lines,
     null_delimited,
-    json_lines,
-    files,
+    json_lines,  // of standard input, or of the files
+    files,       // each is a message
 };
 
 struct PublishOptions {
@@ -54,6 +56,7 @@ struct PublishOptions {
     std::vector<std::string> files;
     std::vector<std::pair<std::string, std::string>> headers;
     Durability durability = Durability::unspecified;
+    bool ids = true;  // they are printed
 };
 
 struct ConsumeOptions {
@@ -72,6 +75,11 @@ struct PeekOptions {
     MessageNumber from{1};
 };
 
+struct ExportOptions {
+    std::string file;    // empty: standard output
+    bool force = false;  // replace it, if there is one
+};
+
 struct QueueCreateOptions {
     Durability durability = Durability::disk;
     std::chrono::milliseconds lease{0};  // 0: the daemon's default
@@ -80,10 +88,11 @@ struct QueueCreateOptions {
 struct CommandLine {
     Command command = Command::version;
     GlobalOptions global;
-    std::string queue;  // of the commands that name one
-    PublishOptions publish;
+    std::string queue;       // of the commands that name one
+    PublishOptions publish;  // and of `import`
     ConsumeOptions consume;
     PeekOptions peek;
+    ExportOptions export_messages;
     QueueCreateOptions create;
     bool yes = false;  // queue_delete, queue_purge: do not ask
 };

@@ -38,8 +38,10 @@ ExitCode print_version(const GlobalOptions& global) {
 bool needs_output(const CommandLine& line) {
     switch (line.command) {
         case Command::publish: return !line.global.quiet;
+        case Command::export_messages: return line.export_messages.file.empty();
         case Command::consume: return line.consume.exec.empty();
         case Command::peek: return true;
+        case Command::import_messages:
         case Command::queue_list:
         case Command::queue_show:
         case Command::queue_create:
@@ -54,9 +56,11 @@ bool needs_output(const CommandLine& line) {
 
 ExitCode run_command(Session& session) {
     switch (session.line().command) {
-        case Command::publish: return publish(session);
+        case Command::publish:
+        case Command::import_messages: return publish(session);
         case Command::consume: return consume(session);
         case Command::peek: return peek(session);
+        case Command::export_messages: return export_messages(session);
         case Command::queue_list: return queue_list(session);
         case Command::queue_show: return queue_show(session);
         case Command::queue_create: return queue_create(session);

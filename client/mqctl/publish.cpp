@@ -1,6 +1,6 @@
-// mqctl publish: messages from an argument, files or standard input to a queue, pipelined. Standard
-// input and the connection are watched together, so that what is there goes out and what is
-// confirmed is printed, whether or not more input comes.
+// mqctl publish and mqctl import: messages from an argument, files or standard input to a queue,
+// pipelined. Standard input and the connection are watched together, so that what is there goes out
+// and what is confirmed is printed, whether or not more input comes.
 
 #include <unistd.h>
 
@@ -21,6 +21,12 @@ namespace {
 
 // Ids that nobody reads: from here on no more messages are sent.
 constexpr std::size_t unwritten_bytes_max = 4 * 1024 * 1024;
+
+// What is being done, for errors.
+std::string doing(const CommandLine& line) {
+    const bool import = line.command == Command::import_messages;
+    return (import ? "importing into \"" : "publishing to \"") + line.queue + '"';
+}
 
 class Publisher {
   public:
@@ -58,6 +64,7 @@ class Publisher {
     std::vector<Header> headers_;  // of -H
     std::vector<Header> merged_headers_;
     OutputStream ids_;
+    bool ids_wanted_;
     SignalWatch signals_;
     Progress progress_;
     Clock::time_point started_ = Clock::now();
@@ -73,7 +80,6 @@ class Publisher {
     bool hurried_ = false;  // a second signal, or the time is up: nothing is waited for
 
     std::string id_prefix_;
-    bool ids_wanted_;
     bool json_;
     std::uint64_t confirmed_ = 0;
     std::uint64_t bytes_ = 0;  // of the bodies sent
@@ -86,8 +92,8 @@ Publisher::Publisher(Session& session, Producer producer)
       source_(
           open_message_source(session.line().publish, session.client().message_body_bytes_max())),
       ids_(STDOUT_FILENO),
-      progress_(session.talk(), "confirmed", STDOUT_FILENO),
-      ids_wanted_(!session.talk().quiet()),
+      ids_wanted_(session.line().publish.ids && !session.talk().quiet()),
+      progress_(session.talk(), "confirmed", ids_wanted_ ? STDOUT_FILENO : -1),
       json_(session.line().global.output == "json") {
     for (const auto& [key, value] : session.line().publish.headers) {
         headers_.push_back({key, value});
@@ -312,7 +318,7 @@ ExitCode Publisher::report() {
 }
 
 ExitCode Publisher::report_failure() {
-    const std::string what = "publishing to \"" + session_.line().queue + '"';
+    const std::string what = doing(session_.line());
     const bool some = confirmed_ > 0 || producer_.unconfirmed() > 0;
     if (!failure_) {
         session_.talk().complain("stopped by a signal; " + outcome());
@@ -355,7 +361,7 @@ ExitCode publish(Session& session) {
     const CommandLine& line = session.line();
     auto producer = session.client().producer(line.queue, {.durability = line.publish.durability});
     if (!producer) {
-        return session.fail("publishing to \"" + line.queue + '"', producer.error());
+        return session.fail(doing(line), producer.error());
     }
     if (line.publish.source == Source::whole_input && is_terminal(STDIN_FILENO)) {
         session.talk().note("reading the message from the terminal; Ctrl-D ends it");

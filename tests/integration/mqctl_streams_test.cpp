@@ -65,8 +65,8 @@ TEST_CASE("mqctl: with standard output closed, nothing of a message gets onto th
 TEST_CASE("mqctl: with standard output closed, every command that writes says so") {
     const Fixture f;
     const std::vector<std::vector<std::string>> commands{
-        {"publish", "orders", "x"}, {"peek", "orders"}, {"queue", "list"}, {"status"}, {"ping"},
-        {"queue", "show", "orders"}};
+        {"publish", "orders", "x"},  {"peek", "orders"},  {"queue", "list"}, {"status"}, {"ping"},
+        {"queue", "show", "orders"}, {"export", "orders"}};
     for (const std::vector<std::string>& command : commands) {
         CAPTURE(command.front());
         const MqctlEnd end = f.mqctl.run(command, {}, ">&-");
@@ -110,11 +110,17 @@ TEST_CASE("mqd: closed standard streams are nothing that a file or a socket can 
 TEST_CASE("mqctl and mqd: output that cannot be written is complained about, by all who write") {
     Fixture f;
     f.mqctl.must({"-q", "publish", "orders", "x"});
-    const std::vector<std::vector<std::string>> commands{
-        {"version"},          {"--version"},     {"version", "-o", "json"},
-        {"--help"},           {"help"},          {"publish", "-h"},
-        {"status"},           {"queue", "list"}, {"peek", "orders"},
-        {"consume", "orders"}};
+    const std::vector<std::vector<std::string>> commands{{"version"},
+                                                         {"--version"},
+                                                         {"version", "-o", "json"},
+                                                         {"--help"},
+                                                         {"help"},
+                                                         {"publish", "-h"},
+                                                         {"status"},
+                                                         {"queue", "list"},
+                                                         {"peek", "orders"},
+                                                         {"consume", "orders"},
+                                                         {"export", "orders"}};
     for (const std::vector<std::string>& command : commands) {
         CAPTURE(command.front());
         const MqctlEnd end = f.mqctl.run(command, {}, ">/dev/full");

@@ -165,6 +165,40 @@ TEST_CASE("options: peek begins with the first message and shows one") {
     CHECK(line.peek.from == MessageNumber(1842));
 }
 
+TEST_CASE("options: export writes to standard output or to a file that is not there yet") {
+    const CommandLine line = accepted({"export", "a"});
+    CHECK(line.command == Command::export_messages);
+    CHECK(line.queue == "a");
+    CHECK(line.export_messages.file.empty());
+    CHECK_FALSE(line.export_messages.force);
+    CHECK(accepted({"export", "a", "-f", "-"}).export_messages.file.empty());
+    CHECK(accepted({"export", "a", "--file=b", "-o", "json"}).export_messages.file == "b");
+    CHECK(accepted({"export", "-f", "b", "--force", "a"}).export_messages.force);
+    (void)refused({"export"});
+    (void)refused({"export", "a", "b"});
+    (void)refused({"export", "a", "-f", ""});
+    CHECK(mentions(refused({"export", "a", "--force"}), "--force belongs to -f"));
+    CHECK(mentions(refused({"export", "a", "-o", "text"}), "lines of JSON only"));
+    (void)refused({"export", "a", "-o", "%b"});
+}
+
+TEST_CASE("options: import is publish of lines of JSON, without ids") {
+    const CommandLine line = accepted({"import", "a"});
+    CHECK(line.command == Command::import_messages);
+    CHECK(line.queue == "a");
+    CHECK(line.publish.source == Source::json_lines);
+    CHECK(line.publish.files.empty());
+    CHECK_FALSE(line.publish.ids);
+    CHECK(accepted({"publish", "a", "--jsonl"}).publish.ids);
+    CHECK(accepted({"import", "a", "-f", "-"}).publish.files.empty());
+    CHECK(accepted({"import", "a", "-f", "b"}).publish.files == Arguments{"b"});
+    CHECK(accepted({"import", "a", "--durability", "memory"}).publish.durability ==
+          Durability::memory);
+    (void)refused({"import"});
+    (void)refused({"import", "a", "b"});
+    (void)refused({"import", "a", "--durability", "paper"});
+}
+
 TEST_CASE("options: an output is text, json, raw or a format") {
     CHECK(accepted({"consume", "a", "-o", "%i %b\\n"}).global.output == "%i %b\\n");
     (void)refused({"consume", "a", "-o", "jsn"});
