@@ -181,7 +181,8 @@ Result<void> Exporter::wait() {
     return {};
 }
 
-// Pages are asked for by name: another queue may have it by now.
+// Pages are asked for by name: another queue may have it by now. And what is there at the end and
+// was not published meanwhile lived all along: PEEK must have shown it.
 Result<void> Exporter::check_queue() {
     const auto now = session_.client().show_queue(queue_.name);
     if (!now) {
@@ -189,6 +190,13 @@ Result<void> Exporter::check_queue() {
     }
     if (now->incarnation != queue_.incarnation) {
         return Error{ErrorCode::queue_deleted, "the queue was deleted and made anew meanwhile"};
+    }
+    const std::uint64_t live = now->ready + now->leased;
+    const std::uint64_t newer = now->next_number - queue_.next_number;
+    if (live > newer && messages_ < live - newer) {
+        return Error{ErrorCode::io_error, "the daemon did not show all messages: " +
+                                              format_messages(live - newer - messages_) +
+                                              " or more are missing"};
     }
     return {};
 }

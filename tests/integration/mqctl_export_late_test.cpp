@@ -30,12 +30,13 @@ bool has_files(const ListeningPeer& daemon) {
     });
 }
 
-void answer_show(PeerSocket& socket, std::uint32_t incarnation) {
+void answer_show(PeerSocket& socket, std::uint32_t incarnation, std::uint64_t ready = 0) {
     const SentFrame show = socket.expect(FrameType::queue_show);
     wire::QueueInfo info;
     info.queue = "orders";
     info.incarnation = QueueId(incarnation);
     info.next_number = MessageNumber(3);
+    info.ready = ready;
     socket.write(encode(info, show.header.correlation));
 }
 
@@ -116,6 +117,25 @@ TEST_CASE("mqctl export: a queue that is made anew meanwhile is exit 5, and leav
     CHECK(end.exit == 5);
     CHECK(end.err.find("made anew") != std::string::npos);
     CHECK_FALSE(has_files(daemon));
+}
+
+TEST_CASE("mqctl export: messages that the daemon does not show are missed") {
+    for (const auto& [ready, exit] : {std::pair(1, 0), std::pair(2, 1)}) {
+        ListeningPeer daemon([ready = ready](PeerSocket& socket) {
+            answer_show(socket, 1, 2);
+            answer_peek(socket, socket.expect(FrameType::peek), 2, false);
+            answer_show(socket, 1, static_cast<std::uint64_t>(ready));
+            if (ready == 1) {
+                socket.goodbye();
+            } else {
+                socket.read_to_end();
+            }
+        });
+        const MqctlEnd end = Mqctl(daemon.url()).run({"export", "orders", "-f", dump_of(daemon)});
+        CHECK(end.exit == exit);
+        CHECK((end.err.find("1 message or more are missing") != std::string::npos) == (exit != 0));
+        CHECK(has_files(daemon) == (exit == 0));
+    }
 }
 
 TEST_CASE("mqctl export: a connection that breaks is exit 3, and leaves no file") {
