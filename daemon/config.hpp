@@ -41,8 +41,10 @@ struct ServerConfig {
 struct StorageConfig {
     std::string path = "/var/lib/mqd";
     Durability durability = Durability::disk;          // of a new queue that does not say its own
-    std::uint64_t journal_file_bytes = 64 * mebibyte;  // of one file; a multiple of 4 KiB
-    std::uint64_t journal_bytes = 1 * gibibyte;        // of all files together
+    std::uint64_t memory = 64 * mebibyte;              // for messages of durable queues
+    std::uint64_t segment_bytes = 16 * mebibyte;       // of one segment file
+    std::uint64_t journal_file_bytes = 16 * mebibyte;  // of one file; a multiple of 4 KiB
+    std::uint64_t journal_bytes = 128 * mebibyte;      // of all files together
     // The latest write of records that nobody waits for (acks without flag_confirm, deliveries).
     std::chrono::milliseconds commit_delay_max{5};
     // The latest sync of what queues of durability `written` have handed to the kernel.
@@ -53,7 +55,7 @@ struct StorageConfig {
 struct LimitsConfig {
     std::uint64_t memory_bytes = 256 * mebibyte;  // of message batches held in memory
     std::uint64_t message_bytes = 1 * mebibyte;   // of one message body; at most 16 MiB
-    std::uint64_t frame_bytes = 4 * mebibyte;     // of a frame body that comes in; at most 32 MiB
+    std::uint64_t frame_bytes = 3 * mebibyte;     // of a frame body that comes in; at most 32 MiB
     std::uint32_t queues = 10'000;
     std::uint32_t connections = 1024;
     std::uint32_t handles_per_connection = 1024;

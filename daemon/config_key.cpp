@@ -273,6 +273,8 @@ ConfigKeys keys_of(StorageConfig& storage) {
     return {
         {"path", PathField{&storage.path}},
         {"durability", DurabilityField{&storage.durability}},
+        {"memory", SizeField{&storage.memory, mebibyte, tebibyte}},
+        {"segment_bytes", SizeField{&storage.segment_bytes, 64 * kibibyte, gibibyte}},
         {"journal_file_bytes",
          SizeField{&storage.journal_file_bytes, mebibyte, gibibyte, block_bytes}},
         {"journal_bytes", SizeField{&storage.journal_bytes, 4 * mebibyte, 16 * tebibyte}},

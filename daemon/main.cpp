@@ -112,6 +112,13 @@ core::CoreOptions core_options(const Config& config) {
     options.hello_timeout = config.limits.hello_timeout;
     options.journal.file_bytes = config.storage.journal_file_bytes;
     options.journal.bytes_max = config.storage.journal_bytes;
+    core::BacklogOptions& backlog = options.backlog;
+    backlog.memory_bytes = config.storage.memory;
+    backlog.segment_bytes = config.storage.segment_bytes;
+    // Small enough that several fit into the budget, and into a file.
+    backlog.page_bytes =
+        std::min({backlog.page_bytes, backlog.memory_bytes / 32, backlog.segment_bytes / 4});
+    backlog.flush_bytes = std::min(backlog.flush_bytes, backlog.memory_bytes / 16);
     // Nobody can write a message that looks like a commit group of this store.
     std::random_device random;
     options.journal.salt_seed = (std::uint64_t{random()} << 32) | random();

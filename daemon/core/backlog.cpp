@@ -13,7 +13,8 @@ Backlog::Backlog(Core& core, storage::Disk& disk, storage::Worker& worker)
       disk_(disk),
       worker_(worker),
       options_(core.options_.backlog),
-      store_(disk, worker, core.options_.backlog.segment_bytes) {}
+      store_(disk, worker, core.options_.backlog.segment_bytes),
+      batch_bytes_(core.options_.backlog.flush_bytes) {}
 
 Backlog::~Backlog() {
     for (const Written& written : written_) {
@@ -74,6 +75,9 @@ void Backlog::groups_durable() {
         store_.remove(dead_.front().segment,
                       [this](const Error& error) { core_.journal_failed(error); });
         dead_.pop_front();
+        if (refusal_) {
+            retry_deadline_ = core_.now_.journal;  // that may be the room it lacks
+        }
     }
 }
 
@@ -168,6 +172,7 @@ void Backlog::queue_removed(QueueId id) {
         drop(*owner, page);
     }
     queues_.erase(id);
+    arrived_ = true;  // whoever waits for one of them is to be told
     retire_files();
 }
 

@@ -79,12 +79,19 @@ class Backlog {
     // Why nothing can be written to segments now; it is tried again.
     [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
     [[nodiscard]] bool writing() const { return store_.writing(); }
-    [[nodiscard]] engine::Time next_deadline() const { return retry_deadline_; }
+    [[nodiscard]] engine::Time next_deadline() const {
+        return std::min(retry_deadline_, read_retry_);
+    }
     // Every message of that file is written to a segment, or ended.
     [[nodiscard]] bool holds_all_of(storage::FileOrdinal file) const;
 
-    // Brings the page that holds a message into memory. False: no page does.
+    // Brings the page that holds a live message into memory; take_arrived() says when to look again.
+    // False: it cannot be read.
     bool want(engine::Queue& queue, MessageNumber number);
+    // Whether pages have come since the last call.
+    [[nodiscard]] bool take_arrived() { return std::exchange(arrived_, false); }
+    // The number behind the page that holds a message.
+    [[nodiscard]] MessageNumber behind_unreadable(const engine::Queue& queue, MessageNumber number) const;
     [[nodiscard]] const QueuePages* pages(QueueId id) const;
 
     [[nodiscard]] storage::SegmentNumber next_segment() const { return store_.next_number(); }
@@ -166,7 +173,6 @@ class Backlog {
     std::size_t ring_at_ = 0;
     std::vector<QueueId> wanted_;  // to read ahead for
     std::uint64_t resident_bytes_ = 0;
-    std::uint64_t reading_bytes_ = 0;
     std::vector<Written> written_;                     // the batch on its way
     std::vector<std::shared_ptr<ReadPage>> to_carry_;  // they are back
     std::size_t carry_reads_ = 0;                      // not back yet
@@ -175,8 +181,11 @@ class Backlog {
         storage::SegmentNumber segment;
     };
     std::deque<Dead> dead_;
+    bool arrived_ = false;
+    std::uint64_t batch_bytes_;  // flushed at once; less after a refusal
     std::optional<Error> refusal_;
     engine::Time retry_deadline_ = engine::Time::max();
+    engine::Time read_retry_ = engine::Time::max();  // descriptors ran out
     Figures figures_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // expired: do not call back
 };

@@ -14,7 +14,7 @@ namespace mqd::core {
 namespace {
 
 // `written` data is synced at the latest when so much of it is not. Bounds, with
-// written_numbers_skip in replay.cpp, how many visible numbers a power loss can take.
+// written_numbers_skip in start.cpp, how many visible numbers a power loss can take.
 constexpr std::uint64_t unsynced_bytes_max = 8 * 1024 * 1024;
 // Of messages carried forward in one turn.
 constexpr std::uint64_t carry_bytes_per_turn = 1024 * 1024;

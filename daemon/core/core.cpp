@@ -56,6 +56,7 @@ void Core::end_turn() {
     if (!stopping_) {
         deliver();
     }
+    answer_peeks();
     retry_growth_turn();
     checkpoint_turn();
     backlog_->write_turn();
@@ -123,6 +124,7 @@ void Core::remove_session(Session& session) {
     std::erase(with_output_, &session);
     std::erase(leaving_, &session);
     std::erase(waiting_, &session);
+    std::erase_if(peeks_, [&](const PendingPeek& peek) { return peek.session == &session; });
 }
 
 void Core::take_sessions_with_output(std::vector<Session*>& taken) {
@@ -386,6 +388,22 @@ void Core::wait(Session& session, Waiter waiter) {
     }
     session.waiters().push_back(std::move(waiter));
     answers_due_ = true;
+}
+
+// Before anything is dropped from memory again.
+void Core::answer_peeks() {
+    if (peeks_.empty() || !backlog_->take_arrived()) {
+        return;
+    }
+    for (const PendingPeek& peek : std::exchange(peeks_, {})) {
+        peek.session->peek({peek.queue, peek.from, peek.max}, peek.correlation);
+    }
+    answers_due_ = true;  // somebody may wait to say goodbye
+}
+
+bool Core::peeks_pending(const Session& session) const {
+    return std::any_of(peeks_.begin(), peeks_.end(),
+                       [&](const PendingPeek& peek) { return peek.session == &session; });
 }
 
 void Core::answer_waiters() {

@@ -70,6 +70,15 @@ struct Waiter {
     std::string queue;        // queue_info
 };
 
+// A PEEK that waits for messages to be read from their segment.
+struct PendingPeek {
+    Session* session = nullptr;
+    CorrelationId correlation;
+    std::string queue;
+    MessageNumber from;
+    std::uint32_t max = 0;
+};
+
 class Core : public storage::JournalListener {
   public:
     explicit Core(const CoreOptions& options);
@@ -168,6 +177,8 @@ class Core : public storage::JournalListener {
     void answer(Producer& producer);
     void grow_window(Producer& producer);
     void wait(Session& session, Waiter waiter);
+    void answer_peeks();
+    [[nodiscard]] bool peeks_pending(const Session& session) const;
     void answer_waiters();
     void answer_waiters(Session& session);
     void answer(Session& session, const Waiter& waiter);
@@ -199,7 +210,7 @@ class Core : public storage::JournalListener {
     void encode_state(storage::GroupBuffer& state) const;
     [[nodiscard]] storage::GroupTime group_time() const;
 
-    // --- start (replay.cpp)
+    // --- start (start.cpp)
     Result<void> check_complete() const;
     Result<void> check_group_size() const;
     [[nodiscard]] MessageNumber next_after_crash(const engine::Queue& queue) const;
@@ -219,6 +230,7 @@ class Core : public storage::JournalListener {
     std::vector<Producer*> pending_producers_;
     bool answers_due_ = false;
     std::vector<Session*> waiting_;  // sessions with waiters
+    std::vector<PendingPeek> peeks_;
     std::vector<Session*> leaving_;  // said GOODBYE, not answered yet
 
     std::uint64_t memory_bytes_ = 0;          // of all blocks, also those only being sent from

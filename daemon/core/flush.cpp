@@ -73,7 +73,7 @@ std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
 }
 
 void Backlog::flush(storage::FileOrdinal limit) {
-    std::uint64_t wanted = options_.flush_bytes;
+    std::uint64_t wanted = batch_bytes_;
     if (core_.journal_->file_to_carry()) {
         std::uint64_t other = 0;
         for (const CommitGroup& group : core_.pending_) {
@@ -167,12 +167,14 @@ void Backlog::batch_done(const Result<void>& written) {
                              error.os_errno == ENFILE || error.os_errno == ENOMEM;
         if (passing) {
             refuse(error);
+            batch_bytes_ = 1;  // one page may still fit
         } else {
             core_.journal_failed(error);  // what it was to hold is in the journal still
         }
     } else {
         refusal_.reset();
         retry_deadline_ = engine::Time::max();
+        batch_bytes_ = std::min(options_.flush_bytes, batch_bytes_ + options_.page_bytes);
     }
     for (Written& page : std::exchange(written_, {})) {
         page_written(page, written.has_value());

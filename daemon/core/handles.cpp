@@ -302,7 +302,7 @@ bool Session::unanswered() const {
             return true;
         }
     }
-    return !waiters_.empty();
+    return !waiters_.empty() || core_.peeks_pending(*this);
 }
 
 void Session::forget_queue(const engine::Queue& queue) {

@@ -80,9 +80,11 @@ void Backlog::read_turn() {
             wanted_.push_back(queue->id());
         }
     }
-    if (refusal_ && core_.now_.journal < retry_deadline_) {
+    if (read_retry_ != engine::Time::max() && core_.now_.journal < read_retry_) {
         return;
     }
+    arrived_ = arrived_ || read_retry_ != engine::Time::max();
+    read_retry_ = engine::Time::max();
     for (const QueueId id : std::exchange(wanted_, {})) {
         if (QueuePages* owner = find_pages(id)) {
             owner->wanted = false;
@@ -119,13 +121,21 @@ void Backlog::read_ahead(QueuePages& owner) {
 bool Backlog::want(engine::Queue& queue, MessageNumber number) {
     QueuePages* owner = find_pages(queue.id());
     Page* page = owner == nullptr ? nullptr : owner->find(number);
-    if (page == nullptr || page->unreadable) {
+    MQD_ASSERT(page != nullptr, queue.id(), number);  // every message is somewhere
+    if (page->unreadable) {
+        core_.engine_.set_aside(queue, page->range);
         return false;
     }
-    if (page->blocks == nullptr && !page->reading) {
+    if (page->blocks == nullptr && !page->reading && read_retry_ == engine::Time::max()) {
         read(*page, false);
     }
     return true;
+}
+
+MessageNumber Backlog::behind_unreadable(const engine::Queue& queue, MessageNumber number) const {
+    const Page* page = page_at(queue.id(), number);
+    MQD_ASSERT(page != nullptr && page->unreadable, queue.id(), number);
+    return page->range.end();
 }
 
 void Backlog::read(Page& page, bool to_carry) {
@@ -135,7 +145,6 @@ void Backlog::read(Page& page, bool to_carry) {
         ++carry_reads_;
     } else {
         page.reading = true;
-        reading_bytes_ += page.address.bytes;
     }
     worker_.post([job, &disk = disk_] { job->run(disk); },
                  [this, alive = std::weak_ptr<bool>(alive_), job] {
@@ -151,7 +160,7 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
         to_carry_.push_back(job);
         return;
     }
-    reading_bytes_ -= job->address.bytes;
+    arrived_ = true;
     QueuePages* owner = find_pages(job->queue);
     Page* page = owner == nullptr ? nullptr : owner->find(job->range.first);
     if (page == nullptr || page->range != job->range) {
@@ -164,7 +173,7 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
     }
     if (job->error) {
         if (passing(*job->error)) {
-            refuse(*job->error);
+            read_retry_ = core_.now_.journal + retry_every;  // it is in wanted_
         } else {
             set_aside(*page, *job->error);
         }

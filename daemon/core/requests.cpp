@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/core/backlog.hpp"
 #include "daemon/core/session.hpp"
 
 namespace mqd::core {
@@ -91,17 +92,39 @@ void Session::on_queue_list(CorrelationId correlation, const wire::QueueList& fr
     send(reply, correlation);
 }
 
-void Session::on_peek(CorrelationId correlation, const wire::Peek& frame) {
-    const engine::Queue* queue = find_queue(frame.queue, correlation);
+void Session::peek(const wire::Peek& frame, CorrelationId correlation) {
+    engine::Queue* queue = find_queue(frame.queue, correlation);
     if (queue == nullptr || !takes_largest(correlation)) {
         return;
     }
     wire::PeekReply reply;
     reply.next = frame.from;
+    for (wire::Peek rest = frame;;) {
+        const MessageNumber unread = collect(*queue, rest, reply);
+        const bool more = unread.value() != UINT64_MAX;
+        const bool coming = more && core_.backlog_->want(*queue, unread);
+        if (reply.runs.empty() && coming) {
+            core_.peeks_.push_back(
+                {this, correlation, std::string(frame.queue), rest.from, frame.max});
+            return;
+        }
+        if (!reply.runs.empty() || !more) {
+            reply.more = reply.more || more;
+            break;
+        }
+        rest.from = core_.backlog_->behind_unreadable(*queue, unread);
+        reply.next = rest.from;
+    }
+    send(reply, correlation);
+}
+
+// Appends what is in memory. Returns the first message that is not, if that is why it ended.
+MessageNumber Session::collect(const engine::Queue& queue, const wire::Peek& frame,
+                               wire::PeekReply& reply) const {
     std::uint64_t left = std::clamp(frame.max, 1u, peek_max);
     std::uint64_t bytes_left = std::min<std::uint64_t>(peek_bytes_max, frame_body_bytes_max_ / 2);
-    queue->peek(frame.from, [&](const engine::Extent& extent, MessageRange range,
-                                std::uint32_t attempts, engine::LiveState state) {
+    return queue.peek(frame.from, [&](const engine::Extent& extent, MessageRange range,
+                                      std::uint32_t attempts, engine::LiveState state) {
         if (left == 0 || bytes_left == 0) {
             reply.more = true;
             return false;
@@ -126,7 +149,6 @@ void Session::on_peek(CorrelationId correlation, const wire::Peek& frame) {
         reply.more = reply.more || !whole;
         return whole;
     });
-    send(reply, correlation);
 }
 
 }  // namespace mqd::core

@@ -173,7 +173,7 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
             return with<wire::QueueList>(body,
                                          [&](const auto& f) { on_queue_list(correlation, f); });
         case FrameType::peek:
-            return with<wire::Peek>(body, [&](const auto& f) { on_peek(correlation, f); });
+            return with<wire::Peek>(body, [&](const auto& f) { peek(f, correlation); });
         case FrameType::status: return send(core_.status(), correlation);
         case FrameType::welcome:
         case FrameType::goodbye_reply:

@@ -69,6 +69,8 @@ class Session {
     [[nodiscard]] std::vector<Waiter>& waiters() { return waiters_; }
     // Gives up a producer whose lines are all answered.
     void end_producer(Producer& producer);
+    // Answers a PEEK, or waits until what it asks for is read.
+    void peek(const wire::Peek& frame, CorrelationId correlation);
     // Answers GOODBYE once nothing else is to be answered.
     void answer_goodbye();
     // The queue was deleted.
@@ -114,7 +116,8 @@ class Session {
     void on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame);
     void on_queue_show(CorrelationId correlation, const wire::QueueShow& frame);
     void on_queue_list(CorrelationId correlation, const wire::QueueList& frame);
-    void on_peek(CorrelationId correlation, const wire::Peek& frame);
+    [[nodiscard]] MessageNumber collect(const engine::Queue& queue, const wire::Peek& frame,
+                                        wire::PeekReply& reply) const;
 
     Core& core_;
     Identity identity_;

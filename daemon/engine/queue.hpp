@@ -111,10 +111,12 @@ class Queue {
     // How many messages of the range live.
     [[nodiscard]] std::uint64_t live_in(MessageRange range) const;
 
-    // Looks at live resident messages from `from` on, in order, until fn(extent, range, attempts,
-    // leased) says false. A range lies in one extent, has one state and one delivery count.
+    // Looks at live messages from `from` on, in order, until fn(extent, range, attempts, state) says
+    // false; those that are set aside are passed over. A range lies in one extent, has one state
+    // and one delivery count. Returns the first message that it did not come to because it is not
+    // resident; the last of all numbers: there was none.
     template <typename Fn>
-    void peek(MessageNumber from, Fn&& fn) const;
+    MessageNumber peek(MessageNumber from, Fn&& fn) const;
 
   private:
     friend class Engine;
@@ -145,23 +147,26 @@ class Queue {
 };
 
 template <typename Fn>
-void Queue::peek(MessageNumber from, Fn&& fn) const {
+MessageNumber Queue::peek(MessageNumber from, Fn&& fn) const {
     Peeked piece;
     while (peek_state(from, piece)) {
-        const Extent* extent = extent_at(piece.range.first);
-        if (extent == nullptr) {  // on disk only
-            from = std::min(resident_from(piece.range.first), piece.range.end());
+        from = piece.range.end();
+        if (piece.state == LiveState::aside) {
             continue;
         }
-        from = piece.range.end();
+        const Extent* extent = extent_at(piece.range.first);
+        if (extent == nullptr) {
+            return piece.range.first;
+        }
         if (extent->end() < from) {
             from = extent->end();
             piece.range.count = from - piece.range.first;
         }
         if (!fn(*extent, piece.range, piece.attempts, piece.state)) {
-            return;
+            break;
         }
     }
+    return MessageNumber(UINT64_MAX);
 }
 
 }  // namespace mqd::engine

@@ -80,6 +80,8 @@ shutdown_timeout = "250ms"
 [storage]
 path = "/srv/mqd"
 durability = "written"
+memory = "32MiB"
+segment_bytes = "4MiB"
 journal_file_bytes = 33554432
 journal_bytes = "2GB"
 [limits]
@@ -99,6 +101,8 @@ bind = "tcp://[::1]:0"
     CHECK(config.server.shutdown_timeout == milliseconds(250));
     CHECK(config.storage.path == "/srv/mqd");
     CHECK(config.storage.durability == Durability::written);
+    CHECK(config.storage.memory == 32 * mebibyte);
+    CHECK(config.storage.segment_bytes == 4 * mebibyte);
     CHECK(config.storage.journal_file_bytes == 32 * mebibyte);
     CHECK(config.storage.journal_bytes == 2'000'000'000);
     CHECK(config.limits.connections == 7);
@@ -184,7 +188,7 @@ TEST_CASE("config: limits are taken at their bounds and refused one beyond") {
     CHECK(refusal("[limits]\nmemory_bytes = -1\n").find("negative") != std::string::npos);
 
     const std::string large =
-        "[storage]\njournal_file_bytes = \"256MiB\"\n[limits]\n"
+        "[storage]\njournal_file_bytes = \"256MiB\"\njournal_bytes = \"1GiB\"\n[limits]\n"
         "frame_bytes = \"32MiB\"\noutput_bytes = \"32MiB\"\n";
     CHECK(parse(large + "message_bytes = \"16MiB\"").limits.message_bytes == 16 * mebibyte);
     CHECK(refusal(large + "message_bytes = 16777217").find("out of range") != std::string::npos);
@@ -192,20 +196,20 @@ TEST_CASE("config: limits are taken at their bounds and refused one beyond") {
 
 TEST_CASE("config: values that contradict each other are refused where one of them stands") {
     CHECK(refusal("[limits]\nmessage_bytes = \"8MiB\"\n") ==
-          "mqd.toml:2:17: limits.frame_bytes is 4MiB, and must be at least 8320KiB "
+          "mqd.toml:2:17: limits.frame_bytes is 3MiB, and must be at least 8320KiB "
           "(limits.message_bytes + 128KiB)");
-    CHECK(refusal("[storage]\njournal_file_bytes = \"16MiB\"\n")
-              .find("mqd.toml:2:22: storage.journal_file_bytes is 16MiB, and must be at least") ==
+    CHECK(refusal("[storage]\njournal_file_bytes = \"12MiB\"\n")
+              .find("mqd.toml:2:22: storage.journal_file_bytes is 12MiB, and must be at least") ==
           0);
-    CHECK(refusal("[storage]\njournal_bytes = \"255MiB\"\n") ==
-          "mqd.toml:2:17: storage.journal_bytes is 255MiB, and must be at least 256MiB "
+    CHECK(refusal("[storage]\njournal_bytes = \"63MiB\"\n") ==
+          "mqd.toml:2:17: storage.journal_bytes is 63MiB, and must be at least 64MiB "
           "(4 x storage.journal_file_bytes)");
-    CHECK(parse("[storage]\njournal_bytes = \"256MiB\"\n").storage.journal_bytes == 256 * mebibyte);
+    CHECK(parse("[storage]\njournal_bytes = \"64MiB\"\n").storage.journal_bytes == 64 * mebibyte);
     CHECK(refusal("[storage]\njournal_file_bytes = 67108865\n").find("not a multiple of 4KiB") !=
           std::string::npos);
-    CHECK(refusal("[limits]\noutput_bytes = \"4095KiB\"\n").find("limits.output_bytes") !=
+    CHECK(refusal("[limits]\noutput_bytes = \"3071KiB\"\n").find("limits.output_bytes") !=
           std::string::npos);
-    CHECK(refusal("[limits]\nmemory_bytes = \"4095KiB\"\n").find("limits.memory_bytes") !=
+    CHECK(refusal("[limits]\nmemory_bytes = \"3071KiB\"\n").find("limits.memory_bytes") !=
           std::string::npos);
     CHECK(refusal("[limits]\nproducer_credit_bytes = \"65MiB\"\n")
               .find("limits.publish_credit_bytes") != std::string::npos);
@@ -381,7 +385,7 @@ TEST_CASE("config: an error in conf.d names that file") {
     const std::string more = folder.write("conf.d/a.toml", "[limits]\nmessage_bytes = \"8MiB\"\n");
     const auto config = load_config(file);
     REQUIRE(!config);
-    CHECK(config.error().text.find(more + ":2:17: limits.frame_bytes is 4MiB") == 0);
+    CHECK(config.error().text.find(more + ":2:17: limits.frame_bytes is 3MiB") == 0);
 }
 
 TEST_CASE("config: a file of the largest size is read, one byte more is refused") {

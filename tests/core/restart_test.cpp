@@ -305,6 +305,7 @@ class DiskErrorRun : CoreFixture {
         start();
         WireClient& consumer = connect();
         (void)consumer.open_consumer("q");
+        daemon.settle();  // the first may be in a segment
         std::set<std::uint64_t> there;
         for (const Received& frame : consumer.take()) {
             const auto delivery = frame.as<wire::Deliver>();

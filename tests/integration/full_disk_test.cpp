@@ -24,6 +24,7 @@ constexpr std::size_t body_bytes = 4'000;
 
 const char* const small_files =
     "[storage]\njournal_file_bytes = \"2MiB\"\njournal_bytes = \"256MiB\"\n"
+    "memory = \"1MiB\"\nsegment_bytes = \"64KiB\"\n"
     "[limits]\nmessage_bytes = \"64KiB\"\nframe_bytes = \"256KiB\"\nqueues = 100\n"
     "[queue.orders]\ndurability = \"disk\"\nlease = \"1h\"\n"
     "[queue.memory]\ndurability = \"memory\"\n";

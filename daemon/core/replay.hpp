@@ -1,33 +1,18 @@
-// The start: the journal is replayed through the same apply() that ran before the restart, what it
-// left is checked, and what must not be said twice is said anew.
+#pragma once
+
+// What a start makes of the checkpoint and the journal: both are applied through the same apply()
+// that ran before the restart. Included by start.cpp only.
 
 #include <algorithm>
-#include <cstring>
 #include <map>
+#include <string>
+#include <string_view>
+#include <vector>
 
-#include "daemon/core/backlog.hpp"
-#include "daemon/core/checkpoint_pass.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
-#include "daemon/core/session.hpp"
-#include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
-
-namespace {
-
-// So many numbers of a `written` queue are left out after an end without a clean stop: more than a
-// power loss can have taken, so that none that was visible is given out again. The journal syncs at
-// 8 MiB, on top of at most one group that was on its way (see commit.cpp).
-constexpr std::uint64_t written_numbers_skip = 1ull << 26;
-
-Error damaged(const storage::GroupView& group, std::string_view what) {
-    return {ErrorCode::damaged, "journal file " + std::to_string(group.file.value()) + ", group " +
-                                    std::to_string(group.sequence.value()) + ": " +
-                                    std::string(what)};
-}
-
-}  // namespace
 
 // Applies the checkpoint, and then one group of the journal after the other. Everything they say is
 // checked before it is applied: what passed its checksums and still does not fit is damage, not a
@@ -81,6 +66,12 @@ class Replay {
     }
 
   private:
+    [[nodiscard]] static Error damaged(const storage::GroupView& group, std::string_view what) {
+        return {ErrorCode::damaged, "journal file " + std::to_string(group.file.value()) +
+                                        ", group " + std::to_string(group.sequence.value()) + ": " +
+                                        std::string(what)};
+    }
+
     // A part of the checkpoint.
     struct Part {
         QueueId id;
@@ -494,157 +485,5 @@ class Replay {
     // How many messages of a block this group carried, by the block's first number.
     std::map<std::pair<QueueId, MessageNumber>, std::uint64_t> carried_;
 };
-
-Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
-                         Now now) {
-    now_ = now;
-    backlog_ = std::make_unique<Backlog>(*this, disk, background);
-    Replay replay(*this);
-    const auto checkpoint =
-        storage::read_checkpoint(disk, [&](wire::Bytes body) { return replay.checkpoint(body); });
-    if (!checkpoint) {
-        return checkpoint.error();
-    }
-    replay.checkpoint_read(*checkpoint);
-    auto opened = storage::Journal::open(
-        disk, commit, background, options_.journal, *this,
-        [&](const storage::GroupView& group) { return replay.group(group); });
-    if (!opened) {
-        return opened.error();
-    }
-    journal_ = std::move(*opened);
-    const storage::Recovery& recovery = journal_->recovery();
-    if (recovery.last < checkpoint->through) {
-        return Error{ErrorCode::damaged, "the journal ends with group " +
-                                             std::to_string(recovery.last.value()) +
-                                             ", and the checkpoint tells of group " +
-                                             std::to_string(checkpoint->through.value())};
-    }
-    checkpoint_ = std::make_unique<CheckpointPass>(*this, disk, background, *checkpoint);
-    const std::chrono::nanoseconds wall = now.wall.time_since_epoch();
-    now_.journal = engine::Time(std::chrono::nanoseconds(
-        recovery.last_time.journal_ns +
-        std::max<std::int64_t>(0, wall.count() - recovery.last_time.wall_ns)));
-    options_.frame_body_bytes_max = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(options_.frame_body_bytes_max, journal_->group_bytes_max()));
-    if (auto fitting = check_group_size(); !fitting) {
-        return fitting;
-    }
-    if (auto complete = check_complete(); !complete) {
-        return complete;
-    }
-    if (auto opened_backlog = backlog_->open(); !opened_backlog) {
-        return opened_backlog;
-    }
-    std::uint64_t booked = 0;
-    journal_blocks_.for_each_file([&](storage::FileOrdinal, const Block* block) {
-        for (; block != nullptr; block = block->next) {
-            booked += block->booked_bytes;
-        }
-        return true;
-    });
-    journal_->book_recovered(booked);
-    applied_durable_ = applied_written_ = recovery.last;
-    if (journal_->current_file().value() != 0 &&
-        (journal_files_.empty() || journal_files_.back().file != journal_->current_file())) {
-        journal_files_.push_back({journal_->current_file(), recovery.last});
-    }
-    release_files();
-    append_start_records();
-    return {};
-}
-
-// What is carried has to fit into a group: the files may have become smaller than those of which
-// the store was made.
-Result<void> Core::check_group_size() const {
-    std::uint64_t carried = 0;
-    journal_blocks_.for_each_file([&](storage::FileOrdinal, const Block* block) {
-        for (; block != nullptr; block = block->next) {
-            carried = std::max(carried, carry_bytes_max(block->bytes, block->count));
-        }
-        return true;
-    });
-    if (carried > journal_->group_bytes_max()) {
-        return Error{ErrorCode::bad_config,
-                     "storage.journal_file_bytes is too small for the batches in the store: it "
-                     "takes at least " +
-                         std::to_string(4 * carried) + " bytes",
-                     4 * carried};
-    }
-    return {};
-}
-
-// Behind all numbers that somebody may have seen, and that a crash may have taken.
-MessageNumber Core::next_after_crash(const engine::Queue& queue) const {
-    MessageNumber next = queue.next_applied();
-    if constexpr (storage::planted(storage::Fault::reused_number)) {
-        return next;
-    }
-    if (queue.definition().durability == Durability::written) {
-        next = next.plus(written_numbers_skip);
-    }
-    const auto told = told_early_.find(queue.id());
-    return told == told_early_.end() ? next : std::max(next, told->second.next);
-}
-
-// Every live message has its bytes.
-Result<void> Core::check_complete() const {
-    for (const auto& [name, queue] : engine_.queues()) {
-        for (const engine::LiveRun& run : queue->live_runs()) {
-            for (MessageNumber at = run.range.first; at < run.range.end();) {
-                if (const Page* page = backlog_->page_at(queue->id(), at)) {
-                    at = page->range.end();
-                    continue;
-                }
-                const engine::Extent* extent = queue->extent_at(at);
-                if (extent == nullptr) {
-                    return Error{ErrorCode::damaged,
-                                 "message " + format_message_id(name, queue->id(), at) +
-                                     " is alive, and neither a journal file nor a "
-                                     "segment holds it"};
-                }
-                at = extent->end();
-            }
-        }
-    }
-    return {};
-}
-
-// The messages of memory queues ended with the process, and their numbers with them: each such
-// queue goes on under a new id. `written` queues may have lost numbers that were seen.
-void Core::append_start_records() {
-    std::vector<engine::Queue*> queues;
-    for (const auto& [name, queue] : engine_.queues()) {
-        queues.push_back(queue);
-    }
-    for (engine::Queue* queue : queues) {
-        const std::size_t bytes = 4 * record_header_bytes + 64 + queue->name().size();
-        if (!queue->durable()) {
-            CommitGroup& group = open_group(bytes);
-            engine_.admit_delete(*queue);
-            append_delete_queue(group.buffer, queue->id());
-            group.commands.push_back({PendingCommand::Kind::remove_queue, queue, nullptr, 0, 0});
-            group.creates.push_back(engine_.admit_recreate(*queue));
-            append_create_queue(group.buffer, group.creates.back());
-            group.commands.push_back({PendingCommand::Kind::create, nullptr, nullptr,
-                                      static_cast<std::uint32_t>(group.creates.size() - 1), 0});
-            raise_need(group, Need::durable);
-        } else if (const MessageNumber next = next_after_crash(*queue);
-                   next > queue->next_applied() && !journal_->recovery().clean) {
-            CommitGroup& group = open_group(bytes);
-            const engine::SkipNumbers skip{queue->id(), next};
-            engine_.apply(skip);
-            append_skip_numbers(group.buffer, skip);
-            raise_need(group, Need::durable);
-        }
-    }
-    if (journal_->recovery().clean) {
-        // Whatever a power loss takes from now on: the journal does not end with the clean stop any
-        // more.
-        CommitGroup& group = open_group(record_header_bytes + 4);
-        append_next_queue_id(group.buffer, engine_.next_queue_id());
-        raise_need(group, Need::durable);
-    }
-}
 
 }  // namespace mqd::core
