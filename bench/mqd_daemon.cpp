@@ -25,31 +25,43 @@ Result<std::unique_ptr<MqdDaemon>> MqdDaemon::start(const MqdDaemonOptions& opti
     std::filesystem::create_directories(daemon->folder_ + "/data");
     daemon->unix_address_ = {Transport::unix_socket, daemon->folder_ + "/mqd.sock", 0};
     daemon->tcp_address_ = {Transport::tcp, "", find_free_port()};
+    daemon->options_ = options;
     daemon->write_config();
+    if (auto launched = daemon->launch(); !launched) {
+        return launched.error();
+    }
+    return daemon;
+}
 
+Result<void> MqdDaemon::launch() {
     ServerProcess::Program program;
-    program.command = {options.program, "--config", daemon->folder_ + "/mqd.toml"};
-    program.log_path = daemon->folder_ + "/log";
-    if (options.sync_delay.count() > 0) {
+    program.command = {options_.program, "--config", folder_ + "/mqd.toml"};
+    program.log_path = folder_ + "/log";
+    if (options_.sync_delay.count() > 0) {
         program.environment.emplace_back("MQD_TEST_SYNC_DELAY_MS",
-                                         std::to_string(options.sync_delay.count()));
+                                         std::to_string(options_.sync_delay.count()));
     }
     const auto begin = std::chrono::steady_clock::now();
-    daemon->process_.emplace(ServerProcess::execute(options.core, program));
+    process_.emplace(ServerProcess::execute(options_.core, program));
     while (true) {
-        const auto client = Client::connect(daemon->url(Transport::unix_socket));
-        daemon->start_time_ = std::chrono::steady_clock::now() - begin;
+        const auto client = Client::connect(url(Transport::unix_socket));
+        start_time_ = std::chrono::steady_clock::now() - begin;
         if (client) {
-            return daemon;
+            return {};
         }
-        if (!daemon->process_->alive() || daemon->start_time_ > start_timeout) {
+        if (!process_->alive() || start_time_ > start_timeout) {
             return Error{client.error().code,
                          "mqd does not answer: " + client.error().text +
-                             "; its log ends: " + daemon->last_words(),
+                             "; its log ends: " + last_words(),
                          0, 0, 0};
         }
         std::this_thread::sleep_for(retry_interval);
     }
+}
+
+Result<void> MqdDaemon::kill_and_restart() {
+    process_->kill();
+    return launch();
 }
 
 MqdDaemon::~MqdDaemon() {
@@ -85,9 +97,11 @@ void MqdDaemon::write_config() const {
     file << "[[listener]]\nname = \"local\"\nbind = \"" << unix_address_.url() << "\"\n\n"
          << "[[listener]]\nname = \"loopback\"\nbind = \"" << tcp_address_.url() << "\"\n\n"
          << "[storage]\npath = \"" << folder_
-         << "/data\"\n\n"
+         << "/data\"\n"
+         << options_.storage << '\n'
          // The floors hold a fast producer back; the daemon would refuse it beyond this.
-         << "[limits]\nmemory_bytes = \"1GiB\"\n\n"
+         << "[limits]\n"
+         << options_.limits << '\n'
          << "[log]\nlevel = \"warn\"\n";
     if (!file.flush()) {
         fail("cannot write " + folder_ + "/mqd.toml");

@@ -21,6 +21,8 @@ struct MqdDaemonOptions {
     std::optional<int> core;  // the only one that it runs on
     // Added to every sync of the daemon's disk layer, as if the disk were that slow.
     std::chrono::milliseconds sync_delay{0};
+    std::string storage = {};                         // more lines of [storage]
+    std::string limits = "memory_bytes = \"1GiB\"\n";  // of [limits]
 };
 
 class MqdDaemon {
@@ -31,18 +33,23 @@ class MqdDaemon {
     MqdDaemon& operator=(const MqdDaemon&) = delete;
     ~MqdDaemon();
 
+    // Kills it and starts it again on what it has left.
+    [[nodiscard]] Result<void> kill_and_restart();
     [[nodiscard]] Result<void> create_queue(const std::string& name, Durability durability) const;
     [[nodiscard]] const ServerProcess& process() const { return *process_; }
     [[nodiscard]] std::string url(Transport transport) const;
     // From exec to the greeting.
     [[nodiscard]] std::chrono::nanoseconds start_time() const { return start_time_; }
+    [[nodiscard]] std::string data_folder() const { return folder_ + "/data"; }
     // The end of its log, for errors.
     [[nodiscard]] std::string last_words() const;
 
   private:
     MqdDaemon() = default;
     void write_config() const;
+    [[nodiscard]] Result<void> launch();
 
+    MqdDaemonOptions options_;
     std::string folder_;
     Address unix_address_;
     Address tcp_address_;

@@ -195,6 +195,10 @@ ServerProcess::~ServerProcess() {
     }
 }
 
+void ServerProcess::kill() {
+    kill_and_reap(std::exchange(pid_, -1));
+}
+
 bool ServerProcess::alive() const {
     return !await_exit(pid_, std::chrono::milliseconds(0));
 }

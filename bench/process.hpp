@@ -47,6 +47,8 @@ class ServerProcess {
     ServerProcess& operator=(ServerProcess&&) = delete;
     ~ServerProcess();
 
+    // SIGKILL, and until it is gone.
+    void kill();
     [[nodiscard]] bool alive() const;
     [[nodiscard]] double cpu_seconds() const;   // of all its threads, since its start
     [[nodiscard]] double resident_kib() const;  // now

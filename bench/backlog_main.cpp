@@ -1,0 +1,309 @@
+// What a backlog costs: messages published at `disk` to a queue that nobody reads, how much memory
+// the daemon takes meanwhile, what a SIGKILL then costs until the first message is delivered, and
+// how fast it drains. The rate beside a consumer that keeps up is measured first, in the same run.
+//
+//     mqd-bench-backlog --mqd PROGRAM --folder FOLDER [--messages N] [--memory SIZE] [--json]
+//     mqd-bench-backlog --mqd PROGRAM --folder FOLDER --queues N [--json]
+//
+// The second form: so many queues with ten messages each, and round-robin publishing to a tenth of
+// them against publishing to one.
+
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "bench/failure.hpp"
+#include "bench/message.hpp"
+#include "bench/mqd_daemon.hpp"
+#include "mqd/client.hpp"
+
+namespace mqd::bench {
+
+namespace {
+
+constexpr std::uint64_t unconfirmed_max = 1000;
+constexpr std::uint32_t unacked_max = 10'000;
+constexpr std::chrono::milliseconds memory_sampled_every{20};
+
+struct Options {
+    std::string program;
+    std::string folder;
+    std::uint64_t messages = 10'000'000;
+    std::string memory = "32MiB";
+    std::uint64_t queues = 0;
+    bool json = false;
+};
+
+struct Figure {
+    std::string name;
+    double value = 0;
+    std::string unit;
+};
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+template <typename T>
+T take(Result<T> result, const char* what) {
+    if (!result) {
+        fail(std::string(what) + ": " + result.error().text);
+    }
+    return *std::move(result);
+}
+void take(const Result<void>& result, const char* what) {
+    if (!result) {
+        fail(std::string(what) + ": " + result.error().text);
+    }
+}
+
+Client connect(const MqdDaemon& daemon) {
+    return take(Client::connect(daemon.url(Transport::unix_socket)), "connecting");
+}
+
+// The most that was resident while it lived.
+class MemoryGauge {
+  public:
+    explicit MemoryGauge(const ServerProcess& process)
+        : thread_([this, &process](const std::stop_token& end) {
+              while (!end.stop_requested()) {
+                  most_kib_ = std::max(most_kib_.load(), process.resident_kib());
+                  std::this_thread::sleep_for(memory_sampled_every);
+              }
+          }) {}
+    [[nodiscard]] double most_mib() const { return most_kib_ / 1024; }
+
+  private:
+    std::atomic<double> most_kib_{0};
+    std::jthread thread_;
+};
+
+// Messages a second. The first field of a body is its place in the queue.
+double publish(const MqdDaemon& daemon, const std::string& queue, std::uint64_t messages) {
+    Client client = connect(daemon);
+    Producer producer = take(client.producer(queue), "opening a producer");
+    MessageBody body;
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::uint64_t i = 0; i < messages; ++i) {
+        if (producer.unconfirmed() >= unconfirmed_max) {
+            take(producer.wait_unconfirmed(unconfirmed_max - 1), "waiting for confirms");
+        }
+        const auto& bytes = body.with({.sequence = i});
+        (void)take(producer.send({reinterpret_cast<const char*>(bytes.data()), bytes.size()}),
+                   "publishing");
+    }
+    take(producer.wait_all(), "waiting for confirms");
+    return static_cast<double>(messages) / seconds_since(begin);
+}
+
+// Takes and acks so many, which come in order. Calls `first` when the first one is there.
+double consume(const MqdDaemon& daemon, const std::string& queue, std::uint64_t messages,
+               const std::function<void()>& first = {}) {
+    Client client = connect(daemon);
+    ConsumerOptions options;
+    options.window_messages = unacked_max;
+    Consumer consumer = take(client.consumer(queue, options), "opening a consumer");
+    auto begin = std::chrono::steady_clock::now();
+    for (std::uint64_t next = 0; next < messages;) {
+        const auto batch = take(consumer.receive_batch(), "receiving");
+        if (!batch) {
+            continue;
+        }
+        if (next == 0) {
+            if (first) {
+                first();
+            }
+            begin = std::chrono::steady_clock::now();
+        }
+        for (const Delivery& delivery : *batch) {
+            if (read_head(delivery.bytes().data()).sequence != next) {
+                fail("message " + std::to_string(next) + " did not come in its place");
+            }
+            ++next;
+        }
+        take(consumer.ack(batch->range), "acking");
+    }
+    take(client.flush(), "flushing the acks");
+    const double rate = static_cast<double>(messages) / seconds_since(begin);
+    take(client.close(), "closing");
+    return rate;
+}
+
+std::uint64_t bytes_of_files(const MqdDaemon& daemon, const std::string& prefix) {
+    std::uint64_t bytes = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(daemon.data_folder())) {
+        if (entry.path().filename().string().starts_with(prefix)) {
+            bytes += entry.file_size();
+        }
+    }
+    return bytes;
+}
+
+std::vector<Figure> measure_backlog(const Options& options) {
+    MqdDaemonOptions how;
+    how.program = options.program;
+    how.folder = options.folder;
+    how.storage = "memory = \"" + options.memory + "\"\n";
+    const auto daemon = take(MqdDaemon::start(how), "starting");
+    std::vector<Figure> figures;
+    const auto add = [&](std::string name, double value, std::string unit) {
+        figures.push_back({std::move(name), value, std::move(unit)});
+    };
+
+    take(daemon->create_queue("beside", Durability::disk), "creating a queue");
+    take(daemon->create_queue("backlog", Durability::disk), "creating a queue");
+    daemon->process().await_quiet();
+    const std::uint64_t some = std::max<std::uint64_t>(options.messages / 5, 1000);
+    double kept_up = 0;
+    {
+        std::jthread consumer([&] { (void)consume(*daemon, "beside", some); });
+        kept_up = publish(*daemon, "beside", some);
+    }
+    add("publish_beside_consumer", kept_up, "messages/s");
+
+    const double payload = static_cast<double>(options.messages) * body_bytes;
+    {
+        const MemoryGauge gauge(daemon->process());
+        const double rate = publish(*daemon, "backlog", options.messages);
+        add("publish", rate, "messages/s");
+        add("publish_ratio", rate / kept_up, "of beside a consumer");
+        daemon->process().await_quiet();
+        add("resident_max", gauge.most_mib(), "MiB");
+    }
+    add("segments", static_cast<double>(bytes_of_files(*daemon, "segment-")) / payload,
+        "of the payload");
+    add("journal", static_cast<double>(bytes_of_files(*daemon, "journal-")) / (1 << 20), "MiB");
+
+    const auto killed = std::chrono::steady_clock::now();
+    take(daemon->kill_and_restart(), "starting again");
+    add("start", static_cast<double>(daemon->start_time().count()) / 1e6, "ms to the greeting");
+    double first_ms = 0;
+    const MemoryGauge gauge(daemon->process());
+    const double drained = consume(*daemon, "backlog", options.messages, [&] {
+        first_ms = seconds_since(killed) * 1e3;
+    });
+    add("first_message", first_ms, "ms from exec");
+    add("drain", drained, "messages/s with acks");
+    add("drain_resident_max", gauge.most_mib(), "MiB");
+    daemon->process().await_quiet();
+    add("segments_left", static_cast<double>(bytes_of_files(*daemon, "segment-")), "bytes");
+    return figures;
+}
+
+std::vector<Figure> measure_queues(const Options& options) {
+    constexpr std::uint64_t each = 10;
+    MqdDaemonOptions how;
+    how.program = options.program;
+    how.folder = options.folder;
+    how.limits = "queues = " + std::to_string(options.queues + 10) +
+                 "\nhandles_per_connection = 65535\npublish_credit_bytes = \"1GiB\"\n";
+    const auto daemon = take(MqdDaemon::start(how), "starting");
+    std::vector<Figure> figures;
+    const auto add = [&](std::string name, double value, std::string unit) {
+        figures.push_back({std::move(name), value, std::move(unit)});
+    };
+    const auto name = [](std::uint64_t i) { return "queue-" + std::to_string(i); };
+    daemon->process().await_quiet();
+    const double before = daemon->process().resident_kib();
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<std::jthread> threads;
+    constexpr std::uint64_t connections = 64;
+    for (std::uint64_t t = 0; t < connections; ++t) {
+        threads.emplace_back([&, t] {
+            Client client = connect(*daemon);
+            const std::string body(body_bytes, 'x');
+            const std::vector<Message> messages(each, Message{body, {}});
+            for (std::uint64_t i = t; i < options.queues; i += connections) {
+                (void)take(client.create_queue(name(i), {.durability = Durability::disk}),
+                           "creating a queue");
+                Producer producer = take(client.producer(name(i)), "opening a producer");
+                (void)take(producer.publish_many(messages), "publishing");
+                take(producer.close(), "closing a producer");
+            }
+        });
+    }
+    threads.clear();
+    add("create_and_fill", seconds_since(begin), "s");
+    daemon->process().await_quiet();
+    add("resident_per_queue",
+        (daemon->process().resident_kib() - before) / static_cast<double>(options.queues),
+        "KiB");
+    take(daemon->kill_and_restart(), "starting again");
+    add("start", static_cast<double>(daemon->start_time().count()) / 1e6, "ms to the greeting");
+    return figures;
+}
+
+void print(const Options& options, const std::vector<Figure>& figures) {
+    if (options.json) {
+        std::printf("{");
+        for (const Figure& figure : figures) {
+            std::printf("%s\"%s\": %.6g", &figure == figures.data() ? "" : ", ",
+                        figure.name.c_str(), figure.value);
+        }
+        std::printf("}\n");
+        return;
+    }
+    for (const Figure& figure : figures) {
+        std::printf("%-26s %14.2f  %s\n", figure.name.c_str(), figure.value, figure.unit.c_str());
+    }
+}
+
+std::uint64_t number(const std::string& text) {
+    std::uint64_t value = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || value == 0) {
+        fail("not a number: " + text);
+    }
+    return value;
+}
+
+Options parse(const std::vector<std::string>& arguments) {
+    Options options;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string& key = arguments[i];
+        if (key == "--json") {
+            options.json = true;
+            continue;
+        }
+        if (i + 1 == arguments.size()) {
+            fail("missing value, or unknown option: " + key);
+        }
+        const std::string& value = arguments[++i];
+        if (key == "--mqd") {
+            options.program = value;
+        } else if (key == "--folder") {
+            options.folder = value;
+        } else if (key == "--messages") {
+            options.messages = number(value);
+        } else if (key == "--memory") {
+            options.memory = value;
+        } else if (key == "--queues") {
+            options.queues = number(value);
+        } else {
+            fail("unknown option: " + key);
+        }
+    }
+    if (options.program.empty() || options.folder.empty()) {
+        fail("--mqd and --folder are needed");
+    }
+    return options;
+}
+
+}  // namespace
+
+}  // namespace mqd::bench
+
+int main(int argc, char** argv) {
+    using namespace mqd::bench;
+    const Options options = parse({argv + 1, argv + argc});
+    print(options, options.queues > 0 ? measure_queues(options) : measure_backlog(options));
+    return EXIT_SUCCESS;
+}
