@@ -59,8 +59,9 @@ bool is_sane(const FileHeader& header) {
 
 bool is_sane(const GroupHeader& header, const FileHeader& file, std::uint64_t at) {
     constexpr auto last_kind = static_cast<std::uint8_t>(GroupKind::clean_stop);
-    if (header.version != journal_version || header.kind > last_kind || header.sequence < 1 ||
-        header.sequence > number_max || header.watermark >= header.sequence) {
+    if (header.version < 1 || header.version > journal_version || header.kind > last_kind ||
+        header.sequence < 1 || header.sequence > number_max ||
+        header.watermark >= header.sequence) {
         return false;
     }
     const auto kind = static_cast<GroupKind>(header.kind);
@@ -99,7 +100,7 @@ FoundFileHeader decode_file_header(std::span<const std::byte> block) {
         found.sign = FileHeaderSign::invalid;
     } else if (header.version > journal_version) {
         found.sign = FileHeaderSign::newer;
-    } else if (header.version == journal_version && is_sane(header)) {
+    } else if (header.version >= 1 && is_sane(header)) {
         found.sign =
             header.state == FileState::in_use ? FileHeaderSign::in_use : FileHeaderSign::spare;
     }

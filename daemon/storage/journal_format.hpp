@@ -9,14 +9,14 @@
 //   rest   := whatever an earlier use of the file left; never looked at but for group headers
 //
 // A file header is valid if and only if
-//   magic and version are ours; crc is the CRC32C of all 4096 bytes, taken with crc itself as zero;
-//   file_bytes is a multiple of 4096, from file_bytes_min to file_bytes_limit; and state is
-//   `spare`, or `in_use` with ordinal and first_sequence from 1 to number_max.
+//   magic is ours and version is from 1 to ours; crc is the CRC32C of all 4096 bytes, taken with
+//   crc itself as zero; file_bytes is a multiple of 4096, from file_bytes_min to file_bytes_limit;
+//   and state is `spare`, or `in_use` with ordinal and first_sequence from 1 to number_max.
 // A group header at offset `at` of a file that is in use is valid if and only if
-//   magic and version are ours; crc is the CRC32C of its bytes 8..63; salt is the file header's;
-//   block x 4096 == at; 1 <= sequence <= number_max; watermark < sequence;
-//   header, body and padding end within file_bytes; kind is a GroupKind, is `state` if and only if
-//   block == 1, and has no body if it is a seal or clean_stop.
+//   magic is ours and version is from 1 to ours; crc is the CRC32C of its bytes 8..63; salt is the
+//   file header's; block x 4096 == at; 1 <= sequence <= number_max; watermark < sequence; header,
+//   body and padding end within file_bytes; kind is a GroupKind, is `state` if and only if block ==
+//   1, and has no body if it is a seal or clean_stop.
 // A group is valid if and only if its header is, and body_crc is the CRC32C of body and padding.
 // A file's groups are its valid groups from block 1 on, each beginning where the one before ends,
 // the first with the file header's first_sequence, each further one with the sequence after.
@@ -34,7 +34,9 @@
 
 namespace mqd::storage {
 
-inline constexpr std::uint32_t journal_version = 1;
+// 1: a file's state group told all small state. 2: it names the checkpoint that does; groups say
+// what lies in segments. Files of both are read, and stand side by side in one store.
+inline constexpr std::uint32_t journal_version = 2;
 inline constexpr std::uint64_t file_bytes_min = 16 * block_bytes;
 inline constexpr std::uint64_t file_bytes_limit = 1024ull * 1024 * 1024;
 inline constexpr std::uint64_t number_max = std::uint64_t{1} << 62;  // ordinals, sequences

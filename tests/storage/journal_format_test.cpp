@@ -74,7 +74,8 @@ TEST_CASE("journal format: each clause of the grammar is checked, checksum or no
     CHECK(sign_of(any_group(), at + block_bytes) == GroupSign::torn);  // misplaced
     CHECK(sign_with([](GroupHeader& h) { h.magic ^= 1; }) == GroupSign::foreign);
     CHECK(sign_with([](GroupHeader& h) { h.salt ^= 1; }) == GroupSign::foreign);
-    CHECK(sign_with([](GroupHeader& h) { h.version = 2; }) == GroupSign::torn);
+    CHECK(sign_with([](GroupHeader& h) { h.version = journal_version + 1; }) == GroupSign::torn);
+    CHECK(sign_with([](GroupHeader& h) { h.version = 0; }) == GroupSign::torn);
     CHECK(sign_with([](GroupHeader& h) { h.kind = 4; }) == GroupSign::torn);
     CHECK(sign_with([](GroupHeader& h) { h.kind = 1; }) == GroupSign::torn);  // state at block 2
     CHECK(sign_with([](GroupHeader& h) { h.kind = 2; }) == GroupSign::torn);  // seal with a body
