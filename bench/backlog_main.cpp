@@ -3,10 +3,12 @@
 // how fast it drains. The rate beside a consumer that keeps up is measured first, in the same run.
 //
 //     mqd-bench-backlog --mqd PROGRAM --folder FOLDER [--messages N] [--memory SIZE] [--json]
-//     mqd-bench-backlog --mqd PROGRAM --folder FOLDER --queues N [--json]
-//
-// The second form: so many queues with ten messages each, and round-robin publishing to a tenth of
-// them against publishing to one.
+//     mqd-bench-backlog … --queues N      so many queues with ten messages each; publishing
+//                                         round-robin to a tenth of them, against one
+//     mqd-bench-backlog … --beside        a busy queue, alone and beside a consumer that reads an
+//                                         old backlog (of --messages)
+//     mqd-bench-backlog … --state N       so many messages leased or acked out of order, among
+//                                         10,000 queues: the longest turn of the loop
 
 #include <atomic>
 #include <charconv>
@@ -15,6 +17,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <string>
 #include <thread>
 #include <utility>
@@ -32,6 +35,7 @@ namespace {
 constexpr std::uint64_t unconfirmed_max = 1000;
 constexpr std::uint32_t unacked_max = 10'000;
 constexpr std::chrono::milliseconds memory_sampled_every{20};
+constexpr std::uint64_t round_robin_messages = 2'000'000;
 
 struct Options {
     std::string program;
@@ -39,6 +43,8 @@ struct Options {
     std::uint64_t messages = 10'000'000;
     std::string memory = "32MiB";
     std::uint64_t queues = 0;
+    std::uint64_t state = 0;
+    bool beside = false;
     bool json = false;
 };
 
@@ -164,7 +170,8 @@ std::vector<Figure> measure_backlog(const Options& options) {
     const std::uint64_t some = std::max<std::uint64_t>(options.messages / 5, 1000);
     double kept_up = 0;
     {
-        std::jthread consumer([&] { (void)consume(*daemon, "beside", some); });
+        const auto consumer =
+            std::async(std::launch::async, [&] { (void)consume(*daemon, "beside", some); });
         kept_up = publish(*daemon, "beside", some);
     }
     add("publish_beside_consumer", kept_up, "messages/s");
@@ -187,15 +194,64 @@ std::vector<Figure> measure_backlog(const Options& options) {
     add("start", static_cast<double>(daemon->start_time().count()) / 1e6, "ms to the greeting");
     double first_ms = 0;
     const MemoryGauge gauge(daemon->process());
-    const double drained = consume(*daemon, "backlog", options.messages, [&] {
-        first_ms = seconds_since(killed) * 1e3;
-    });
+    const double drained = consume(*daemon, "backlog", options.messages,
+                                   [&] { first_ms = seconds_since(killed) * 1e3; });
     add("first_message", first_ms, "ms from exec");
     add("drain", drained, "messages/s with acks");
     add("drain_resident_max", gauge.most_mib(), "MiB");
     daemon->process().await_quiet();
     add("segments_left", static_cast<double>(bytes_of_files(*daemon, "segment-")), "bytes");
     return figures;
+}
+
+std::string queue_name(std::uint64_t i) {
+    return "queue-" + std::to_string(i);
+}
+
+// One message to each in turn, over one connection.
+double publish_round_robin(const MqdDaemon& daemon, const std::vector<std::string>& queues,
+                           std::uint64_t messages) {
+    Client client = connect(daemon);
+    std::vector<Producer> producers;
+    for (const std::string& queue : queues) {
+        producers.push_back(take(client.producer(queue), "opening a producer"));
+    }
+    MessageBody body;
+    const auto begin = std::chrono::steady_clock::now();
+    const std::uint64_t each = std::max<std::uint64_t>(1, unconfirmed_max / queues.size());
+    for (std::uint64_t i = 0; i < messages; ++i) {
+        Producer& producer = producers[i % producers.size()];
+        if (producer.unconfirmed() >= each) {
+            take(producer.wait_unconfirmed(each - 1), "waiting for confirms");
+        }
+        const auto& bytes = body.with({.sequence = i});
+        (void)take(producer.send({reinterpret_cast<const char*>(bytes.data()), bytes.size()}),
+                   "publishing");
+    }
+    for (Producer& producer : producers) {
+        take(producer.wait_all(), "waiting for confirms");
+    }
+    return static_cast<double>(messages) / seconds_since(begin);
+}
+
+// Takes and acks until `end`.
+double consume_slowly(const MqdDaemon& daemon, const std::string& queue,
+                      const std::atomic<bool>& end) {
+    Client client = connect(daemon);
+    ConsumerOptions options;
+    options.window_messages = unacked_max;
+    Consumer consumer = take(client.consumer(queue, options), "opening a consumer");
+    const auto begin = std::chrono::steady_clock::now();
+    std::uint64_t taken = 0;
+    while (!end) {
+        const auto batch =
+            take(consumer.receive_batch(std::chrono::milliseconds(100)), "receiving");
+        if (batch) {
+            taken += batch->range.count;
+            take(consumer.ack(batch->range), "acking");
+        }
+    }
+    return static_cast<double>(taken) / seconds_since(begin);
 }
 
 std::vector<Figure> measure_queues(const Options& options) {
@@ -210,7 +266,6 @@ std::vector<Figure> measure_queues(const Options& options) {
     const auto add = [&](std::string name, double value, std::string unit) {
         figures.push_back({std::move(name), value, std::move(unit)});
     };
-    const auto name = [](std::uint64_t i) { return "queue-" + std::to_string(i); };
     daemon->process().await_quiet();
     const double before = daemon->process().resident_kib();
     const auto begin = std::chrono::steady_clock::now();
@@ -222,9 +277,9 @@ std::vector<Figure> measure_queues(const Options& options) {
             const std::string body(body_bytes, 'x');
             const std::vector<Message> messages(each, Message{body, {}});
             for (std::uint64_t i = t; i < options.queues; i += connections) {
-                (void)take(client.create_queue(name(i), {.durability = Durability::disk}),
+                (void)take(client.create_queue(queue_name(i), {.durability = Durability::disk}),
                            "creating a queue");
-                Producer producer = take(client.producer(name(i)), "opening a producer");
+                Producer producer = take(client.producer(queue_name(i)), "opening a producer");
                 (void)take(producer.publish_many(messages), "publishing");
                 take(producer.close(), "closing a producer");
             }
@@ -234,10 +289,115 @@ std::vector<Figure> measure_queues(const Options& options) {
     add("create_and_fill", seconds_since(begin), "s");
     daemon->process().await_quiet();
     add("resident_per_queue",
-        (daemon->process().resident_kib() - before) / static_cast<double>(options.queues),
-        "KiB");
+        (daemon->process().resident_kib() - before) / static_cast<double>(options.queues), "KiB");
     take(daemon->kill_and_restart(), "starting again");
     add("start", static_cast<double>(daemon->start_time().count()) / 1e6, "ms to the greeting");
+
+    take(daemon->create_queue("one", Durability::disk), "creating a queue");
+    daemon->process().await_quiet();
+    const std::uint64_t some = std::max<std::uint64_t>(options.queues / 10, 1);
+    const double one = publish_round_robin(*daemon, {"one"}, round_robin_messages);
+    std::vector<std::string> names;
+    for (std::uint64_t i = 0; i < some; ++i) {
+        names.push_back(queue_name(i));
+    }
+    daemon->process().await_quiet();
+    const double many = publish_round_robin(*daemon, names, round_robin_messages);
+    add("publish_to_one", one, "messages/s");
+    add("publish_round_robin", many, "messages/s to " + std::to_string(some) + " queues");
+    add("round_robin_ratio", many / one, "of publishing to one");
+    return figures;
+}
+
+// A consumer takes an old backlog while another queue is busy.
+std::vector<Figure> measure_beside(const Options& options) {
+    MqdDaemonOptions how;
+    how.program = options.program;
+    how.folder = options.folder;
+    how.storage = "memory = \"" + options.memory + "\"\n";
+    const auto daemon = take(MqdDaemon::start(how), "starting");
+    take(daemon->create_queue("busy", Durability::disk), "creating a queue");
+    take(daemon->create_queue("backlog", Durability::disk), "creating a queue");
+    (void)publish(*daemon, "backlog", options.messages);
+    daemon->process().await_quiet();
+    const std::uint64_t some = std::max<std::uint64_t>(options.messages / 5, 1000);
+    const auto run_busy = [&] {
+        const auto consumer =
+            std::async(std::launch::async, [&] { (void)consume(*daemon, "busy", some); });
+        return publish(*daemon, "busy", some);
+    };
+    const double alone = run_busy();
+    std::atomic<bool> end = false;
+    double drained = 0;
+    double beside = 0;
+    {
+        const auto reader = std::async(std::launch::async,
+                                       [&] { drained = consume_slowly(*daemon, "backlog", end); });
+        beside = run_busy();
+        end = true;
+    }
+    return {{"busy_alone", alone, "messages/s"},
+            {"busy_beside_reader", beside, "messages/s"},
+            {"beside_ratio", beside / alone, "of alone"},
+            {"reader", drained, "messages/s taken from the backlog meanwhile"}};
+}
+
+// Every second message acked, and the others kept, while other queues go on.
+std::vector<Figure> measure_state(const Options& options) {
+    constexpr std::uint64_t queues = 10'000;
+    MqdDaemonOptions how;
+    how.program = options.program;
+    how.folder = options.folder;
+    how.limits =
+        "queues = 10100\nhandles_per_connection = 65535\npublish_credit_bytes = \"1GiB\"\n";
+    const auto daemon = take(MqdDaemon::start(how), "starting");
+    {
+        Client client = connect(*daemon);
+        for (std::uint64_t i = 0; i < queues; ++i) {
+            (void)take(client.create_queue(queue_name(i), {.durability = Durability::disk}),
+                       "creating a queue");
+        }
+    }
+    take(daemon->create_queue("apart", Durability::disk), "creating a queue");
+    take(daemon->create_queue("busy", Durability::disk), "creating a queue");
+    const std::uint64_t messages = 2 * options.state;
+    (void)publish(*daemon, "apart", messages);
+    Client client = connect(*daemon);
+    ConsumerOptions window;
+    window.window_messages = static_cast<std::uint32_t>(messages + 1);
+    window.window_bytes = std::uint64_t{1} << 40;
+    window.lease = std::chrono::hours(1);
+    Consumer consumer = take(client.consumer("apart", window), "opening a consumer");
+    for (std::uint64_t next = 0; next < messages;) {
+        const auto batch = take(consumer.receive_batch(), "receiving");
+        if (!batch) {
+            continue;
+        }
+        for (const Delivery& delivery : *batch) {
+            if (next++ % 2 == 0) {
+                take(consumer.ack(delivery.number), "acking");
+            }
+        }
+    }
+    take(client.flush(), "flushing the acks");
+    {
+        // Several checkpoints of all that.
+        const auto other =
+            std::async(std::launch::async, [&] { (void)consume(*daemon, "busy", messages); });
+        (void)publish(*daemon, "busy", messages);
+    }
+    std::vector<Figure> figures;
+    for (const StatusItem& item : take(client.status(), "asking for the status")) {
+        if (item.name == "longest_turn_us") {
+            figures.push_back(
+                {"longest_turn", static_cast<double>(item.value) / 1000, "ms, over the whole run"});
+        } else if (item.name == "checkpoints" || item.name == "checkpoint_bytes") {
+            figures.push_back({item.name, static_cast<double>(item.value), ""});
+        }
+    }
+    take(daemon->kill_and_restart(), "starting again");
+    figures.push_back(
+        {"start", static_cast<double>(daemon->start_time().count()) / 1e6, "ms to the greeting"});
     return figures;
 }
 
@@ -269,8 +429,8 @@ Options parse(const std::vector<std::string>& arguments) {
     Options options;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         const std::string& key = arguments[i];
-        if (key == "--json") {
-            options.json = true;
+        if (key == "--json" || key == "--beside") {
+            (key == "--json" ? options.json : options.beside) = true;
             continue;
         }
         if (i + 1 == arguments.size()) {
@@ -287,6 +447,8 @@ Options parse(const std::vector<std::string>& arguments) {
             options.memory = value;
         } else if (key == "--queues") {
             options.queues = number(value);
+        } else if (key == "--state") {
+            options.state = number(value);
         } else {
             fail("unknown option: " + key);
         }
@@ -304,6 +466,9 @@ Options parse(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
     using namespace mqd::bench;
     const Options options = parse({argv + 1, argv + argc});
-    print(options, options.queues > 0 ? measure_queues(options) : measure_backlog(options));
+    print(options, options.queues > 0  ? measure_queues(options)
+                   : options.state > 0 ? measure_state(options)
+                   : options.beside    ? measure_beside(options)
+                                       : measure_backlog(options));
     return EXIT_SUCCESS;
 }

@@ -50,10 +50,10 @@ Result<void> MqdDaemon::launch() {
             return {};
         }
         if (!process_->alive() || start_time_ > start_timeout) {
-            return Error{client.error().code,
-                         "mqd does not answer: " + client.error().text +
-                             "; its log ends: " + last_words(),
-                         0, 0, 0};
+            return Error{
+                client.error().code,
+                "mqd does not answer: " + client.error().text + "; its log ends: " + last_words(),
+                0, 0, 0};
         }
         std::this_thread::sleep_for(retry_interval);
     }
@@ -96,9 +96,9 @@ void MqdDaemon::write_config() const {
     std::ofstream file(folder_ + "/mqd.toml");
     file << "[[listener]]\nname = \"local\"\nbind = \"" << unix_address_.url() << "\"\n\n"
          << "[[listener]]\nname = \"loopback\"\nbind = \"" << tcp_address_.url() << "\"\n\n"
-         << "[storage]\npath = \"" << folder_
-         << "/data\"\n"
-         << options_.storage << '\n'
+         << "[storage]\npath = \"" << folder_ << "/data\"\n"
+         << options_.storage
+         << '\n'
          // The floors hold a fast producer back; the daemon would refuse it beyond this.
          << "[limits]\n"
          << options_.limits << '\n'

@@ -504,6 +504,8 @@ wire::StatusReply Core::status() const {
         {"unreadable_messages", backlog.unreadable_messages},
         {"checkpoints", checkpoint.checkpoints},
         {"checkpoint_bytes", checkpoint.bytes},
+        {"longest_turn_us",
+         static_cast<std::uint64_t>(longest_turn_ / std::chrono::microseconds(1))},
         {"stopping", stopping_ ? 1u : 0u},
     };
     return reply;

@@ -97,6 +97,10 @@ class Core : public storage::JournalListener {
 
     void begin_turn(Now now);
     void end_turn();
+    // Everything that the turn led to is done; for the figures.
+    void turn_ended(engine::Time now) {
+        longest_turn_ = std::max(longest_turn_, now - now_.journal);
+    }
     // When begin_turn/end_turn are wanted again without any other event.
     [[nodiscard]] std::optional<engine::Time> next_deadline() const;
 
@@ -261,6 +265,7 @@ class Core : public storage::JournalListener {
     Sequence applied_written_;
     engine::Time checkpoint_retry_ = engine::Time::min();  // not before
     std::vector<std::string> complaints_;
+    engine::Time::duration longest_turn_{0};
     // Queues of which messages are confirmed before they are as durable as their queue: all numbers
     // below `next` may have been told, which the journal says in that group.
     struct ToldEarly {

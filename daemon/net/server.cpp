@@ -191,6 +191,10 @@ void Server::turn() {
         connection->receive();
     }
     receiving_.clear();
+    core_.turn_ended(journal_time());
+    for (const std::string& complaint : core_.take_complaints()) {
+        spdlog::warn("{}", complaint);
+    }
 }
 
 void Server::receive_after_turn(std::shared_ptr<Connection> connection) {
