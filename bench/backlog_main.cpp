@@ -36,6 +36,7 @@ constexpr std::uint64_t unconfirmed_max = 1000;
 constexpr std::uint32_t unacked_max = 10'000;
 constexpr std::chrono::milliseconds memory_sampled_every{20};
 constexpr std::uint64_t round_robin_messages = 2'000'000;
+constexpr std::uint64_t round_robin_unconfirmed = 10;  // per queue, at least
 
 struct Options {
     std::string program;
@@ -218,7 +219,8 @@ double publish_round_robin(const MqdDaemon& daemon, const std::vector<std::strin
     }
     MessageBody body;
     const auto begin = std::chrono::steady_clock::now();
-    const std::uint64_t each = std::max<std::uint64_t>(1, unconfirmed_max / queues.size());
+    const std::uint64_t each =
+        std::max<std::uint64_t>(round_robin_unconfirmed, unconfirmed_max / queues.size());
     for (std::uint64_t i = 0; i < messages; ++i) {
         Producer& producer = producers[i % producers.size()];
         if (producer.unconfirmed() >= each) {
@@ -440,7 +442,7 @@ Options parse(const std::vector<std::string>& arguments) {
         if (key == "--mqd") {
             options.program = value;
         } else if (key == "--folder") {
-            options.folder = value;
+            options.folder = std::filesystem::absolute(value);
         } else if (key == "--messages") {
             options.messages = number(value);
         } else if (key == "--memory") {
