@@ -43,6 +43,7 @@ struct StorageConfig {
     Durability durability = Durability::disk;          // of a new queue that does not say its own
     std::uint64_t memory = 64 * mebibyte;              // for messages of durable queues
     std::uint64_t segment_bytes = 16 * mebibyte;       // of one segment file
+    std::uint64_t scrub_rate = 4 * mebibyte;           // read and checked per second; 0: none
     std::uint64_t journal_file_bytes = 16 * mebibyte;  // of one file; a multiple of 4 KiB
     std::uint64_t journal_bytes = 128 * mebibyte;      // of all files together
     // The latest write of records that nobody waits for (acks without flag_confirm, deliveries).

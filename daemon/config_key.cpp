@@ -275,6 +275,7 @@ ConfigKeys keys_of(StorageConfig& storage) {
         {"durability", DurabilityField{&storage.durability}},
         {"memory", SizeField{&storage.memory, mebibyte, tebibyte}},
         {"segment_bytes", SizeField{&storage.segment_bytes, 64 * kibibyte, gibibyte}},
+        {"scrub_rate", SizeField{&storage.scrub_rate, 0, gibibyte}},
         {"journal_file_bytes",
          SizeField{&storage.journal_file_bytes, mebibyte, gibibyte, block_bytes}},
         {"journal_bytes", SizeField{&storage.journal_bytes, 4 * mebibyte, 16 * tebibyte}},

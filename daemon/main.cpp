@@ -115,6 +115,7 @@ core::CoreOptions core_options(const Config& config) {
     core::BacklogOptions& backlog = options.backlog;
     backlog.memory_bytes = config.storage.memory;
     backlog.segment_bytes = config.storage.segment_bytes;
+    backlog.scrub_bytes_per_second = config.storage.scrub_rate;
     // Small enough that several fit into the budget, and into a file.
     backlog.page_bytes =
         std::min({backlog.page_bytes, backlog.memory_bytes / 32, backlog.segment_bytes / 4});

@@ -8,6 +8,12 @@
 
 namespace mqd::core {
 
+namespace {
+
+constexpr std::chrono::seconds first_scrub_after{10};
+
+}  // namespace
+
 Backlog::Backlog(Core& core, storage::Disk& disk, storage::Worker& worker)
     : core_(core),
       disk_(disk),
@@ -65,6 +71,7 @@ Result<void> Backlog::open() {
             ++at;
         }
     }
+    scrub_deadline_ = core_.now_.journal + first_scrub_after;
     return store_.open();
 }
 
@@ -72,10 +79,10 @@ Result<void> Backlog::open() {
 
 void Backlog::groups_durable() {
     while (!dead_.empty() && dead_.front().commit <= core_.durable_commit_) {
-        store_.remove(dead_.front().segment,
-                      [this](const Error& error) { core_.journal_failed(error); });
+        const bool gives_room = store_.remove(
+            dead_.front().segment, [this](const Error& error) { core_.journal_failed(error); });
         dead_.pop_front();
-        if (refusal_) {
+        if (refusal_ && gives_room) {
             retry_deadline_ = core_.now_.journal;  // that may be the room it lacks
         }
     }

@@ -24,12 +24,13 @@ struct CommitGroup;
 struct ReadPage;
 
 struct BacklogOptions {
-    std::uint64_t memory_bytes = 64u << 20;      // of messages of durable queues
-    std::uint64_t page_bytes = 512u << 10;       // of one page, unless one batch is larger
-    std::uint64_t flush_bytes = 1u << 20;        // written to segments at once
-    std::uint64_t segment_bytes = 64u << 20;     // of one file, unless one page is larger
-    std::uint64_t own_segment_bytes = 1u << 20;  // a queue with so much has files of its own
-    std::uint64_t replay_bytes_max = 64u << 20;  // of journal that a restart has to read
+    std::uint64_t memory_bytes = 64u << 20;           // of messages of durable queues
+    std::uint64_t page_bytes = 512u << 10;            // of one page, unless one batch is larger
+    std::uint64_t flush_bytes = 1u << 20;             // written to segments at once
+    std::uint64_t segment_bytes = 64u << 20;          // of one file, unless one page is larger
+    std::uint64_t own_segment_bytes = 1u << 20;       // a queue with so much has files of its own
+    std::uint64_t replay_bytes_max = 64u << 20;       // of journal that a restart has to read
+    std::uint64_t scrub_bytes_per_second = 4u << 20;  // 0: none
 };
 
 class Backlog {
@@ -80,18 +81,19 @@ class Backlog {
     [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
     [[nodiscard]] bool writing() const { return store_.writing(); }
     [[nodiscard]] engine::Time next_deadline() const {
-        return std::min(retry_deadline_, read_retry_);
+        return std::min({retry_deadline_, read_retry_, next_scrub()});
     }
     // Every message of that file is written to a segment, or ended.
     [[nodiscard]] bool holds_all_of(storage::FileOrdinal file) const;
 
-    // Brings the page that holds a live message into memory; take_arrived() says when to look again.
-    // False: it cannot be read.
+    // Brings the page that holds a live message into memory; take_arrived() says when to look
+    // again. False: it cannot be read.
     bool want(engine::Queue& queue, MessageNumber number);
     // Whether pages have come since the last call.
     [[nodiscard]] bool take_arrived() { return std::exchange(arrived_, false); }
     // The number behind the page that holds a message.
-    [[nodiscard]] MessageNumber behind_unreadable(const engine::Queue& queue, MessageNumber number) const;
+    [[nodiscard]] MessageNumber behind_unreadable(const engine::Queue& queue,
+                                                  MessageNumber number) const;
     [[nodiscard]] const QueuePages* pages(QueueId id) const;
 
     [[nodiscard]] storage::SegmentNumber next_segment() const { return store_.next_number(); }
@@ -114,6 +116,7 @@ class Backlog {
         std::uint64_t pages_written = 0;
         std::uint64_t pages_carried = 0;
         std::uint64_t unreadable_messages = 0;
+        std::uint64_t scrubbed_bytes = 0;
     };
     [[nodiscard]] Figures figures() const;
 
@@ -162,6 +165,15 @@ class Backlog {
     void evict_turn();
     [[nodiscard]] Page* victim(unsigned pass);
 
+    // --- scrub.cpp
+    void scrub_turn();
+    bool list_next_segment();
+    void scrubbed(const ReadPage& job);
+    [[nodiscard]] engine::Time next_scrub() const {
+        const bool none = options_.scrub_bytes_per_second == 0 || scrubbing_ || queues_.empty();
+        return none ? engine::Time::max() : scrub_deadline_;
+    }
+
     Core& core_;
     storage::Disk& disk_;
     storage::Worker& worker_;
@@ -186,6 +198,10 @@ class Backlog {
     std::optional<Error> refusal_;
     engine::Time retry_deadline_ = engine::Time::max();
     engine::Time read_retry_ = engine::Time::max();  // descriptors ran out
+    bool scrubbing_ = false;
+    engine::Time scrub_deadline_;
+    storage::SegmentNumber scrub_next_;  // the last one that was listed
+    std::vector<std::shared_ptr<ReadPage>> scrub_pages_;
     Figures figures_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // expired: do not call back
 };

@@ -502,6 +502,7 @@ wire::StatusReply Core::status() const {
         {"pages_carried", backlog.pages_carried},
         {"resident_bytes", backlog_->resident_bytes() + journal_blocks_.memory_bytes()},
         {"unreadable_messages", backlog.unreadable_messages},
+        {"scrubbed_bytes", backlog.scrubbed_bytes},
         {"checkpoints", checkpoint.checkpoints},
         {"checkpoint_bytes", checkpoint.bytes},
         {"longest_turn_us",

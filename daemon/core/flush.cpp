@@ -43,6 +43,7 @@ void Backlog::write_turn() {
         }
     }
     evict_turn();
+    scrub_turn();
 }
 
 void Backlog::refuse(const Error& error) {
@@ -163,9 +164,7 @@ void Backlog::append_living(storage::GroupBuffer& body, const engine::Queue& que
 void Backlog::batch_done(const Result<void>& written) {
     if (!written) {
         const Error& error = written.error();
-        const bool passing = error.code == ErrorCode::no_space || error.os_errno == EMFILE ||
-                             error.os_errno == ENFILE || error.os_errno == ENOMEM;
-        if (passing) {
+        if (is_passing(error)) {
             refuse(error);
             batch_bytes_ = 1;  // one page may still fit
         } else {

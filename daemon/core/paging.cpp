@@ -20,17 +20,18 @@ constexpr std::uint64_t read_ahead_share = 4;  // of the budget: a quarter at mo
 constexpr std::size_t victims_looked_at = 64;
 constexpr std::chrono::milliseconds retry_every{500};
 
-// What has nothing to do with the file: it is there, and can be read later.
-bool passing(const Error& error) {
-    return error.os_errno == EMFILE || error.os_errno == ENFILE || error.os_errno == ENOMEM;
-}
-
 }  // namespace
+
+bool is_passing(const Error& error) {
+    return error.code == ErrorCode::no_space || error.os_errno == EMFILE ||
+           error.os_errno == ENFILE || error.os_errno == ENOMEM;
+}
 
 // --- on the worker
 
-void ReadPage::run(storage::Disk& disk) {
-    const auto bytes = storage::SegmentStore::read(disk, address, queue, range);
+void ReadPage::run(storage::Disk& disk, From from) {
+    const auto bytes =
+        storage::SegmentStore::read(disk, address, queue, range, from == From::device);
     if (!bytes) {
         error = bytes.error();
         return;
@@ -172,7 +173,7 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
         wanted_.push_back(job->queue);
     }
     if (job->error) {
-        if (passing(*job->error)) {
+        if (is_passing(*job->error)) {
             read_retry_ = core_.now_.journal + retry_every;  // it is in wanted_
         } else {
             set_aside(*page, *job->error);

@@ -22,8 +22,10 @@ struct ReadPage {
     ReadPage(const ReadPage&) = delete;
     ReadPage& operator=(const ReadPage&) = delete;
 
+    // What is read: the device, past the page cache, or whatever is quicker.
+    enum class From { anywhere, device };
     // On the worker. Afterwards there are blocks, or an error.
-    void run(storage::Disk& disk);
+    void run(storage::Disk& disk, From from = From::anywhere);
 
     const QueueId queue;
     const MessageRange range;
@@ -35,5 +37,8 @@ struct ReadPage {
   private:
     [[nodiscard]] bool cut(wire::Bytes body);
 };
+
+// What has nothing to do with the file: it is there, and can be read, or written, later.
+[[nodiscard]] bool is_passing(const Error& error);
 
 }  // namespace mqd::core

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "daemon/storage/block_memory.hpp"
 #include "mqd/assert.hpp"
 
 namespace mqd::storage {
@@ -15,6 +16,21 @@ constexpr std::size_t page_alignment = 8;
 
 Error damaged_segment(const Disk& disk, SegmentNumber number, std::string_view what) {
     return {ErrorCode::damaged, disk.path(segment_file_name(number)) + ": " + std::string(what)};
+}
+
+// The same as File::read, in whole blocks.
+Result<std::size_t> read_blocks(File& file, std::uint64_t offset, std::span<std::byte> bytes) {
+    const std::uint64_t begin = offset / block_bytes * block_bytes;
+    const std::uint64_t end = (offset + bytes.size() + block_bytes - 1) / block_bytes * block_bytes;
+    BlockMemory memory(end - begin);
+    const auto count = file.read(begin, memory.bytes());
+    if (!count) {
+        return count.error();
+    }
+    const auto skipped = static_cast<std::size_t>(offset - begin);
+    const std::size_t got = std::min(bytes.size(), *count - std::min(*count, skipped));
+    std::copy_n(memory.bytes().begin() + static_cast<std::ptrdiff_t>(skipped), got, bytes.begin());
+    return got;
 }
 
 }  // namespace
@@ -112,10 +128,11 @@ std::vector<SegmentNumber> SegmentStore::take_dead() {
     return std::exchange(dead_, {});
 }
 
-void SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)> failed) {
+bool SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)> failed) {
     const auto at = segments_.find(number);
     MQD_ASSERT(at != segments_.end() && at->second.pages == 0, number);
     bytes_ -= at->second.bytes;
+    const bool gives_room = !at->second.failed;
     segments_.erase(at);
     auto result = std::make_shared<Result<void>>();
     worker_.post(
@@ -126,6 +143,7 @@ void SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)
                 failed(result->error());
             }
         });
+    return gives_room;
 }
 
 std::optional<SegmentNumber> SegmentStore::file_to_carry() {
@@ -265,7 +283,9 @@ void SegmentStore::batch_done(const Result<void>& written,
     const Batch batch = std::exchange(*batch_, {});
     if (!written) {
         for (const Run& run : batch) {
-            close(segments_.at(run.segment));  // what lies at its end now is anybody's guess
+            Segment& segment = segments_.at(run.segment);
+            segment.failed = true;
+            close(segment);  // what lies at its end now is anybody's guess
         }
     }
     done(written);
@@ -281,13 +301,15 @@ void SegmentStore::batch_done(const Result<void>& written,
 // --- reading
 
 Result<SegmentStore::PageBytes> SegmentStore::read(Disk& disk, const PageAddress& address,
-                                                   QueueId queue, MessageRange range) {
-    auto file = disk.open(segment_file_name(address.segment), OpenMode::read_write);
+                                                   QueueId queue, MessageRange range, bool device) {
+    auto file = disk.open(segment_file_name(address.segment),
+                          device ? OpenMode::read_direct : OpenMode::read_write);
     if (!file) {
         return file.error();
     }
     auto bytes = std::make_shared<std::vector<std::byte>>(address.bytes);
-    const auto count = (*file)->read(address.offset, *bytes);
+    const auto count = device ? read_blocks(**file, address.offset, *bytes)
+                              : (*file)->read(address.offset, *bytes);
     if (!count) {
         return count.error();
     }

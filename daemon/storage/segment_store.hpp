@@ -54,7 +54,8 @@ class SegmentStore {
     // their pages is durable.
     [[nodiscard]] std::vector<SegmentNumber> take_dead();
     // Removes the file. `failed` is called, from a `done` of the worker, if that did not succeed.
-    void remove(SegmentNumber number, std::function<void(const Error&)> failed);
+    // Returns whether there is more room on the disk afterwards: not where its making had failed.
+    bool remove(SegmentNumber number, std::function<void(const Error&)> failed);
     // The file with the smallest live share, if what is dead in all files is more than what lives
     // and two files: its pages are to be written anew elsewhere.
     [[nodiscard]] std::optional<SegmentNumber> file_to_carry();
@@ -74,9 +75,11 @@ class SegmentStore {
     // --- reading
 
     using PageBytes = std::shared_ptr<std::vector<std::byte>>;
-    // The body of a page, checked. Errors: damaged, which names file and offset; io_error.
+    // A page, header and body, checked. `device`: read past the page cache. Errors: damaged, which
+    // names file and offset; io_error.
     [[nodiscard]] static Result<PageBytes> read(Disk& disk, const PageAddress& address,
-                                                QueueId queue, MessageRange range);
+                                                QueueId queue, MessageRange range,
+                                                bool device = false);
 
     struct Figures {
         std::uint64_t files = 0;
@@ -89,6 +92,7 @@ class SegmentStore {
     struct Segment {
         SegmentGroup group;
         bool open = false;      // pages may be appended
+        bool failed = false;    // it was not made, or could not be written
         bool in_batch = false;  // of the batch being filled or written
         std::uint64_t bytes = 0;
         std::uint64_t live_bytes = 0;

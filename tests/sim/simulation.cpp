@@ -46,6 +46,7 @@ void Simulation::choose_options() {
     backlog.flush_bytes = dice_.between(100, 30'000);
     backlog.segment_bytes = dice_.between(1'000, 100'000);
     backlog.own_segment_bytes = dice_.between(1, 20'000);
+    backlog.scrub_bytes_per_second = dice_.one_in(2) ? 0 : dice_.between(1'000, 10'000'000);
     backlog.replay_bytes_max = dice_.between(2, 6) * options_.journal.file_bytes;
 
     constexpr Durability all[] = {Durability::disk, Durability::disk, Durability::written,
