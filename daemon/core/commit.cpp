@@ -339,7 +339,8 @@ void Core::checkpoint_turn() {
     const bool due = journal_files_.size() >= 2 &&
                      journal_files_.back().first > checkpoint_->last().from.plus(1) &&
                      applied_durable_ >= journal_files_.back().first;
-    if (due && !checkpoint_->active() && now_.journal >= checkpoint_retry_ && !stopping_) {
+    const bool wanted = !stopping_ || waits_for_room_;
+    if (due && wanted && !checkpoint_->active() && now_.journal >= checkpoint_retry_) {
         checkpoint_->begin();
     }
     checkpoint_->turn();

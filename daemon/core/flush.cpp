@@ -25,8 +25,9 @@ constexpr std::size_t carried_at_once = 64;  // pages
 void Backlog::write_turn() {
     retire_files();
     groups_durable();
-    if (!core_.stopping_ && !store_.writing() &&
-        (!refusal_ || core_.now_.journal >= retry_deadline_)) {
+    // While stopping, only what the journal needs to take the last records.
+    const bool may_write = !core_.stopping_ || core_.journal_->file_to_carry();
+    if (may_write && !store_.writing() && (!refusal_ || core_.now_.journal >= retry_deadline_)) {
         if (refusal_) {
             retry_deadline_ = core_.now_.journal + retry_every;
         }
@@ -34,7 +35,7 @@ void Backlog::write_turn() {
             carry_pages();
         } else if (const auto limit = flush_limit()) {
             flush(*limit);
-        } else if (carry_reads_ == 0) {
+        } else if (carry_reads_ == 0 && !core_.stopping_) {
             carry();
         }
         if (refusal_ && !store_.writing() && carry_reads_ == 0) {
