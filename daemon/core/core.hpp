@@ -107,7 +107,7 @@ class Core : public storage::JournalListener {
     // end_turn() is wanted at once: sending made room for more output, or a checkpoint has a piece
     // to be written.
     [[nodiscard]] bool wants_turn() const {
-        return !failure_ && !stopping_ && (engine_.wants_dispatch() || checkpoint_->wants_turn());
+        return !failure_ && ((!stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn());
     }
 
     // Refuses what is new and finishes what is old; stopped() when the journal is sealed. Sessions
