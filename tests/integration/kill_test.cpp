@@ -28,9 +28,11 @@ constexpr std::uint64_t filler_max = 400;
 constexpr std::uint64_t kills_per_round = 50;
 constexpr std::array<const char*, 3> queues = {"one", "two", "three"};
 
-// Small files, so that they are recycled and messages carried forward while it runs.
+// Small files and little memory, so that files are recycled and messages written to segments and
+// read back while it runs.
 const char* const small_journal =
     "[storage]\njournal_file_bytes = \"2MiB\"\njournal_bytes = \"8MiB\"\n"
+    "memory = \"1MiB\"\nsegment_bytes = \"256KiB\"\n"
     "[limits]\nmessage_bytes = \"64KiB\"\nframe_bytes = \"256KiB\"\n"
     "queues = 100\n"
     "[queue.one]\ndurability = \"disk\"\nlease = \"1h\"\n"
