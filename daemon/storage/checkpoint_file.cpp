@@ -23,10 +23,16 @@ constexpr std::uint64_t reserved_factor = 2;
     return (sizeof(ChunkHeader) + body_bytes + block_bytes - 1) / block_bytes * block_bytes;
 }
 
-void encode_chunk(ChunkHeader header, std::span<std::byte> sealed) {
+void encode_chunk(ChunkHeader& header, std::span<std::byte> sealed) {
     header.body_crc = crc32c(sealed.subspan(sizeof header));
     header.crc = crc32c(std::as_bytes(std::span(&header, 1)).subspan(8));
     std::memcpy(sealed.data(), &header, sizeof header);
+}
+
+// Over the checksums of all chunks so far: two attempts at one checkpoint may agree in number,
+// `from` and size, and the end of the one must not end the other.
+[[nodiscard]] std::uint32_t chain_chunk(std::uint32_t chain, const ChunkHeader& header) {
+    return crc32c(std::as_bytes(std::span(&header.crc, 1)), chain);
 }
 
 // The chunks of one file, read one by one; memory grows to the largest.
@@ -90,6 +96,7 @@ Result<Checkpoint> walk(Disk& disk, File& file, const std::string& name,
                         const std::function<Result<void>(std::span<const std::byte>)>* chunk) {
     ChunkReader reader(file);
     Checkpoint found;
+    std::uint32_t chain = 0;
     for (std::uint32_t index = 0;; ++index) {
         const auto next = reader.next();
         if (!next) {
@@ -111,10 +118,14 @@ Result<Checkpoint> walk(Disk& disk, File& file, const std::string& name,
             return Checkpoint{};
         }
         if (header.kind == static_cast<std::uint32_t>(ChunkKind::end)) {
+            if (header.chain != chain) {
+                return Checkpoint{};
+            }
             found.through = Sequence(header.through);
             found.bytes = reader.at();
             return found;
         }
+        chain = chain_chunk(chain, header);
         if (chunk != nullptr) {
             if (auto taken = (*chunk)(reader.body()); !taken) {
                 return taken.error();
@@ -187,6 +198,7 @@ struct CheckpointWriter::Writing {
     std::uint64_t reserve = 0;
     std::unique_ptr<File> file;
     std::uint64_t at = 0;
+    std::uint32_t chain = 0;
     Result<void> result;
 
     Result<void> open(Disk& disk) {
@@ -213,19 +225,22 @@ struct CheckpointWriter::Writing {
         }
         return {};
     }
-    Result<void> write(Disk& disk, GroupBuffer& chunk, const ChunkHeader& header) {
+    Result<void> write(Disk& disk, GroupBuffer& chunk, ChunkHeader header) {
         if (!file) {
             if (auto opened = open(disk); !opened) {
                 return opened;
             }
         }
+        const bool end = header.kind == static_cast<std::uint32_t>(ChunkKind::end);
+        header.chain = end ? chain : 0;
         const std::span<std::byte> sealed = chunk.seal();
         encode_chunk(header, sealed);
         if (auto written = file->write_for_sync(at, sealed); !written) {
             return written;
         }
         at += sealed.size();
-        if (header.kind != static_cast<std::uint32_t>(ChunkKind::end)) {
+        chain = chain_chunk(chain, header);
+        if (!end) {
             return {};
         }
         if (auto synced = file->sync(); !synced) {

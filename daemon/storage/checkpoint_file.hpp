@@ -10,7 +10,8 @@
 // A chunk header is valid if and only if magic and version are ours and crc is the CRC32C of its
 // bytes 8..63. A checkpoint is whole if and only if its chunks have indexes 0, 1, ... one behind
 // the other, one number and `from`, valid headers and bodies, and the last one, and no other, is an
-// `end`. What follows is left from an earlier one. The whole one with the higher number counts.
+// `end` whose chain is that of the chunks before it. What follows is left from an earlier one, or
+// from an attempt at the same one. The whole one with the higher number counts.
 //
 // What the body of a chunk means is core's business.
 
@@ -45,7 +46,8 @@ struct ChunkHeader {
     std::uint32_t kind = 0;
     std::uint32_t body_bytes = 0;
     std::uint32_t body_crc = 0;  // of body and padding
-    std::uint32_t reserved[3] = {};
+    std::uint32_t chain = 0;     // end: CRC32C of the crc fields before it; state: 0
+    std::uint32_t reserved[2] = {};
     std::uint32_t version = checkpoint_version;
 };
 static_assert(sizeof(ChunkHeader) == GroupBuffer::header_bytes);
