@@ -130,6 +130,7 @@ class Core : public storage::JournalListener {
     [[nodiscard]] const engine::Engine& engine() const { return engine_; }
     [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
     [[nodiscard]] const Backlog& backlog() const { return *backlog_; }
+    [[nodiscard]] const CheckpointPass& checkpoint() const { return *checkpoint_; }
     // Puts the sessions that have output to send, or want to be closed, into `taken`, which is
     // empty; each comes again when more is put into its output.
     void take_sessions_with_output(std::vector<Session*>& taken);

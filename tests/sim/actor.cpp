@@ -266,11 +266,13 @@ void Actor::settle(Consuming& consuming) {
         const std::size_t index = dice_.percent(80) ? 0 : dice_.below(held.size());
         std::size_t count = 1;  // consecutive numbers go as one range
         while (index + count < held.size() && held[index + count] == held[index].plus(count) &&
+               !straggles(held[index]) && !straggles(held[index + count]) &&
                (draining_ || dice_.percent(85))) {
             ++count;
         }
         const MessageRange range{held[index], count};
-        const unsigned what = static_cast<unsigned>(dice_.below(100));
+        const std::uint64_t acked = straggles(held[index]) ? habits_.ack_percent : 0;
+        const auto what = static_cast<unsigned>(acked + dice_.below(100 - acked));
         if (draining_ || what < habits_.ack_percent) {
             if (dice_.percent(habits_.ack_confirmed_percent)) {
                 const auto confirmed = session_.ack_confirmed(consuming.handle, range);

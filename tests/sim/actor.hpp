@@ -29,6 +29,9 @@ struct Habits {
     unsigned admin_percent = 3;           // of a client's acts
     bool deletes = false;
     bool purges = false;
+    // Every so manieth message is not acked before the end of the run: what lies around it ends,
+    // and it stays. 0: none.
+    std::uint64_t straggler_every = 0;
 };
 
 class Actor {
@@ -65,6 +68,10 @@ class Actor {
     void consume();
     void take_messages(Consuming& consuming);
     void settle(Consuming& consuming);
+    [[nodiscard]] bool straggles(MessageNumber number) const {
+        return !draining_ && habits_.straggler_every != 0 &&
+               number.value() % habits_.straggler_every == 0;
+    }
     void administer();
     void open_something();
     void close_something();

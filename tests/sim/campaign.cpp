@@ -36,6 +36,13 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.leases_lost += more.leases_lost;
 }
 
+void add(Paths& sum, const Paths& more) {
+    sum.pages_written += more.pages_written;
+    sum.pages_read += more.pages_read;
+    sum.pages_carried += more.pages_carried;
+    sum.checkpoints += more.checkpoints;
+}
+
 }  // namespace
 
 std::span<const Plan> plans() {
@@ -67,6 +74,7 @@ CampaignResult run_campaign(const CampaignOptions& options) {
         result.starts += simulation.starts();
         result.turns += simulation.turns();
         add(result.figures, simulation.figures());
+        add(result.paths, simulation.paths());
         if (const auto& what = simulation.violation()) {
             result.failure = {seed, simulation.turns(), *what, replay};
         }
@@ -98,6 +106,10 @@ std::string figures_text(const CampaignResult& result) {
     figure("redelivered", of.redelivered);
     figure("acked", of.acked);
     figure("leases_lost", of.leases_lost);
+    figure("pages_written", result.paths.pages_written);
+    figure("pages_read", result.paths.pages_read);
+    figure("pages_carried", result.paths.pages_carried);
+    figure("checkpoints", result.paths.checkpoints);
     return text;
 }
 

@@ -41,6 +41,7 @@ struct CampaignResult {
     std::uint64_t starts = 0;
     std::uint64_t turns = 0;
     Judge::Figures figures;
+    Paths paths;
     struct Failure {
         std::uint64_t seed = 0;
         std::uint64_t turn = 0;

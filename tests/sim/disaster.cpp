@@ -77,12 +77,24 @@ void Simulation::power_off_soon(End end) {
     trace("it will end in the middle of call " + std::to_string(calls));
 }
 
+// Its figures end with it.
+void Simulation::end_daemon() {
+    if (daemon_.up()) {
+        const core::Backlog::Figures backlog = daemon_.core().backlog().figures();
+        paths_.pages_written += backlog.pages_written;
+        paths_.pages_read += backlog.pages_read;
+        paths_.pages_carried += backlog.pages_carried;
+        paths_.checkpoints += daemon_.core().checkpoint().figures().checkpoints;
+    }
+    daemon_.end();
+}
+
 void Simulation::end_process(End end) {
     constexpr const char* words[] = {"stops cleanly", "is killed", "loses power"};
     trace(std::string("the daemon ") + words[static_cast<int>(end)] +
           (io_error_planned_ ? ", after an I/O error" : ""));
     connections_.clear();
-    daemon_.end();
+    end_daemon();
     if (end == End::power_lost) {
         disk_.crash(dice_.next());
     } else {

@@ -27,6 +27,16 @@ struct Disasters {
     std::uint64_t turns = 700;
 };
 
+// How often the daemons of a run went where the rare faults are.
+struct Paths {
+    std::uint64_t pages_written = 0;
+    std::uint64_t pages_read = 0;
+    std::uint64_t pages_carried = 0;
+    std::uint64_t checkpoints = 0;
+
+    bool operator==(const Paths&) const = default;
+};
+
 class Simulation {
   public:
     // `traced`: what happens is printed, frame by frame.
@@ -39,6 +49,7 @@ class Simulation {
     [[nodiscard]] std::uint64_t turns() const { return turn_; }
     [[nodiscard]] std::uint64_t starts() const { return starts_; }
     [[nodiscard]] const Judge::Figures& figures() const { return judge_.figures(); }
+    [[nodiscard]] const Paths& paths() const { return paths_; }
 
   private:
     struct Connection {
@@ -82,6 +93,7 @@ class Simulation {
     void stop_cleanly();
     void drain();
     void drain_once();
+    void end_daemon();
     [[nodiscard]] std::uint64_t live_messages();
     void trace(const std::string& what) const;
 
@@ -103,6 +115,7 @@ class Simulation {
     std::uint32_t next_pid_ = 100;
     std::uint64_t turn_ = 0;
     std::uint64_t starts_ = 0;
+    Paths paths_;
     bool hasty_ = false;  // nothing is put off: the run is to come to its end
     bool no_new_clients_ = false;
     std::optional<End> power_off_;       // planned; what it will count as
