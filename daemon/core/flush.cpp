@@ -7,6 +7,7 @@
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/read_page.hpp"
+#include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
 
@@ -275,6 +276,10 @@ void Backlog::carry_pages() {
         storage::GroupBuffer& body = store_.begin_page(group_of(owner->queue, 0), job->queue,
                                                        job->range, page->address.bytes);
         for (const Block* block : job->blocks) {
+            if (storage::planted(storage::Fault::lost_straggler) && job->blocks.size() > 1 &&
+                block == job->blocks.back()) {
+                continue;
+            }
             append_living(body, owner->queue, *block);
         }
         Written& written = written_.emplace_back();
