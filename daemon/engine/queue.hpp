@@ -111,10 +111,10 @@ class Queue {
     // How many messages of the range live.
     [[nodiscard]] std::uint64_t live_in(MessageRange range) const;
 
-    // Looks at live messages from `from` on, in order, until fn(extent, range, attempts, state) says
-    // false; those that are set aside are passed over. A range lies in one extent, has one state
-    // and one delivery count. Returns the first message that it did not come to because it is not
-    // resident; the last of all numbers: there was none.
+    // Looks at live messages from `from` on, in order, until fn(extent, range, attempts, state)
+    // says false; those that are set aside are passed over. A range lies in one extent, has one
+    // state and one delivery count. Returns the first message that it did not come to because it is
+    // not resident; the last of all numbers: there was none.
     template <typename Fn>
     MessageNumber peek(MessageNumber from, Fn&& fn) const;
 
