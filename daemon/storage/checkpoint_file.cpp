@@ -153,8 +153,17 @@ std::string checkpoint_file_name(std::uint64_t number) {
     return "checkpoint-" + std::to_string(1 + number % files);
 }
 
+Result<Checkpoint> look_at_checkpoint(Disk& disk, const std::string& name) {
+    auto file = disk.open(name, OpenMode::read_direct);
+    if (!file) {
+        return file.error();
+    }
+    return walk(disk, **file, name, nullptr);
+}
+
 Result<Checkpoint> read_checkpoint(
-    Disk& disk, const std::function<Result<void>(std::span<const std::byte>)>& chunk) {
+    Disk& disk, const std::function<Result<void>(std::span<const std::byte>)>& chunk,
+    CheckpointUse use) {
     const auto names = disk.list();
     if (!names) {
         return names.error();
@@ -166,11 +175,7 @@ Result<Checkpoint> read_checkpoint(
         if (std::find(names->begin(), names->end(), name) == names->end()) {
             continue;
         }
-        auto file = disk.open(name, OpenMode::read_direct);
-        if (!file) {
-            return file.error();
-        }
-        const auto found = walk(disk, **file, name, nullptr);
+        const auto found = look_at_checkpoint(disk, name);
         if (!found) {
             return found.error();
         }
@@ -182,8 +187,10 @@ Result<Checkpoint> read_checkpoint(
     if (newest.number == 0) {
         return newest;
     }
-    if (auto secured = make_durable(disk, newest_name); !secured) {
-        return secured.error();
+    if (use == CheckpointUse::go_on) {
+        if (auto secured = make_durable(disk, newest_name); !secured) {
+            return secured.error();
+        }
     }
     auto file = disk.open(newest_name, OpenMode::read_direct);
     if (!file) {

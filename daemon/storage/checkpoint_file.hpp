@@ -61,10 +61,19 @@ struct Checkpoint {
 
 [[nodiscard]] std::string checkpoint_file_name(std::uint64_t number);
 
+// What else read_checkpoint() does with the file that it chose.
+enum class CheckpointUse : std::uint8_t {
+    go_on,    // syncs it: what it says is built upon from now on
+    look_at,  // nothing
+};
 // Hands the bodies of the newest whole checkpoint to `chunk`, in order. Reads past the page cache,
 // like recovery. Errors: io_error; unsupported_version; what `chunk` returns.
 Result<Checkpoint> read_checkpoint(
-    Disk& disk, const std::function<Result<void>(std::span<const std::byte>)>& chunk);
+    Disk& disk, const std::function<Result<void>(std::span<const std::byte>)>& chunk,
+    CheckpointUse use = CheckpointUse::go_on);
+
+// What lies in a file of that name: a checkpoint, or number 0 if it is not whole. Errors: as above.
+Result<Checkpoint> look_at_checkpoint(Disk& disk, const std::string& name);
 
 // Writes one checkpoint after the other, on a worker. Loop thread only.
 class CheckpointWriter {

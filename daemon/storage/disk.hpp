@@ -64,6 +64,8 @@ class Disk {
     virtual Result<void> sync_directory() = 0;
     virtual Result<std::vector<std::string>> list() = 0;        // names, sorted
     virtual Result<std::unique_ptr<DirectoryLock>> lock() = 0;  // ErrorCode::locked
+    // The same without making anything: where nobody has ever locked, nothing is held.
+    virtual Result<std::unique_ptr<DirectoryLock>> lock_to_look() { return lock(); }
     virtual std::string path(std::string_view name) const = 0;  // for messages
 };
 

@@ -109,6 +109,20 @@ Result<JournalReader::Rest> JournalReader::scan_rest() {
     return rest;
 }
 
+Result<bool> JournalReader::skip_to_header() {
+    while (position_ + block_bytes < stored_bytes_) {
+        position_ += block_bytes;
+        const auto block = window_.at(position_, block_bytes);
+        if (!block) {
+            return block.error();
+        }
+        if (decode_group_header(*block, header_, position_).sign == GroupSign::valid) {
+            return true;
+        }
+    }
+    return false;
+}
+
 Result<std::uint64_t> scan_watermarks(File& file, std::uint64_t bytes) {
     FileWindow window(file, bytes);
     std::uint64_t watermark = 0;

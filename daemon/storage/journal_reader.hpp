@@ -51,12 +51,14 @@ enum class At {
 
 class JournalReader {
   public:
-    // `header`: the valid header of `file`, which is in use; `stored_bytes`: its length now. `file`
-    // outlives the reader.
-    JournalReader(File& file, const FileHeader& header, std::uint64_t stored_bytes)
+    // `header`: the valid header of `file`, which is in use; `stored_bytes`: its length now. It
+    // begins at `position`, a multiple of block_bytes. `file` outlives the reader.
+    JournalReader(File& file, const FileHeader& header, std::uint64_t stored_bytes,
+                  std::uint64_t position = block_bytes)
         : header_(header),
           stored_bytes_(std::min(header.file_bytes, stored_bytes)),
-          window_(file, stored_bytes_) {}
+          window_(file, stored_bytes_),
+          position_(position) {}
 
     struct Found {
         At at = At::end;
@@ -77,13 +79,16 @@ class JournalReader {
             blocks;  // that begin as a group of this use does; and position()
     };
     Result<Rest> scan_rest();
+    // After next() found no group: moves to the next valid header behind position(). False: there
+    // is none. Not together with scan_rest().
+    Result<bool> skip_to_header();
     [[nodiscard]] std::uint64_t bytes_read() const { return window_.bytes_read(); }
 
   private:
     FileHeader header_;
     std::uint64_t stored_bytes_;
     FileWindow window_;
-    std::uint64_t position_ = block_bytes;
+    std::uint64_t position_;
 };
 
 // The highest watermark in any valid group header of the file, whatever use it is of; 0: none.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "daemon/storage/block_memory.hpp"
 #include "daemon/storage/verdict.hpp"
@@ -124,7 +125,8 @@ Result<Survey> survey_journal(Disk& disk) {
     std::sort(survey.unused.begin(), survey.unused.end(), by_number);
     std::sort(survey.in_use.begin(), survey.in_use.end(),
               [](const StoredFile& a, const StoredFile& b) {
-                  return a.header.ordinal < b.header.ordinal;
+                  return std::pair(a.header.ordinal, a.header.first_sequence) <
+                         std::pair(b.header.ordinal, b.header.first_sequence);
               });
     return survey;
 }

@@ -297,9 +297,21 @@ Result<std::vector<std::string>> PosixDisk::list() {
 }
 
 Result<std::unique_ptr<DirectoryLock>> PosixDisk::lock() {
+    return lock(O_RDWR | O_CREAT);
+}
+
+Result<std::unique_ptr<DirectoryLock>> PosixDisk::lock_to_look() {
+    auto locked = lock(O_RDONLY);
+    if (!locked && locked.error().os_errno == ENOENT) {
+        return std::unique_ptr<DirectoryLock>(std::make_unique<PosixLock>(Descriptor()));
+    }
+    return locked;
+}
+
+Result<std::unique_ptr<DirectoryLock>> PosixDisk::lock(int flags) {
     Descriptor file(uninterrupted([&] {
-        return ::openat(descriptor_, std::string(lock_name).c_str(),
-                        O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, file_mode);
+        return ::openat(descriptor_, std::string(lock_name).c_str(), flags | O_CLOEXEC | O_NOFOLLOW,
+                        file_mode);
     }));
     if (!file.valid()) {
         return os_error("cannot open", path(lock_name));

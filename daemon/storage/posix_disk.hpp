@@ -30,9 +30,12 @@ class PosixDisk : public Disk {
     Result<void> sync_directory() override;
     Result<std::vector<std::string>> list() override;
     Result<std::unique_ptr<DirectoryLock>> lock() override;
+    Result<std::unique_ptr<DirectoryLock>> lock_to_look() override;
     std::string path(std::string_view name) const override;
 
   private:
+    Result<std::unique_ptr<DirectoryLock>> lock(int flags);
+
     PosixDisk(std::string directory, int descriptor, std::chrono::milliseconds sync_delay);
 
     std::string directory_;

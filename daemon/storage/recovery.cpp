@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "daemon/storage/block_memory.hpp"
@@ -18,14 +19,6 @@ std::string line_of(Row row) {
     return std::string{static_cast<char>(found.row)} + ": " + std::string(found.what);
 }
 
-Error damage(Row row, const std::string& detail) {
-    MQD_ASSERT(verdict_of(row).verdict == Verdict::damage, row);
-    Error error;
-    error.code = ErrorCode::damaged;
-    error.text = line_of(row) + "; " + detail;
-    return error;
-}
-
 std::string range_text(std::uint64_t first, std::uint64_t last) {
     return first == last ? "group " + std::to_string(first)
                          : "groups " + std::to_string(first) + " to " + std::to_string(last);
@@ -33,32 +26,52 @@ std::string range_text(std::uint64_t first, std::uint64_t last) {
 
 class Recoverer {
   public:
-    Recoverer(Disk& disk, const ReplayFunction& replay) : disk_(disk), replay_(replay) {}
+    Recoverer(Disk& disk, const ReplayFunction& replay, const DamageFunction& damage)
+        : disk_(disk), replay_(replay), damage_(damage) {}
 
     Result<RecoveredJournal> run();
 
   private:
     Result<void> check_order() const;
     Result<void> read_file(std::size_t index);
+    Result<bool> stopped(std::size_t index, File& file, JournalReader& reader, At at);
+    Result<void> check_sequence(const GroupHeader& header, const StoredFile& stored,
+                                std::uint64_t offset);
     Result<void> deliver(const JournalReader::Found& found, const StoredFile& file);
-    Result<void> judge_end(std::size_t index, JournalReader& reader, At at);
+    Result<bool> judge_end(const StoredFile& stored, std::uint64_t offset, At at,
+                           const JournalReader::Rest& rest);
     Result<void> check_oldest() const;
     Result<void> check_suspects();
-    Error file_damage(Row row, const StoredFile& file, std::uint64_t offset,
-                      const std::string& lost) const;
+    Result<void> damage(const Damage& found) const;
+    Result<void> damage(Row row, const std::string& detail) const {
+        return damage({row, {}, 0, line_of(row) + "; " + detail});
+    }
+    Result<void> file_damage(Row row, const StoredFile& file, std::uint64_t offset,
+                             const std::string& lost) const;
     void note_end(Row row, const StoredFile& file, std::uint64_t offset);
 
     Disk& disk_;
     const ReplayFunction& replay_;
+    const DamageFunction& damage_;  // empty: the first damage ends it
     RecoveredJournal journal_;
     std::uint64_t expected_ = 0;       // sequence of the next group
     std::uint64_t oldest_needed_ = 0;  // ordinal, as the last group says
     bool last_file_stands_ = false;    // at least one group of it does
+    bool behind_hole_ = false;         // the next group of this file may have any later sequence
+    // What follows in the last file, as of where reading first stopped.
+    std::optional<JournalReader::Rest> rest_;
 };
 
-Error Recoverer::file_damage(Row row, const StoredFile& file, std::uint64_t offset,
-                             const std::string& lost) const {
-    return damage(row, disk_.path(file.name) + " offset " + std::to_string(offset) + ": " + lost);
+Result<void> Recoverer::damage(const Damage& found) const {
+    MQD_ASSERT(verdict_of(found.row).verdict == Verdict::damage, found.row);
+    return damage_ ? damage_(found) : Error{ErrorCode::damaged, found.text};
+}
+
+Result<void> Recoverer::file_damage(Row row, const StoredFile& file, std::uint64_t offset,
+                                    const std::string& lost) const {
+    return damage({row, file.name, offset,
+                   line_of(row) + "; " + disk_.path(file.name) + " offset " +
+                       std::to_string(offset) + ": " + lost});
 }
 
 Result<RecoveredJournal> Recoverer::run() {
@@ -97,25 +110,27 @@ Result<RecoveredJournal> Recoverer::run() {
 Result<void> Recoverer::check_order() const {
     const std::vector<StoredFile>& files = journal_.in_use;
     for (std::size_t i = 1; i < files.size(); ++i) {
-        const std::uint64_t before = files[i - 1].header.ordinal;
-        const std::uint64_t ordinal = files[i].header.ordinal;
-        if (ordinal == before) {
-            return damage(Row::file_twice, disk_.path(files[i - 1].name) + " and " +
-                                               disk_.path(files[i].name) + " are both number " +
-                                               std::to_string(ordinal));
+        const FileHeader& before = files[i - 1].header;
+        const FileHeader& header = files[i].header;
+        Result<void> looked;
+        if (header.ordinal == before.ordinal) {
+            looked = damage({Row::file_twice, files[i].name, 0,
+                             line_of(Row::file_twice) + "; " + disk_.path(files[i - 1].name) +
+                                 " and " + disk_.path(files[i].name) + " are both number " +
+                                 std::to_string(header.ordinal)});
+        } else if (header.ordinal != before.ordinal + 1) {
+            looked = damage(Row::file_missing,
+                            "number " + std::to_string(before.ordinal + 1) + " is not in " +
+                                disk_.path("") + ": " +
+                                range_text(before.first_sequence, header.first_sequence - 1) +
+                                " are lost in part");
+        } else if (header.first_sequence <= before.first_sequence) {
+            looked = file_damage(Row::sequence_gap, files[i], 0,
+                                 "it begins with group " + std::to_string(header.first_sequence) +
+                                     ", not behind the file before");
         }
-        if (ordinal != before + 1) {
-            return damage(Row::file_missing, "number " + std::to_string(before + 1) +
-                                                 " is not in " + disk_.path("") + ": " +
-                                                 range_text(files[i - 1].header.first_sequence,
-                                                            files[i].header.first_sequence - 1) +
-                                                 " are lost in part");
-        }
-        if (files[i].header.first_sequence <= files[i - 1].header.first_sequence) {
-            return file_damage(Row::sequence_gap, files[i], 0,
-                               "it begins with group " +
-                                   std::to_string(files[i].header.first_sequence) +
-                                   ", not behind the file before");
+        if (!looked) {
+            return looked;
         }
     }
     return {};
@@ -131,37 +146,34 @@ Result<void> Recoverer::read_file(std::size_t index) {
         return file.error();
     }
     JournalReader reader(**file, stored.header, stored.bytes);
-    expected_ = stored.header.first_sequence;
-    At at = At::group;
+    expected_ = std::max(stored.header.first_sequence, journal_.told.last.value() + 1);
+    behind_hole_ = false;
     while (expected_ < end) {
         const std::uint64_t offset = reader.position();
         const auto found = reader.next();
         if (!found) {
             return found.error();
         }
-        at = found->at;
-        if (at != At::group) {
-            break;
+        if (found->at != At::group) {
+            const auto more = stopped(index, **file, reader, found->at);
+            if (!more) {
+                return more.error();
+            }
+            if (!*more) {
+                break;
+            }
+            continue;
         }
-        if (found->header.sequence != expected_) {
-            return file_damage(Row::sequence_gap, stored, offset,
-                               "group " + std::to_string(found->header.sequence) +
-                                   " lies where group " + std::to_string(expected_) +
-                                   " was expected");
+        if (auto follows = check_sequence(found->header, stored, offset); !follows) {
+            return follows;
         }
+        if (found->header.sequence < expected_) {
+            continue;
+        }
+        expected_ = found->header.sequence;
         if (auto delivered = deliver(*found, stored); !delivered) {
             return delivered.error();
         }
-    }
-    if (last_file) {
-        if (auto judged = judge_end(index, reader, at); !judged) {
-            return judged.error();
-        }
-    } else if (at != At::group) {
-        return file_damage(Row::file_ends_early, stored, reader.position(),
-                           range_text(expected_, end - 1) +
-                               " cannot be read from here; the next file begins with group " +
-                               std::to_string(end));
     }
     // The file to go on in: the last one in which a group stands.
     if (last_file_stands_ || !last_file) {
@@ -169,6 +181,53 @@ Result<void> Recoverer::read_file(std::size_t index) {
     }
     journal_.told.bytes_read += reader.bytes_read();
     return {};
+}
+
+Result<void> Recoverer::check_sequence(const GroupHeader& header, const StoredFile& stored,
+                                       std::uint64_t offset) {
+    const bool follows = header.sequence == expected_;
+    const bool behind_hole = std::exchange(behind_hole_, false) && header.sequence > expected_;
+    if (follows || behind_hole) {
+        return {};
+    }
+    return file_damage(Row::sequence_gap, stored, offset,
+                       "group " + std::to_string(header.sequence) + " lies where group " +
+                           std::to_string(expected_) + " was expected");
+}
+
+// No group stands where the next one was expected. Says whether there is one behind the hole to go
+// on with.
+Result<bool> Recoverer::stopped(std::size_t index, File& file, JournalReader& reader, At at) {
+    const StoredFile& stored = journal_.in_use[index];
+    const std::uint64_t offset = reader.position();
+    const bool told = behind_hole_;  // and what follows it is no better
+    if (index + 1 == journal_.in_use.size()) {
+        if (!rest_) {
+            JournalReader ahead(file, stored.header, stored.bytes, offset);
+            auto rest = damage_ ? ahead.scan_rest() : reader.scan_rest();
+            if (!rest) {
+                return rest.error();
+            }
+            rest_ = std::move(*rest);
+            journal_.told.bytes_read += ahead.bytes_read();
+        }
+        const auto damaged = told ? Result<bool>(true) : judge_end(stored, offset, at, *rest_);
+        if (!damaged || !*damaged) {
+            return damaged;
+        }
+    } else if (!told) {
+        const std::uint64_t end = journal_.in_use[index + 1].header.first_sequence;
+        auto allowed = file_damage(Row::file_ends_early, stored, offset,
+                                   range_text(expected_, end - 1) +
+                                       " cannot be read from here; the next file begins with "
+                                       "group " +
+                                       std::to_string(end));
+        if (!allowed) {
+            return allowed.error();
+        }
+    }
+    behind_hole_ = true;
+    return reader.skip_to_header();
 }
 
 Result<void> Recoverer::deliver(const JournalReader::Found& found, const StoredFile& file) {
@@ -198,32 +257,32 @@ Result<void> Recoverer::deliver(const JournalReader::Found& found, const StoredF
     return {};
 }
 
-Result<void> Recoverer::judge_end(std::size_t index, JournalReader& reader, At at) {
+// Whether it is damage, which may be passed over.
+Result<bool> Recoverer::judge_end(const StoredFile& stored, std::uint64_t offset, At at,
+                                  const JournalReader::Rest& rest) {
     MQD_ASSERT(at != At::group || expected_ > number_max, expected_);
-    const StoredFile& stored = journal_.in_use[index];
-    const auto rest = reader.scan_rest();
-    if (!rest) {
-        return rest.error();
-    }
-    const Evidence evidence = rest->watermark >= expected_ ? Evidence::covers
-                              : rest->later                ? Evidence::below
-                                                           : Evidence::none;
+    const bool later = rest.later && rest.later_offset > offset;
+    const Evidence evidence = rest.watermark >= expected_ ? Evidence::covers
+                              : later                     ? Evidence::below
+                                                          : Evidence::none;
     const VerdictRow& row = verdict_at_end(at, evidence);
     if (row.verdict == Verdict::damage) {
-        std::string lost = range_text(expected_, rest->watermark) + " had been synced";
-        if (rest->later) {
+        std::string lost = range_text(expected_, rest.watermark) + " had been synced";
+        if (later) {
             lost += "; the next readable header is that of group " +
-                    std::to_string(rest->later->sequence) + " at offset " +
-                    std::to_string(rest->later_offset);
+                    std::to_string(rest.later->sequence) + " at offset " +
+                    std::to_string(rest.later_offset);
         }
-        return file_damage(row.row, stored, reader.position(), lost);
+        journal_.told.verdict = line_of(row.row);
+        const auto allowed = file_damage(row.row, stored, offset, lost);
+        return allowed ? Result<bool>(true) : allowed.error();
     }
-    journal_.blocks_to_zero = rest->blocks;
+    journal_.blocks_to_zero = rest.blocks;
     if (row.verdict == Verdict::clean_end) {
         journal_.blocks_to_zero.clear();
     }
-    note_end(row.row, stored, reader.position());
-    return {};
+    note_end(row.row, stored, offset);
+    return false;
 }
 
 void Recoverer::note_end(Row row, const StoredFile& file, std::uint64_t offset) {
@@ -240,11 +299,15 @@ Result<void> Recoverer::check_oldest() const {
     const std::uint64_t newest =
         journal_.in_use.empty() ? 0 : journal_.in_use.back().header.ordinal;
     for (const StoredFile& spare : journal_.unused) {
-        if (spare.header.ordinal > newest) {
-            return damage(
-                Row::file_missing,
-                disk_.path(spare.name) + " was number " + std::to_string(spare.header.ordinal) +
-                    ", and the file that was written after it is not in " + disk_.path(""));
+        if (spare.header.ordinal <= newest) {
+            continue;
+        }
+        auto allowed =
+            damage(Row::file_missing,
+                   disk_.path(spare.name) + " was number " + std::to_string(spare.header.ordinal) +
+                       ", and the file that was written after it is not in " + disk_.path(""));
+        if (!allowed) {
+            return allowed;
         }
     }
     if (journal_.in_use.empty()) {
@@ -289,8 +352,11 @@ Result<void> Recoverer::check_suspects() {
         journal_.told.bytes_read += suspect.bytes;
         const std::uint64_t last = journal_.told.last.value();
         if (*watermark > last) {
-            return file_damage(Row::groups_without_header, suspect, 0,
-                               range_text(last + 1, *watermark) + " had been synced");
+            auto allowed = file_damage(Row::groups_without_header, suspect, 0,
+                                       range_text(last + 1, *watermark) + " had been synced");
+            if (!allowed) {
+                return allowed;
+            }
         }
     }
     return {};
@@ -352,8 +418,9 @@ bool has_usable_size(const StoredFile& stored) {
 
 }  // namespace
 
-Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& replay) {
-    return Recoverer(disk, replay).run();
+Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& replay,
+                                         const DamageFunction& damage) {
+    return Recoverer(disk, replay, damage).run();
 }
 
 Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal) {

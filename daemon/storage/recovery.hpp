@@ -13,6 +13,7 @@
 #include "daemon/storage/disk.hpp"
 #include "daemon/storage/journal.hpp"
 #include "daemon/storage/journal_survey.hpp"
+#include "daemon/storage/verdict.hpp"
 #include "mqd/result.hpp"
 
 namespace mqd::storage {
@@ -30,8 +31,21 @@ struct RecoveredJournal {
 
 using ReplayFunction = std::function<Result<void>(const GroupView&)>;
 
-// Errors: damaged, unsupported_version, io_error, and what `replay` returns.
-Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& replay);
+// Stored bytes that lie: one row of the table, found in one place.
+struct Damage {
+    Row row{};
+    std::string file;          // its name; empty: it is not there
+    std::uint64_t offset = 0;  // in it
+    std::string text;          // letter, what was seen, file, and what is lost
+};
+// Is told of damage. Success: recovery goes on with the next group that is whole, whatever its
+// sequence. An error ends it. What it says of where to go on writing is of no use after that.
+using DamageFunction = std::function<Result<void>(const Damage&)>;
+
+// Without `damage`, the first one is the error. Errors: damaged, unsupported_version, io_error, and
+// what `replay` and `damage` return.
+Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& replay,
+                                         const DamageFunction& damage = {});
 
 // Leaves blocks_to_zero empty and no unused file suspect.
 Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal);
