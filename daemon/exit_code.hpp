@@ -14,6 +14,7 @@ enum class ExitCode : int {
     damaged = 5,         // stored bytes that lie; nothing was changed
     journal_failed = 6,  // a write or sync of the journal failed; what was not confirmed is unknown
     cannot_listen = 7,   // an address is in use, or not ours
+    damage_found = 8,    // --check-store found some
 };
 
 }  // namespace mqd

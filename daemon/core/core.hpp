@@ -147,6 +147,7 @@ class Core : public storage::JournalListener {
     friend class Replay;
     friend class Backlog;
     friend class CheckpointPass;
+    friend class StoreCheck;
 
     // --- for sessions (session.cpp, requests.cpp)
     void add_session(Session& session);

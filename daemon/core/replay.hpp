@@ -1,10 +1,12 @@
 #pragma once
 
 // What a start makes of the checkpoint and the journal: both are applied through the same apply()
-// that ran before the restart. Included by start.cpp only.
+// that ran before the restart. Included by start.cpp and check_store.cpp only.
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,17 +25,39 @@ namespace mqd::core {
 // are of queues that were deleted meanwhile.
 class Replay {
   public:
-    explicit Replay(Core& core) : core_(core), engine_(core.engine_) {}
+    // What does not fit, and was not applied.
+    struct Misfit {
+        storage::FileOrdinal file;  // 0: in the checkpoint
+        Sequence group;
+        std::string_view what;
+        std::optional<RecordView> record;  // nothing: the group itself
+        bool no_state = false;             // the checkpoint that it builds upon is not there
+    };
+    // Success: the replay goes on behind it.
+    using MisfitFunction = std::function<Result<void>(const Misfit&)>;
+
+    // Without `misfit`, the first one is the error: damaged.
+    explicit Replay(Core& core, MisfitFunction misfit = {})
+        : core_(core), engine_(core.engine_), misfit_(std::move(misfit)) {}
+
+    [[nodiscard]] static std::string text_of(const Misfit& misfit) {
+        const std::string where = misfit.file.value() == 0
+                                      ? "the checkpoint"
+                                      : "journal file " + std::to_string(misfit.file.value()) +
+                                            ", group " + std::to_string(misfit.group.value());
+        return where + ": " + std::string(misfit.what);
+    }
 
     Result<void> checkpoint(wire::Bytes body) {
         RecordReader reader(body);
         while (const auto record = reader.next()) {
             if (const std::string_view bad = apply_state(*record); !bad.empty()) {
-                return Error{ErrorCode::damaged, "the checkpoint: " + std::string(bad)};
+                if (auto allowed = misfit({{}, {}, bad, record}); !allowed) {
+                    return allowed;
+                }
             }
         }
-        return reader.ok() ? Result<void>()
-                           : Error{ErrorCode::damaged, "the checkpoint: a record is cut short"};
+        return reader.ok() ? Result<void>() : misfit({{}, {}, "a record is cut short", {}});
     }
 
     void checkpoint_read(const storage::Checkpoint& checkpoint) {
@@ -47,10 +71,13 @@ class Replay {
         note_file(group);
         if (group.kind == storage::GroupKind::state && checkpoint_.number > 0) {
             if (group.sequence > checkpoint_.from.plus(1)) {
-                return damaged(group,
+                return misfit({group.file,
+                               group.sequence,
                                "the journal begins here, and the newest whole checkpoint only "
                                "tells what was up to group " +
-                                   std::to_string(checkpoint_.from.value()));
+                                   std::to_string(checkpoint_.from.value()),
+                               {},
+                               true});
             }
             return {};
         }
@@ -59,17 +86,20 @@ class Replay {
         carried_.clear();
         while (const auto record = reader.next()) {
             if (const std::string_view bad = apply(group, *record); !bad.empty()) {
-                return damaged(group, bad);
+                const bool no_state = record->type == RecordType::see_checkpoint;
+                if (auto allowed = misfit({group.file, group.sequence, bad, record, no_state});
+                    !allowed) {
+                    return allowed;
+                }
             }
         }
-        return reader.ok() ? Result<void>() : damaged(group, "a record is cut short");
+        return reader.ok() ? Result<void>()
+                           : misfit({group.file, group.sequence, "a record is cut short", {}});
     }
 
   private:
-    [[nodiscard]] static Error damaged(const storage::GroupView& group, std::string_view what) {
-        return {ErrorCode::damaged, "journal file " + std::to_string(group.file.value()) +
-                                        ", group " + std::to_string(group.sequence.value()) + ": " +
-                                        std::string(what)};
+    [[nodiscard]] Result<void> misfit(const Misfit& found) const {
+        return misfit_ ? misfit_(found) : Error{ErrorCode::damaged, text_of(found)};
     }
 
     // A part of the checkpoint.
@@ -477,6 +507,7 @@ class Replay {
 
     Core& core_;
     engine::Engine& engine_;
+    MisfitFunction misfit_;
     storage::Checkpoint checkpoint_;
     std::vector<Part> parts_;
     Sequence sequence_;  // of the group that is being applied
