@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 13> command_rows{{
+inline constexpr std::array<CommandRow, 14> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -33,6 +33,8 @@ inline constexpr std::array<CommandRow, 13> command_rows{{
      "Make a queue; durable, at \"disk\", unless told otherwise"},
     {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
     {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
+    {Command::check, "check", "", "DIR",
+     "Look whether the store of a stopped daemon is sound; changes nothing"},
     {Command::status, "status", "", "", "How the daemon is"},
     {Command::ping, "ping", "", "", "Ask the daemon for an answer, and time it"},
     {Command::version, "version", "", "", "The version of mqctl"},

@@ -19,7 +19,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "move",
     "dead",
     // data
-    "check",
     "backup",
     // watching
     "top",

@@ -55,7 +55,7 @@ constexpr const char* exit_status_help =
     "mqctl help COMMAND says more.\n\n"
     "Exit status: 0 done, 1 failed, 2 usage, 3 cannot connect, 4 not permitted,\n"
     "5 no such queue or message, 6 timeout or empty, 7 refused by a limit,\n"
-    "9 partly done, 130 and 143 ended by a signal.";
+    "8 damage found, 9 partly done, 130 and 143 ended by a signal.";
 
 constexpr const char* format_help =
     "A FORMAT has %i id, %b body, %h{name} header, %a attempt, %q queue, %n number,\n"
@@ -180,6 +180,11 @@ void Parser::add_commands() {
                 break;
             case Command::queue_delete:
             case Command::queue_purge: app->add_flag("-y,--yes", line_.yes, "Do not ask"); break;
+            case Command::check:
+                app->footer(
+                    "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a "
+                    "daemon runs on it.");
+                break;
             case Command::queue_list:
             case Command::queue_show:
             case Command::status:
@@ -344,9 +349,15 @@ Mistake Parser::no_command(const std::string& group, const std::vector<std::stri
 void Parser::take_operands(const std::vector<std::string>& operands) {
     const CommandRow& row = row_of(line_.command);
     const bool wants_queue = row.operands.starts_with("QUEUE");
-    const std::size_t most =
-        line_.command == Command::publish ? 2 : static_cast<std::size_t>(wants_queue ? 1 : 0);
+    const bool wants_folder = row.operands == "DIR";
+    const std::size_t most = line_.command == Command::publish
+                                 ? 2
+                                 : static_cast<std::size_t>(wants_queue || wants_folder ? 1 : 0);
     const std::string name(row.name);
+    if (wants_folder && operands.empty()) {
+        throw Mistake{name + " needs the folder of a store (mqctl " + name + ' ' +
+                      std::string(row.operands) + ')'};
+    }
     if (wants_queue && operands.empty()) {
         throw Mistake{name + " needs the name of a queue (mqctl " + name + ' ' +
                       std::string(row.operands) + ')'};
@@ -357,6 +368,8 @@ void Parser::take_operands(const std::vector<std::string>& operands) {
     }
     if (wants_queue) {
         line_.queue = operands[0];
+    } else if (wants_folder) {
+        line_.folder = operands[0];
     }
     if (line_.command == Command::publish) {
         check_publish(operands);

@@ -26,6 +26,7 @@ enum class Command {
     queue_create,
     queue_delete,
     queue_purge,
+    check,
     status,
     ping,
     version,
@@ -89,6 +90,7 @@ struct CommandLine {
     Command command = Command::version;
     GlobalOptions global;
     std::string queue;       // of the commands that name one
+    std::string folder;      // check
     PublishOptions publish;  // and of `import`
     ConsumeOptions consume;
     PeekOptions peek;

@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "client/mqctl/check_store.hpp"
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/options.hpp"
 #include "client/mqctl/output_stream.hpp"
@@ -47,6 +48,7 @@ bool needs_output(const CommandLine& line) {
         case Command::queue_create:
         case Command::queue_delete:
         case Command::queue_purge:
+        case Command::check:
         case Command::status:
         case Command::ping:
         case Command::version: break;
@@ -68,6 +70,7 @@ ExitCode run_command(Session& session) {
         case Command::queue_purge: return queue_purge(session);
         case Command::status: return status(session);
         case Command::ping: return ping(session);
+        case Command::check:
         case Command::version: break;
     }
     return ExitCode::done;
@@ -87,6 +90,9 @@ ExitCode run_program(const std::vector<std::string>& arguments) {
     }
     if (outcome.command_line->command == Command::version) {
         return print_version(outcome.command_line->global);
+    }
+    if (outcome.command_line->command == Command::check) {
+        return check_store(*outcome.command_line);
     }
     if (const auto output = check_standard_output();
         !output && needs_output(*outcome.command_line)) {
