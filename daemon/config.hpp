@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/core/on_damage.hpp"
 #include "daemon/listen_address.hpp"
 #include "mqd/result.hpp"
 #include "mqd/types.hpp"
@@ -40,12 +41,13 @@ struct ServerConfig {
 
 struct StorageConfig {
     std::string path = "/var/lib/mqd";
-    Durability durability = Durability::disk;          // of a new queue that does not say its own
-    std::uint64_t memory = 64 * mebibyte;              // for messages of durable queues
-    std::uint64_t segment_bytes = 16 * mebibyte;       // of one segment file
-    std::uint64_t scrub_rate = 4 * mebibyte;           // read and checked per second; 0: none
-    std::uint64_t journal_file_bytes = 16 * mebibyte;  // of one file; a multiple of 4 KiB
-    std::uint64_t journal_bytes = 128 * mebibyte;      // of all files together
+    Durability durability = Durability::disk;           // of a new queue that does not say its own
+    std::uint64_t memory = 64 * mebibyte;               // for messages of durable queues
+    std::uint64_t segment_bytes = 16 * mebibyte;        // of one segment file
+    std::uint64_t scrub_rate = 4 * mebibyte;            // read and checked per second; 0: none
+    std::uint64_t journal_file_bytes = 16 * mebibyte;   // of one file; a multiple of 4 KiB
+    std::uint64_t journal_bytes = 128 * mebibyte;       // of all files together
+    core::OnDamage on_damage = core::OnDamage::refuse;  // of the store, at a start
     // The latest write of records that nobody waits for (acks without flag_confirm, deliveries).
     std::chrono::milliseconds commit_delay_max{5};
     // The latest sync of what queues of durability `written` have handed to the kernel.
@@ -120,5 +122,6 @@ struct Config {
 
 [[nodiscard]] std::string_view to_text(Durability durability);  // "memory", "written", "disk"
 [[nodiscard]] std::string_view to_text(LogLevel level);         // "info"
+[[nodiscard]] std::string_view to_text(core::OnDamage mode);    // "refuse"
 
 }  // namespace mqd

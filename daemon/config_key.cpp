@@ -19,6 +19,7 @@ constexpr std::int64_t one_day = 24 * 60 * one_minute;
 
 constexpr std::array<std::string_view, 3> durability_names{"memory", "written", "disk"};
 constexpr std::array<std::string_view, 5> level_names{"trace", "debug", "info", "warn", "error"};
+constexpr std::array<std::string_view, 2> on_damage_names{"refuse", "salvage"};
 
 Error bad_value(std::string text) {
     return {ErrorCode::bad_config, std::move(text), 0, 0, 0};
@@ -220,6 +221,16 @@ Result<void> set(const LogLevelField& field, const ConfigValue& value) {
     return {};
 }
 
+Result<void> set(const OnDamageField& field, const ConfigValue& value) {
+    const auto at = choose(value, on_damage_names);
+    if (!at) {
+        return at.error();
+    }
+    static_assert(static_cast<int>(core::OnDamage::refuse) == 0);
+    *field.mode = static_cast<core::OnDamage>(*at);
+    return {};
+}
+
 std::string format(const SizeField& field) {
     return quoted(format_size(*field.bytes));
 }
@@ -250,6 +261,9 @@ std::string format(const DurabilityField& field) {
 std::string format(const LogLevelField& field) {
     return quoted(to_text(*field.level));
 }
+std::string format(const OnDamageField& field) {
+    return quoted(to_text(*field.mode));
+}
 
 }  // namespace
 
@@ -279,6 +293,7 @@ ConfigKeys keys_of(StorageConfig& storage) {
         {"journal_file_bytes",
          SizeField{&storage.journal_file_bytes, mebibyte, gibibyte, block_bytes}},
         {"journal_bytes", SizeField{&storage.journal_bytes, 4 * mebibyte, 16 * tebibyte}},
+        {"on_damage", OnDamageField{&storage.on_damage}},
         {"commit_delay_max",
          DurationField{&storage.commit_delay_max, milliseconds(1), milliseconds(1000)}},
         {"written_sync_max",
@@ -348,6 +363,12 @@ std::string_view to_text(LogLevel level) {
     const auto value = static_cast<std::size_t>(level);
     MQD_ASSERT(value < level_names.size(), value);
     return level_names[value];
+}
+
+std::string_view to_text(core::OnDamage mode) {
+    const auto value = static_cast<std::size_t>(mode);
+    MQD_ASSERT(value < on_damage_names.size(), value);
+    return on_damage_names[value];
 }
 
 }  // namespace mqd

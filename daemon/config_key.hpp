@@ -56,10 +56,13 @@ struct DurabilityField {
 struct LogLevelField {
     LogLevel* level = nullptr;
 };
+struct OnDamageField {
+    core::OnDamage* mode = nullptr;
+};
 
 using ConfigField =
     std::variant<SizeField, CountField, DurationField, PathField, NameField, AddressField,
-                 ModeField, FlagField, DurabilityField, LogLevelField>;
+                 ModeField, FlagField, DurabilityField, LogLevelField, OnDamageField>;
 
 struct ConfigKey {
     std::string_view name;

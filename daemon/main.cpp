@@ -134,6 +134,7 @@ core::CoreOptions core_options(const Config& config) {
     options.hello_timeout = config.limits.hello_timeout;
     options.journal.file_bytes = config.storage.journal_file_bytes;
     options.journal.bytes_max = config.storage.journal_bytes;
+    options.on_damage = config.storage.on_damage;
     core::BacklogOptions& backlog = options.backlog;
     backlog.memory_bytes = config.storage.memory;
     backlog.segment_bytes = config.storage.segment_bytes;

@@ -121,6 +121,8 @@ class Backlog {
     [[nodiscard]] Figures figures() const;
 
   private:
+    friend class Salvage;
+
     // A page that is being written.
     struct Written {
         QueueId queue;

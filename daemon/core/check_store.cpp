@@ -355,7 +355,7 @@ void StoreCheck::check_page(const engine::Queue& queue, const Page& page) {
         return;
     }
     ReadPage read(queue.id(), page.range, page.address);
-    read.run(disk_);
+    read.run(disk_, ReadPage::From::device);
     if (!read.error) {
         check_contents(queue, page, read);
         return;

@@ -23,6 +23,7 @@
 #include "daemon/core/commit_group.hpp"
 #include "daemon/core/handle.hpp"
 #include "daemon/core/journal_blocks.hpp"
+#include "daemon/core/on_damage.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/journal.hpp"
 #include "mqd/wire/admin.hpp"
@@ -54,6 +55,7 @@ struct CoreOptions {
     std::chrono::milliseconds hello_timeout{10'000};
     storage::JournalOptions journal;
     BacklogOptions backlog;
+    OnDamage on_damage = OnDamage::refuse;
 };
 
 // A request of a session that is answered when its commit group is durable (or written, on a
@@ -147,6 +149,7 @@ class Core : public storage::JournalListener {
     friend class Replay;
     friend class Backlog;
     friend class CheckpointPass;
+    friend class Salvage;
     friend class StoreCheck;
 
     // --- for sessions (session.cpp, requests.cpp)

@@ -8,6 +8,7 @@
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/replay.hpp"
+#include "daemon/core/salvage.hpp"
 #include "daemon/core/session.hpp"
 #include "daemon/storage/planted_fault.hpp"
 
@@ -57,7 +58,9 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     if (auto fitting = check_group_size(); !fitting) {
         return fitting;
     }
-    if (auto complete = check_complete(); !complete) {
+    Salvage salvage(*this, disk);
+    const bool salvaging = options_.on_damage == OnDamage::salvage;
+    if (auto complete = salvaging ? salvage.run() : check_complete(); !complete) {
         return complete;
     }
     if (auto opened_backlog = backlog_->open(); !opened_backlog) {
@@ -78,6 +81,7 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     }
     release_files();
     append_start_records();
+    salvage.append_records();
     return {};
 }
 

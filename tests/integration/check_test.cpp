@@ -132,6 +132,32 @@ TEST_CASE("check: a flipped byte and a missing segment are damage") {
                                   R"(","offset":64,"queue":"orders","incarnation":1,"first":1,)"));
 }
 
+TEST_CASE("check: a store that is salvaged is sound, and what it lost stands in the log") {
+    constexpr int damaged = 5;
+    Store store;
+    CHECK(store.daemon.stop() == ProcessEnd{0, 0});
+    std::filesystem::remove(store.segment());
+    const MqctlEnd found = store.check();
+    CHECK(found.exit == damage_found);
+    store.daemon.launch();
+    CHECK(store.daemon.wait() == ProcessEnd{damaged, 0});
+
+    std::string salvaging = small_store;
+    salvaging.insert(salvaging.find("memory ="), "on_damage = \"salvage\"\n");
+    store.daemon.set_config(salvaging);
+    store.daemon.start();
+    CHECK(eventually([&] {
+        return mentions(store.daemon.errors(),
+                        " messages of queue \"orders\" are lost, among "
+                        "numbers 1 to ");
+    }));
+    CHECK(store.daemon.stop() == ProcessEnd{0, 0});
+    CHECK(store.check().exit == sound);
+    store.daemon.set_config(small_store);
+    store.daemon.start();
+    CHECK(store.mqctl.queue_number("orders", "ready") > 0);
+}
+
 TEST_CASE("check: what is no store, and what is no command line") {
     const TemporaryFolder folder;
     const Mqctl mqctl("unix:/nonexistent/mqd.sock");
