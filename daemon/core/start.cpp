@@ -10,6 +10,7 @@
 #include "daemon/core/replay.hpp"
 #include "daemon/core/salvage.hpp"
 #include "daemon/core/session.hpp"
+#include "daemon/storage/journal_survey.hpp"
 #include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
@@ -21,11 +22,38 @@ namespace {
 // 8 MiB, on top of at most one group that was on its way (see commit.cpp).
 constexpr std::uint64_t written_numbers_skip = 1ull << 26;
 
+// Journal files are there before anything else is, and stay. Without them the store would be taken
+// for an empty one, and its segments for left-overs.
+Result<void> check_journal_there(storage::Disk& disk) {
+    const auto names = disk.list();
+    if (!names) {
+        return names.error();
+    }
+    std::string other;
+    for (const std::string& name : *names) {
+        if (storage::journal_file_number(name)) {
+            return {};
+        }
+        const bool checkpoint =
+            name == storage::checkpoint_file_name(0) || name == storage::checkpoint_file_name(1);
+        if (checkpoint || storage::segment_file_number(name)) {
+            other = name;
+        }
+    }
+    return other.empty() ? Result<void>()
+                         : Error{ErrorCode::damaged, disk.path(other) +
+                                                         " is there, and no journal file: this is "
+                                                         "no empty store"};
+}
+
 }  // namespace
 
 Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
                          Now now) {
     now_ = now;
+    if (auto there = check_journal_there(disk); !there) {
+        return there;
+    }
     backlog_ = std::make_unique<Backlog>(*this, disk, background);
     Replay replay(*this);
     const auto checkpoint =

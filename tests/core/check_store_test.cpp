@@ -372,6 +372,14 @@ TEST_CASE_FIXTURE(Stored, "check: segments without any journal are not taken for
         const StoreReport report = check();
         CHECK(report.damaged == files("segment-").size());
     }
+    SUBCASE("with a checkpoint, and no segments") {
+        for (const string& name : files("segment-")) {
+            disk.erase(name);
+        }
+    }
+    const SimDisk::Image image = disk.image();
+    CHECK(start_error().find("no journal") != string::npos);
+    CHECK(disk.image() == image);
 }
 
 TEST_CASE_FIXTURE(Stored, "check: whatever a start refuses, the check finds, and it always ends") {
