@@ -53,6 +53,8 @@ Result<void> FilePool::open(const RecoveredJournal& found) {
         if (auto opened = open_stored(stored); !opened) {
             return opened;
         }
+        // The group that says so is durable: it may have taken the last block there was.
+        in_use_.back()->emptied = stored.header.ordinal < found.oldest_needed;
     }
     bool names_changed = false;
     for (const StoredFile& stored : found.unused) {

@@ -54,10 +54,9 @@ class Recoverer {
     const ReplayFunction& replay_;
     const DamageFunction& damage_;  // empty: the first damage ends it
     RecoveredJournal journal_;
-    std::uint64_t expected_ = 0;       // sequence of the next group
-    std::uint64_t oldest_needed_ = 0;  // ordinal, as the last group says
-    bool last_file_stands_ = false;    // at least one group of it does
-    bool behind_hole_ = false;         // the next group of this file may have any later sequence
+    std::uint64_t expected_ = 0;     // sequence of the next group
+    bool last_file_stands_ = false;  // at least one group of it does
+    bool behind_hole_ = false;       // the next group of this file may have any later sequence
     // What follows in the last file, as of where reading first stopped.
     std::optional<JournalReader::Rest> rest_;
 };
@@ -250,7 +249,7 @@ Result<void> Recoverer::deliver(const JournalReader::Found& found, const StoredF
     journal_.told.last_time = {header.journal_ns, header.wall_ns};
     journal_.told.clean = kind == GroupKind::clean_stop;
     // A file that claims to need more files than there ever were is checked against the first one.
-    oldest_needed_ =
+    journal_.oldest_needed =
         file.header.ordinal - std::min<std::uint64_t>(header.files_back, file.header.ordinal - 1);
     last_file_stands_ = &file == &journal_.in_use.back();
     ++expected_;
@@ -324,9 +323,9 @@ Result<void> Recoverer::check_oldest() const {
                           " are not there; " + range_text(1, oldest.first_sequence - 1) +
                           " are lost in part");
     }
-    if (oldest.ordinal > oldest_needed_) {
+    if (oldest.ordinal > journal_.oldest_needed) {
         return damage(Row::file_missing,
-                      "numbers " + std::to_string(oldest_needed_) + " to " +
+                      "numbers " + std::to_string(journal_.oldest_needed) + " to " +
                           std::to_string(oldest.ordinal - 1) + " are needed and not in " +
                           disk_.path("") + ": what lies before group " +
                           std::to_string(oldest.first_sequence) + " is lost in part");

@@ -23,6 +23,8 @@ struct RecoveredJournal {
     std::vector<StoredFile> in_use;  // oldest first; the last one is written on
     std::vector<StoredFile> unused;
     std::uint64_t position = 0;  // in the last of in_use: where the next group goes
+    // The last group says that no file with a lower ordinal is needed.
+    std::uint64_t oldest_needed = 0;
 
     // What tidy_journal() has to do.
     std::vector<std::uint64_t> blocks_to_zero;  // in the last of in_use

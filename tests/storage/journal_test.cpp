@@ -170,6 +170,21 @@ TEST_CASE_FIXTURE(JournalFixture, "journal: files are recycled strictly oldest f
     CHECK(replayed.front().kind == GroupKind::state);
 }
 
+// A crash came between that group and the recycling, and there is no room for another one.
+TEST_CASE_FIXTURE(JournalFixture, "journal: what the last group says is not needed is recycled") {
+    open();
+    run_all();
+    commit_into_file(3);
+    journal->file_emptied(FileOrdinal(1));
+    (void)submit("says so");
+    commit_worker.run_all();
+    CHECK(file_of(1) != "");
+    restart();
+    run_all();
+    CHECK(file_of(1) == "");
+    CHECK(journal->oldest_file() == FileOrdinal(2));
+}
+
 TEST_CASE_FIXTURE(JournalFixture, "journal: recycled files serve again, under another salt") {
     open();
     run_all();
