@@ -207,7 +207,7 @@ void Backlog::link(Block& block, Page& page) {
             owner.ring_index = ring_.size();
             ring_.push_back(&owner);
         }
-        owner.add_resident(page);
+        owner.resident.insert(&page);
     }
     block.page = &page;
     block.previous = nullptr;
@@ -234,7 +234,7 @@ void Backlog::unlink(Block& block) {
     if (page.blocks != nullptr) {
         return;
     }
-    owner.remove_resident(page);
+    owner.resident.erase(&page);
     if (owner.resident.empty()) {
         MQD_ASSERT(ring_[owner.ring_index] == &owner);
         ring_[owner.ring_index] = ring_.back();

@@ -4,11 +4,10 @@
 // numbers. A page costs about 130 bytes of memory, however many messages it holds. Loop thread
 // only.
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory_resource>
-#include <vector>
+#include <set>
 
 #include "daemon/core/block.hpp"
 #include "daemon/engine/queue.hpp"
@@ -38,13 +37,19 @@ struct Page {
     }
 };
 
+struct PageOrder {
+    [[nodiscard]] bool operator()(const Page* a, const Page* b) const {
+        return a->range.first < b->range.first;
+    }
+};
+
 struct QueuePages {
     QueuePages(engine::Queue& its_queue, std::pmr::memory_resource* memory)
         : queue(its_queue), pages(memory) {}
 
     engine::Queue& queue;
     std::pmr::map<MessageNumber, Page> pages;  // by last number
-    std::vector<Page*> resident;               // with blocks, in order
+    std::set<Page*, PageOrder> resident;       // with blocks
     std::uint64_t resident_bytes = 0;          // of memory
     std::uint64_t live_bytes = 0;              // in segments
     std::size_t ring_index = 0;                // among those with resident pages
@@ -58,13 +63,6 @@ struct QueuePages {
     [[nodiscard]] const Page* find(MessageNumber number) const {
         return const_cast<QueuePages*>(this)->find(number);
     }
-    void add_resident(Page& page) {
-        const auto at = std::lower_bound(
-            resident.begin(), resident.end(), &page,
-            [](const Page* a, const Page* b) { return a->range.first < b->range.first; });
-        resident.insert(at, &page);
-    }
-    void remove_resident(Page& page) { std::erase(resident, &page); }
 };
 
 }  // namespace mqd::core

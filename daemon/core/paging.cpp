@@ -230,7 +230,7 @@ Page* Backlog::victim(unsigned pass) {
         const bool spare = owner.resident_bytes > share && owner.resident.size() > 1;
         if ((pass == 0 && spare && !waited_for) || (pass == 1 && spare) ||
             (pass == 2 && !waited_for) || pass == 3) {
-            return owner.resident.back();
+            return *owner.resident.rbegin();
         }
     }
     return nullptr;
