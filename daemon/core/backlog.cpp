@@ -79,10 +79,9 @@ Result<void> Backlog::open() {
 
 void Backlog::groups_durable() {
     while (!dead_.empty() && dead_.front().commit <= core_.durable_commit_) {
-        const bool gives_room = store_.remove(
-            dead_.front().segment, [this](const Error& error) { core_.journal_failed(error); });
+        remove_file(dead_.front().segment);
         dead_.pop_front();
-        if (refusal_ && gives_room) {
+        if (refusal_) {
             retry_deadline_ = core_.now_.journal;  // that may be the room it lacks
         }
     }
@@ -92,8 +91,16 @@ void Backlog::groups_durable() {
 // messages back.
 void Backlog::retire_files() {
     for (const storage::SegmentNumber number : store_.take_dead()) {
-        dead_.push_back({CommitId(core_.next_commit_.value() - 1), number});
+        if (store_.made_in_vain(number)) {
+            remove_file(number);
+        } else {
+            dead_.push_back({CommitId(core_.next_commit_.value() - 1), number});
+        }
     }
+}
+
+void Backlog::remove_file(storage::SegmentNumber number) {
+    store_.remove(number, [this](const Error& error) { core_.journal_failed(error); });
 }
 
 void Backlog::placed(const std::vector<storage::FileOrdinal>& files) {

@@ -140,6 +140,7 @@ class Backlog {
     void list_in_segment(Page& page);
     void unlist_in_segment(Page& page);
     void retire_files();
+    void remove_file(storage::SegmentNumber number);
 
     // --- writing (flush.cpp)
     [[nodiscard]] std::optional<storage::FileOrdinal> flush_limit() const;

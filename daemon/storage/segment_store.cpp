@@ -128,11 +128,10 @@ std::vector<SegmentNumber> SegmentStore::take_dead() {
     return std::exchange(dead_, {});
 }
 
-bool SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)> failed) {
+void SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)> failed) {
     const auto at = segments_.find(number);
     MQD_ASSERT(at != segments_.end() && at->second.pages == 0, number);
     bytes_ -= at->second.bytes;
-    const bool gives_room = !at->second.failed;
     segments_.erase(at);
     auto result = std::make_shared<Result<void>>();
     worker_.post(
@@ -143,7 +142,6 @@ bool SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)
                 failed(result->error());
             }
         });
-    return gives_room;
 }
 
 std::optional<SegmentNumber> SegmentStore::file_to_carry() {
@@ -284,8 +282,8 @@ void SegmentStore::batch_done(const Result<void>& written,
     if (!written) {
         for (const Run& run : batch) {
             Segment& segment = segments_.at(run.segment);
-            segment.failed = true;
             close(segment);  // what lies at its end now is anybody's guess
+            segment.in_vain = run.creates;
         }
     }
     done(written);

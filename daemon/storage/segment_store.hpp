@@ -53,9 +53,13 @@ class SegmentStore {
     // Files that hold nothing any more, each told once. They may be removed as soon as what ended
     // their pages is durable.
     [[nodiscard]] std::vector<SegmentNumber> take_dead();
+    // Such a file was made for a batch that failed: no page was ever told to be in it, and without
+    // it there is no more room than before.
+    [[nodiscard]] bool made_in_vain(SegmentNumber number) const {
+        return segments_.at(number).in_vain;
+    }
     // Removes the file. `failed` is called, from a `done` of the worker, if that did not succeed.
-    // Returns whether there is more room on the disk afterwards: not where its making had failed.
-    bool remove(SegmentNumber number, std::function<void(const Error&)> failed);
+    void remove(SegmentNumber number, std::function<void(const Error&)> failed);
     // The file with the smallest live share, if what is dead in all files is more than what lives
     // and two files: its pages are to be written anew elsewhere.
     [[nodiscard]] std::optional<SegmentNumber> file_to_carry();
@@ -92,8 +96,8 @@ class SegmentStore {
     struct Segment {
         SegmentGroup group;
         bool open = false;      // pages may be appended
-        bool failed = false;    // it was not made, or could not be written
         bool in_batch = false;  // of the batch being filled or written
+        bool in_vain = false;   // it was made for a batch that failed
         std::uint64_t bytes = 0;
         std::uint64_t live_bytes = 0;
         std::uint64_t pages = 0;

@@ -93,6 +93,31 @@ TEST_CASE_FIXTURE(Room, "room: segments are written again when there is room for
     CHECK(backlog.figures().segments.files > 0);
 }
 
+// The file that a write in vain has made goes, and its going is no reason to try at once.
+TEST_CASE_FIXTURE(CoreFixture, "room: a full disk is not written to all the time") {
+    options.journal = {file_bytes, files * file_bytes};
+    options.backlog.memory_bytes = 20'000;
+    options.backlog.segment_bytes = 16'000;
+    start();
+    create("q", Durability::disk);
+    WireClient& client = connect();
+    (void)client.open_producer("q");
+    disk.set_capacity(disk.used());
+    for (std::uint64_t line = 1; line <= 10; ++line) {
+        client.publish(line, {std::string(2000, 'x')});
+        daemon.settle();
+    }
+    const auto& backlog = daemon.core().backlog();
+    REQUIRE(backlog.refusal().has_value());
+    const auto before = backlog.next_segment();
+    daemon.settle_for(std::chrono::milliseconds(5000));
+    CHECK(backlog.next_segment() - before <= 11);
+    CHECK(backlog.figures().segments.files <= 1);
+    disk.set_capacity(UINT64_MAX);
+    daemon.settle_for(std::chrono::milliseconds(1000));
+    CHECK_FALSE(backlog.refusal().has_value());
+}
+
 TEST_CASE_FIXTURE(CoreFixture, "room: smaller files than what has to be carried are refused") {
     constexpr std::uint64_t big_file_bytes = 256 * 1024;
     options.journal = {big_file_bytes, 8 * big_file_bytes};
