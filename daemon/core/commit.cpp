@@ -161,7 +161,8 @@ void Core::submit_seal() {
             sealed_ = true;  // not worth a new file: the state group that begins it will say it
             return;
         }
-        if (!journal_->new_file_ready()) {
+        waits_for_room_ = !journal_->new_file_ready();
+        if (waits_for_room_) {
             if (journal_->seal_wanted()) {
                 journal_->submit(empty, storage::GroupKind::seal, group_time(),
                                  storage::Reach::durable, nullptr);
@@ -339,7 +340,7 @@ void Core::checkpoint_turn() {
     const bool due = journal_files_.size() >= 2 &&
                      journal_files_.back().first > checkpoint_->last().from.plus(1) &&
                      applied_durable_ >= journal_files_.back().first;
-    const bool wanted = !stopping_ || waits_for_room_;
+    const bool wanted = !stopping_ || waits_for_room_;  // files are recycled only after it
     if (due && wanted && !checkpoint_->active() && now_.journal >= checkpoint_retry_) {
         checkpoint_->begin();
     }

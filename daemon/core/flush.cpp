@@ -26,9 +26,9 @@ constexpr std::size_t carried_at_once = 64;  // pages
 void Backlog::write_turn() {
     retire_files();
     groups_durable();
-    // While stopping, only what the journal needs to take the last records.
-    const bool may_write = !core_.stopping_ || core_.journal_->file_to_carry();
-    if (may_write && !store_.writing() && (!refusal_ || core_.now_.journal >= retry_deadline_)) {
+    // A stop writes nothing that it does not have to, which is what the journal needs room for.
+    const bool wanted = !core_.stopping_ || core_.journal_->file_to_carry();
+    if (wanted && !store_.writing() && (!refusal_ || core_.now_.journal >= retry_deadline_)) {
         if (refusal_) {
             retry_deadline_ = core_.now_.journal + retry_every;
         }
