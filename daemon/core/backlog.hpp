@@ -31,6 +31,10 @@ struct BacklogOptions {
     std::uint64_t own_segment_bytes = 1u << 20;       // a queue with so much has files of its own
     std::uint64_t replay_bytes_max = 64u << 20;       // of journal that a restart has to read
     std::uint64_t scrub_bytes_per_second = 4u << 20;  // 0: none
+    // Runs, pages and queues of a checkpoint that are encoded in one turn; about half a
+    // millisecond.
+    std::uint64_t checkpoint_items = 1024;
+    std::uint64_t checkpoint_chunk_bytes = 256u << 10;  // written as soon as it is so large
 };
 
 class Backlog {

@@ -10,11 +10,6 @@ namespace mqd::core {
 
 namespace {
 
-// Encoded in one turn at most: runs, pages and queues. Takes about half a millisecond.
-constexpr std::size_t items_per_turn = 1024;
-// A chunk is written as soon as it is so large.
-constexpr std::size_t chunk_bytes = 256 * 1024;
-
 constexpr MessageNumber behind_all{UINT64_MAX};
 
 }  // namespace
@@ -73,7 +68,10 @@ void CheckpointPass::queue_removed(const engine::Queue& queue) {
 
 void CheckpointPass::encode_some() {
     const auto& queues = core_.engine_.queues();
-    for (std::size_t left = items_per_turn; left > 0;) {
+    const BacklogOptions& options = core_.options_.backlog;
+    // That a queue is not there any more is something that only these groups tell.
+    through_ = std::max(through_, core_.applied_durable_);
+    for (std::size_t left = options.checkpoint_items; left > 0;) {
         if (!in_queue_) {
             const auto next = queues.upper_bound(at_name_);
             if (next == queues.end()) {
@@ -86,7 +84,7 @@ void CheckpointPass::encode_some() {
         const engine::Queue* queue = core_.engine_.find(at_id_);
         MQD_ASSERT(queue != nullptr, at_id_);
         in_queue_ = encode_part(*queue, left);
-        if (buffer_.body_bytes() >= chunk_bytes) {
+        if (buffer_.body_bytes() >= options.checkpoint_chunk_bytes) {
             writer_.add(buffer_);
             return;
         }
@@ -124,10 +122,12 @@ bool CheckpointPass::encode_part(const engine::Queue& queue, std::size_t& left) 
             ++page;
         }
         const auto more_pages = [&] { return owner != nullptr && page != owner->pages.end(); };
-        for (; more_runs || more_pages(); --left) {
+        for (; more_runs || more_pages(); left -= left > 0 ? 1 : 0) {
             const MessageNumber run_at = more_runs ? run.range.first : behind_all;
             const MessageNumber page_at = more_pages() ? page->second.range.first : behind_all;
-            if (left == 0) {
+            // No part ends between a page and the run that begins with it.
+            const bool splits = !pages_.empty() && pages_.back()->range.first == run_at;
+            if (left == 0 && !splits) {
                 part.to = std::min(run_at, page_at);
                 break;
             }

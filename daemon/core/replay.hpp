@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,8 @@ class Replay {
 
     void checkpoint_read(const storage::Checkpoint& checkpoint) {
         checkpoint_ = checkpoint;
+        // Where the journal still has the whole of such a queue, it is replayed from its beginning.
+        std::erase_if(parts_, [&](const Part& part) { return deleted_.contains(part.id); });
         std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
             return std::pair(a.id, a.from) < std::pair(b.id, b.from);
         });
@@ -130,6 +133,7 @@ class Replay {
             case RecordType::delete_queue:
                 if (const auto id = decode_queue_id(record.body)) {
                     delete_if_there(*id);
+                    deleted_.insert(*id);
                     return {};
                 }
                 return "malformed delete_queue";
@@ -510,7 +514,8 @@ class Replay {
     MisfitFunction misfit_;
     storage::Checkpoint checkpoint_;
     std::vector<Part> parts_;
-    Sequence sequence_;  // of the group that is being applied
+    std::set<QueueId> deleted_;  // while the checkpoint was written, behind their parts
+    Sequence sequence_;          // of the group that is being applied
     std::vector<MessageRange> ranges_;
     std::vector<engine::RestoreMessages> restored_;
     // How many messages of a block this group carried, by the block's first number.

@@ -49,6 +49,10 @@ void Simulation::choose_options() {
     backlog.own_segment_bytes = dice_.between(1, 20'000);
     backlog.scrub_bytes_per_second = dice_.one_in(2) ? 0 : dice_.between(1'000, 10'000'000);
     backlog.replay_bytes_max = dice_.between(2, 6) * options_.journal.file_bytes;
+    if (!dice_.one_in(4)) {
+        backlog.checkpoint_items = dice_.between(1, 12);
+        backlog.checkpoint_chunk_bytes = dice_.between(1, 400);
+    }
 
     constexpr Durability all[] = {Durability::disk, Durability::disk, Durability::written,
                                   Durability::memory};
