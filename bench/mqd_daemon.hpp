@@ -21,7 +21,7 @@ struct MqdDaemonOptions {
     std::optional<int> core;  // the only one that it runs on
     // Added to every sync of the daemon's disk layer, as if the disk were that slow.
     std::chrono::milliseconds sync_delay{0};
-    std::string storage = {};                         // more lines of [storage]
+    std::string storage = {};                          // more lines of [storage]
     std::string limits = "memory_bytes = \"1GiB\"\n";  // of [limits]
 };
 

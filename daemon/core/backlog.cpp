@@ -64,6 +64,7 @@ Result<void> Backlog::open() {
                                  std::to_string(live) + " live"};
             }
             page.live = static_cast<std::uint32_t>(live);
+            live_messages_ += live;
             owner.live_bytes += page.live_bytes();
             store_.add_page(page.address);
             store_.shrink_page(page.address, page.address.bytes - page.live_bytes());
@@ -156,6 +157,7 @@ void Backlog::removed(engine::Queue& queue, std::span<const MessageRange> ranges
             MQD_ASSERT(gone <= page.live, gone, page.live);
             const std::uint64_t before = page.live_bytes();
             page.live -= static_cast<std::uint32_t>(gone);
+            live_messages_ -= gone;
             const std::uint64_t ended = before - page.live_bytes();
             owner->live_bytes -= ended;
             if (page.live > 0) {
@@ -182,6 +184,7 @@ void Backlog::queue_removed(QueueId id) {
     }
     while (!owner->pages.empty()) {
         Page& page = owner->pages.begin()->second;
+        live_messages_ -= page.live;
         store_.drop_page(page.address, page.live_bytes());
         drop(*owner, page);
     }

@@ -102,6 +102,8 @@ class Backlog {
 
     [[nodiscard]] storage::SegmentNumber next_segment() const { return store_.next_number(); }
     [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
+    // In pages.
+    [[nodiscard]] std::uint64_t live_messages() const { return live_messages_; }
     [[nodiscard]] std::uint64_t live_bytes(QueueId id) const {
         const QueuePages* found = pages(id);
         return found == nullptr ? 0 : found->live_bytes;
@@ -192,6 +194,7 @@ class Backlog {
     std::size_t ring_at_ = 0;
     std::vector<QueueId> wanted_;  // to read ahead for
     std::uint64_t resident_bytes_ = 0;
+    std::uint64_t live_messages_ = 0;
     std::vector<Written> written_;                     // the batch on its way
     std::vector<std::shared_ptr<ReadPage>> to_carry_;  // they are back
     std::size_t carry_reads_ = 0;                      // not back yet

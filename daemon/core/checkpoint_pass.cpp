@@ -15,7 +15,9 @@ constexpr MessageNumber behind_all{UINT64_MAX};
 }  // namespace
 
 void CheckpointPass::begin() {
-    writer_.begin(core_.applied_durable_);
+    // If every other message is acked from now on, each of the others is a run of its own.
+    const std::uint64_t messages = core_.backlog_->live_messages() + core_.durable_messages_;
+    writer_.begin(core_.applied_durable_, writer_.last().bytes + messages / 2 * restore_run_bytes);
     encoding_ = true;
     finishing_ = false;
     in_queue_ = false;

@@ -206,6 +206,7 @@ void Backlog::page_written(Written& written, bool ok) {
         page.range = written.range;
         page.address = written.address;
         page.held = page.live = static_cast<std::uint32_t>(live);
+        live_messages_ += live;
         owner.live_bytes += page.live_bytes();
         store_.add_page(page.address);
         list_in_segment(page);
@@ -254,6 +255,9 @@ void Backlog::carry() {
             ++pages;
             read(*page, true);
         }
+    }
+    if (pages == 0) {
+        store_.leave_out(*segment);  // nothing of it can be read
     }
 }
 

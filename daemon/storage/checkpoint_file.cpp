@@ -258,7 +258,7 @@ struct CheckpointWriter::Writing {
     }
 };
 
-void CheckpointWriter::begin(Sequence from) {
+void CheckpointWriter::begin(Sequence from, std::uint64_t reserve) {
     MQD_ASSERT(!active_);
     active_ = true;
     error_.reset();
@@ -267,7 +267,8 @@ void CheckpointWriter::begin(Sequence from) {
     next_ = {last_.number + 1, from, {}, 0};
     writing_ = std::make_shared<Writing>();
     writing_->name = checkpoint_file_name(next_.number);
-    writing_->reserve = std::max(reserved_bytes_min, last_.bytes * reserved_factor);
+    writing_->reserve = std::max({reserved_bytes_min, last_.bytes * reserved_factor, reserve}) /
+                        block_bytes * block_bytes;
 }
 
 void CheckpointWriter::add(GroupBuffer& body) {

@@ -90,8 +90,9 @@ class CheckpointWriter {
     // Chunks that are not written yet.
     [[nodiscard]] std::uint64_t unwritten() const { return unwritten_; }
 
-    // Precondition: !active().
-    void begin(Sequence from);
+    // `reserve`: what the ones after it may take, on a disk that is full then. Precondition:
+    // !active().
+    void begin(Sequence from, std::uint64_t reserve = 0);
     // Takes the body and leaves an empty buffer.
     void add(GroupBuffer& body);
     // Everything up to `through` is durable in the journal. `done` is called, from a `done` of the

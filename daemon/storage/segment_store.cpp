@@ -104,7 +104,7 @@ void SegmentStore::shrink_page(const PageAddress& address, std::uint64_t bytes) 
     Segment& segment = segments_.at(address.segment);
     MQD_ASSERT(bytes <= segment.live_bytes, bytes, segment.live_bytes);
     segment.live_bytes -= bytes;
-    live_bytes_ -= bytes;
+    live_bytes_ -= segment.left_out ? 0 : bytes;
 }
 
 void SegmentStore::drop_page(const PageAddress& address, std::uint64_t live_bytes) {
@@ -131,7 +131,7 @@ std::vector<SegmentNumber> SegmentStore::take_dead() {
 void SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)> failed) {
     const auto at = segments_.find(number);
     MQD_ASSERT(at != segments_.end() && at->second.pages == 0, number);
-    bytes_ -= at->second.bytes;
+    bytes_ -= at->second.left_out ? 0 : at->second.bytes;
     segments_.erase(at);
     auto result = std::make_shared<Result<void>>();
     worker_.post(
@@ -151,7 +151,7 @@ std::optional<SegmentNumber> SegmentStore::file_to_carry() {
     auto worst = segments_.end();
     for (auto at = segments_.begin(); at != segments_.end(); ++at) {
         const Segment& segment = at->second;
-        if (segment.pages == 0 || segment.in_batch) {
+        if (segment.pages == 0 || segment.in_batch || segment.left_out) {
             continue;
         }
         // live / bytes < worst.live / worst.bytes
@@ -165,6 +165,14 @@ std::optional<SegmentNumber> SegmentStore::file_to_carry() {
     }
     close(worst->second);
     return worst->first;
+}
+
+void SegmentStore::leave_out(SegmentNumber number) {
+    Segment& segment = segments_.at(number);
+    MQD_ASSERT(!segment.left_out && !segment.open, number);
+    segment.left_out = true;
+    bytes_ -= segment.bytes;
+    live_bytes_ -= segment.live_bytes;
 }
 
 // --- writing

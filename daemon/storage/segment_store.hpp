@@ -63,6 +63,8 @@ class SegmentStore {
     // The file with the smallest live share, if what is dead in all files is more than what lives
     // and two files: its pages are to be written anew elsewhere.
     [[nodiscard]] std::optional<SegmentNumber> file_to_carry();
+    // That one cannot be carried: it is neither named nor counted any more.
+    void leave_out(SegmentNumber number);
 
     // --- writing
 
@@ -97,6 +99,7 @@ class SegmentStore {
         SegmentGroup group;
         bool open = false;      // pages may be appended
         bool in_batch = false;  // of the batch being filled or written
+        bool left_out = false;  // of the sums, and of what is carried
         bool in_vain = false;   // it was made for a batch that failed
         std::uint64_t bytes = 0;
         std::uint64_t live_bytes = 0;
