@@ -168,6 +168,7 @@ class Backlog {
     void read_ahead(QueuePages& owner);
     void read(Page& page, bool to_carry);
     void page_read(const std::shared_ptr<ReadPage>& job);
+    [[nodiscard]] std::optional<Error> what_lacks(ReadPage& job, const Page& page) const;
     void set_aside(Page& page, const Error& error);
     void evict(Page& page);
     bool evict_one();

@@ -269,6 +269,9 @@ void Backlog::carry_pages() {
             owner->queue.deleting()) {
             continue;  // it ended meanwhile
         }
+        if (!job->error) {
+            job->error = what_lacks(*job, *page);
+        }
         if (job->error) {
             if (job->error->code == ErrorCode::damaged) {
                 set_aside(*page, *job->error);

@@ -180,18 +180,37 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
         }
         return;
     }
+    if (const auto lacking = what_lacks(*job, *page)) {
+        set_aside(*page, *lacking);
+        return;
+    }
     ++figures_.pages_read;
     for (Block*& block : job->blocks) {
-        const std::uint64_t live = owner->queue.live_in({block->first, block->count});
-        if (live == 0) {
+        if (block->live == 0) {
             continue;
         }
-        block->live = static_cast<std::uint32_t>(live);
         block->charge(core_.memory_bytes_);
         link(*block, *page);
         core_.engine_.announce_resident(owner->queue, *std::exchange(block, nullptr));
     }
     std::erase(job->blocks, nullptr);
+}
+
+// Notes what of each block lives. All that lives of the page has to be among it, or whoever waits
+// for the rest would have it read again and again.
+std::optional<Error> Backlog::what_lacks(ReadPage& job, const Page& page) const {
+    std::uint64_t living = 0;
+    for (Block* block : job.blocks) {
+        block->live =
+            static_cast<std::uint32_t>(page.owner->queue.live_in({block->first, block->count}));
+        living += block->live;
+    }
+    if (living == page.live) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::damaged, disk_.path(storage::segment_file_name(job.address.segment)) +
+                                         ": offset " + std::to_string(job.address.offset) +
+                                         ": a page that lacks messages"};
 }
 
 // What cannot be read is not delivered, and not lost by us: it stays where it is, and is tried
