@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "daemon/core/check_store.hpp"
 #include "sim/simulation.hpp"
 
 namespace mqd::sim {
@@ -127,6 +128,17 @@ void Simulation::start() {
     while (!over() && !start_once()) {}
 }
 
+// Whatever the disaster, what a start has to mend is no damage.
+bool Simulation::store_is_sound() {
+    const auto report = core::check_store(disk_);
+    if (!report) {
+        judge_.violate("the store cannot be checked: " + report.error().text);
+    } else if (!report->sound()) {
+        judge_.violate("the store is damaged: " + report->findings.front().text);
+    }
+    return report && report->sound();
+}
+
 bool Simulation::start_once() {
     ++starts_;
     daemon_.shift_wall(std::chrono::milliseconds(dice_.below(3000)));
@@ -135,6 +147,9 @@ bool Simulation::start_once() {
     }
     disk_.set_capacity(UINT64_MAX);
     disk_full_until_ = 0;
+    if (!store_is_sound()) {
+        return true;
+    }
     const bool strike = disasters_.power_losses + disasters_.kills > 0 && dice_.one_in(4);
     if (strike && !hasty_) {
         power_off_ = disasters_.power_losses > 0 && dice_.one_in(2) ? End::power_lost : End::killed;

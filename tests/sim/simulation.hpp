@@ -89,6 +89,7 @@ class Simulation {
     void after_failure();
     void start();
     bool start_once();
+    bool store_is_sound();
     void check_queues();
     void stop_cleanly();
     void drain();
