@@ -119,11 +119,29 @@ TEST_CASE_FIXTURE(EngineFixture, "queue: peek shows state and delivery count in 
     CHECK(peek(queue, UINT64_MAX).empty());
 }
 
-TEST_CASE_FIXTURE(EngineFixture, "queue: peek passes over what is not resident") {
+TEST_CASE_FIXTURE(EngineFixture, "queue: peek stops before what is not resident") {
     Queue& queue = create("q", Durability::disk);
     add(queue, 3);
     publish(queue, 3);
+    const auto any = [](const Extent&, MessageRange, std::uint32_t, LiveState) { return true; };
+    CHECK(queue.peek(MessageNumber(0), any) == MessageNumber(1));
+    CHECK(queue.peek(MessageNumber(4), any) == MessageNumber(UINT64_MAX));
+    CHECK(peek(queue, 4) == Peeked{{4, 3, 0, ready}});
+}
+
+TEST_CASE_FIXTURE(EngineFixture, "queue: peek passes over what is set aside") {
+    Queue& queue = create("q", Durability::disk);
+    add(queue, 3);
+    publish(queue, 3);
+    engine.set_aside(queue, range(1, 3));
+    CHECK(queue.aside() == 3);
+    CHECK(queue.live() == 6);
     CHECK(peek(queue, 0) == Peeked{{4, 3, 0, ready}});
+    // It can be purged, like anything else that is not leased.
+    std::vector<MessageRange> decided;
+    engine.admit_purge(queue, decided);
+    CHECK(queue.aside() == 0);
+    CHECK(queue.ending() == 6);
 }
 
 TEST_CASE_FIXTURE(EngineFixture, "queue: peek stops when it is told to") {

@@ -21,7 +21,7 @@ namespace mqd::test {
 
 namespace {
 
-constexpr std::uint32_t frame_bytes_max = 4 * 1024 * 1024;
+constexpr std::uint32_t frame_bytes_max = 3 * 1024 * 1024;
 constexpr std::uint32_t hello_bytes_max = 4096;
 
 const std::string bystander_queue = "[queue.bystander]\ndurability = \"memory\"\n";
