@@ -238,12 +238,13 @@ bool decode_restore(wire::Bytes body, std::vector<engine::RestoreMessages>& runs
     const auto n = r.number<std::uint32_t>();
     runs.clear();
     for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
-        at += r.number<std::uint32_t>();
+        const std::uint64_t gap = r.number<std::uint32_t>();
         const std::uint64_t count = r.number<std::uint32_t>();
         const auto attempts = r.number<std::uint32_t>();
-        if (count == 0) {
+        if (count == 0 || at > UINT64_MAX - (gap + count)) {
             return false;
         }
+        at += gap;
         runs.push_back({id, {MessageNumber(at), count}, attempts});
         at += count;
     }
