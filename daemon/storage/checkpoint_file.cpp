@@ -309,20 +309,22 @@ void CheckpointWriter::post(GroupBuffer& body, ChunkHeader header, std::function
     header.body_bytes = static_cast<std::uint32_t>(body.body_bytes());
     auto chunk = std::make_shared<GroupBuffer>();
     chunk->swap(body);
+    auto result = std::make_shared<Result<void>>();  // of this chunk: the next may be on its way
     ++unwritten_;
     worker_.post(
-        [&disk = disk_, writing = writing_, chunk, header] {
+        [&disk = disk_, writing = writing_, chunk, header, result] {
             if (writing->result) {
                 writing->result = writing->write(disk, *chunk, header);
             }
+            *result = writing->result;
         },
-        [this, alive = std::weak_ptr<bool>(alive_), writing = writing_, done = std::move(done)] {
+        [this, alive = std::weak_ptr<bool>(alive_), result, done = std::move(done)] {
             if (alive.expired()) {
                 return;
             }
             --unwritten_;
-            if (!writing->result && !error_) {
-                error_ = writing->result.error();
+            if (!*result && !error_) {
+                error_ = result->error();
             }
             if (done) {
                 done();
