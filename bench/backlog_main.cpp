@@ -214,6 +214,7 @@ double publish_round_robin(const MqdDaemon& daemon, const std::vector<std::strin
                            std::uint64_t messages) {
     Client client = connect(daemon);
     std::vector<Producer> producers;
+    producers.reserve(queues.size());
     for (const std::string& queue : queues) {
         producers.push_back(take(client.producer(queue), "opening a producer"));
     }

@@ -53,6 +53,7 @@ ExitCode check_store(const CommandLine& line) {
         arguments.emplace_back("--json");
     }
     std::vector<char*> pointers;
+    pointers.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) {
         pointers.push_back(argument.data());
     }
