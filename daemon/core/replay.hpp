@@ -61,13 +61,24 @@ class Replay {
         return reader.ok() ? Result<void>() : misfit({{}, {}, "a record is cut short", {}});
     }
 
-    void checkpoint_read(const storage::Checkpoint& checkpoint) {
+    Result<void> checkpoint_read(const storage::Checkpoint& checkpoint) {
         checkpoint_ = checkpoint;
         // Where the journal still has the whole of such a queue, it is replayed from its beginning.
         std::erase_if(parts_, [&](const Part& part) { return deleted_.contains(part.id); });
         std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
             return std::pair(a.id, a.from) < std::pair(b.id, b.from);
         });
+        for (const auto& [name, queue] : engine_.queues()) {
+            const MessageNumber next = queue->next_applied();
+            const QueuePages* pages = core_.backlog_->pages(queue->id());
+            engine::LiveRun run;
+            if (queue->find_live(next, run) ||
+                (pages != nullptr && pages->pages.lower_bound(next) != pages->pages.end())) {
+                return Error{ErrorCode::damaged, "the checkpoint: queue \"" + name +
+                                                     "\" holds messages that cannot be"};
+            }
+        }
+        return {};
     }
 
     Result<void> group(const storage::GroupView& group) {

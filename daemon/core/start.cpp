@@ -61,7 +61,9 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     if (!checkpoint) {
         return checkpoint.error();
     }
-    replay.checkpoint_read(*checkpoint);
+    if (auto fitting = replay.checkpoint_read(*checkpoint); !fitting) {
+        return fitting;
+    }
     auto opened = storage::Journal::open(
         disk, commit, background, options_.journal, *this,
         [&](const storage::GroupView& group) { return replay.group(group); });
