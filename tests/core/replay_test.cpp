@@ -67,8 +67,8 @@ TEST_CASE_FIXTURE(ByHand, "replay: messages that were not published yet cannot l
 }
 
 TEST_CASE_FIXTURE(ByHand, "replay: a page of messages that were not published yet cannot be") {
-    disk.put("segment-000001", mqd::test::SimDisk::Bytes(1000));
     start_with([this](storage::GroupBuffer& body) {
+        disk.put("segment-000001", mqd::test::SimDisk::Bytes(1000));
         append_place(body, {id, {MessageNumber(1), 3}, {storage::SegmentNumber(1), 64, 500}, 3});
     });
     expect_damaged();
