@@ -123,7 +123,7 @@ bool Backlog::pressed() const {
         std::max<std::uint64_t>(3, options_.replay_bytes_max / core_.options_.journal.file_bytes);
     const bool full = core_.journal_blocks_.memory_bytes() > options_.memory_bytes / 2;
     const bool long_replay = journal.current_file() - journal.oldest_file() >= files;
-    return (full && store_.writing()) ||
+    return (store_.writing() && (full || journal_crowded(3))) ||
            (long_replay && (store_.writing() || core_.checkpoint_->active()));
 }
 

@@ -150,6 +150,8 @@ class Backlog {
 
     // --- writing (flush.cpp)
     [[nodiscard]] std::optional<storage::FileOrdinal> flush_limit() const;
+    // More than so many eighths of what may be booked in the journal are.
+    [[nodiscard]] bool journal_crowded(unsigned eighths) const;
     void flush(storage::FileOrdinal limit);
     std::uint64_t write_page(Block& first, storage::FileOrdinal limit);
     [[nodiscard]] storage::SegmentGroup group_of(const engine::Queue& queue,

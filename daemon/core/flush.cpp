@@ -58,7 +58,7 @@ std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
     const JournalBlocks& blocks = core_.journal_blocks_;
     const storage::Journal& journal = *core_.journal_;
     const storage::FileOrdinal current = journal.current_file();
-    if (blocks.memory_bytes() > options_.memory_bytes / unwritten_share) {
+    if (blocks.memory_bytes() > options_.memory_bytes / unwritten_share || journal_crowded(2)) {
         return current;
     }
     storage::FileOrdinal limit(current.value() > 2 ? current.value() - 2 : 0);
@@ -73,6 +73,13 @@ std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
         return file <= limit && !result;
     });
     return result;
+}
+
+// A young journal has few files, and would refuse what comes before it has grown, which it does
+// from the half on.
+bool Backlog::journal_crowded(unsigned eighths) const {
+    const storage::Journal::Figures journal = core_.journal_->figures();
+    return journal.booked_bytes > journal.booked_bytes_max / 8 * eighths;
 }
 
 void Backlog::flush(storage::FileOrdinal limit) {
