@@ -172,12 +172,8 @@ Result<void> StoreCheck::read_checkpoint() {
     }
     checkpoint_ = *found;
     report_.checkpoint = checkpoint_.number;
-    if (const auto fitting = replay_.checkpoint_read(checkpoint_); !fitting) {
-        StoreFinding finding;
-        finding.kind = StoreFinding::Kind::checkpoint;
-        finding.file = storage::checkpoint_file_name(checkpoint_.number);
-        finding.text = fitting.error().text;
-        add(std::move(finding));
+    if (auto fitting = replay_.checkpoint_read(checkpoint_); !fitting) {
+        return fitting;
     }
     for (std::uint64_t number = 0; number < checkpoint_files; ++number) {
         const std::string name = storage::checkpoint_file_name(number);

@@ -69,14 +69,15 @@ class Replay {
             return std::pair(a.id, a.from) < std::pair(b.id, b.from);
         });
         for (const auto& [name, queue] : engine_.queues()) {
-            const MessageNumber next = queue->next_applied();
-            const QueuePages* pages = core_.backlog_->pages(queue->id());
-            engine::LiveRun run;
-            if (queue->find_live(next, run) ||
-                (pages != nullptr && pages->pages.lower_bound(next) != pages->pages.end())) {
-                return Error{ErrorCode::damaged, "the checkpoint: queue \"" + name +
-                                                     "\" holds messages that cannot be"};
+            const MessageNumber end = end_of(*queue);
+            if (end <= queue->next_applied()) {
+                continue;
             }
+            const std::string what = "queue \"" + name + "\" holds messages that cannot be";
+            if (auto allowed = misfit({{}, {}, what, {}}); !allowed) {
+                return allowed;
+            }
+            engine_.apply(engine::SkipNumbers{queue->id(), end});  // so that none is added there
         }
         return {};
     }
@@ -112,6 +113,19 @@ class Replay {
     }
 
   private:
+    // Behind what is said to live at or behind the numbers that were given out; 0: nothing is.
+    [[nodiscard]] MessageNumber end_of(const engine::Queue& queue) const {
+        MessageNumber end;
+        engine::LiveRun run;
+        for (MessageNumber at = queue.next_applied(); queue.find_live(at, run);) {
+            at = end = run.range.end();
+        }
+        const QueuePages* pages = core_.backlog_->pages(queue.id());
+        if (pages != nullptr && !pages->pages.empty()) {
+            end = std::max(end, pages->pages.rbegin()->second.range.end());
+        }
+        return end;
+    }
     [[nodiscard]] Result<void> misfit(const Misfit& found) const {
         return misfit_ ? misfit_(found) : Error{ErrorCode::damaged, text_of(found)};
     }

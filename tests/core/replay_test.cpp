@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "core/core_fixture.hpp"
+#include "daemon/core/check_store.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/storage/checkpoint_file.hpp"
 
@@ -47,6 +48,11 @@ struct ByHand : CoreFixture {
         CHECK(started.error().code == ErrorCode::damaged);
         CHECK_MESSAGE(started.error().text.find("the checkpoint") != std::string::npos,
                       started.error().text);
+        // Who looks at all of it goes on behind that.
+        const auto report = check_store(disk);
+        REQUIRE_MESSAGE(report.has_value(), report.error().text);
+        REQUIRE_FALSE(report->findings.empty());
+        CHECK(report->findings.front().text == started.error().text);
     }
     QueueId id;
     Result<void> started;
