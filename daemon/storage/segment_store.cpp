@@ -121,6 +121,7 @@ void SegmentStore::note_dead(SegmentNumber number, Segment& segment) {
         return;  // batch_done() looks again
     }
     close(segment);
+    dead_bytes_ += segment.left_out ? 0 : segment.bytes;
     dead_.push_back(number);
 }
 
@@ -131,7 +132,9 @@ std::vector<SegmentNumber> SegmentStore::take_dead() {
 void SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)> failed) {
     const auto at = segments_.find(number);
     MQD_ASSERT(at != segments_.end() && at->second.pages == 0, number);
-    bytes_ -= at->second.left_out ? 0 : at->second.bytes;
+    const std::uint64_t bytes = at->second.left_out ? 0 : at->second.bytes;
+    bytes_ -= bytes;
+    dead_bytes_ -= bytes;
     segments_.erase(at);
     auto result = std::make_shared<Result<void>>();
     worker_.post(
@@ -145,7 +148,7 @@ void SegmentStore::remove(SegmentNumber number, std::function<void(const Error&)
 }
 
 std::optional<SegmentNumber> SegmentStore::file_to_carry() {
-    if (bytes_ <= 2 * live_bytes_ + 2 * segment_bytes_) {
+    if (bytes_ - dead_bytes_ <= 2 * live_bytes_ + 2 * segment_bytes_) {
         return std::nullopt;
     }
     auto worst = segments_.end();

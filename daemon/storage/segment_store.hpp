@@ -61,7 +61,8 @@ class SegmentStore {
     // Removes the file. `failed` is called, from a `done` of the worker, if that did not succeed.
     void remove(SegmentNumber number, std::function<void(const Error&)> failed);
     // The file with the smallest live share, if what is dead in all files is more than what lives
-    // and two files: its pages are to be written anew elsewhere.
+    // and two files: its pages are to be written anew elsewhere. Files that hold nothing any more
+    // do not count: what lives would be written again and again, until they may be removed.
     [[nodiscard]] std::optional<SegmentNumber> file_to_carry();
     // That one cannot be carried: it is neither named nor counted any more.
     void leave_out(SegmentNumber number);
@@ -135,6 +136,7 @@ class SegmentStore {
     std::vector<SegmentNumber> dead_;
     SegmentNumber next_number_{1};
     std::uint64_t bytes_ = 0;
+    std::uint64_t dead_bytes_ = 0;  // of them, in files that hold nothing any more
     std::uint64_t live_bytes_ = 0;
     std::shared_ptr<Batch> batch_ = std::make_shared<Batch>();
     Run* filling_ = nullptr;  // the page that is begun is the last of this run
