@@ -45,7 +45,7 @@ void Simulation::choose_options() {
     backlog.page_bytes = dice_.between(100, 10'000);
     backlog.flush_bytes = dice_.between(100, 30'000);
     backlog.segment_bytes =
-        dice_.one_in(2) ? dice_.between(300, 3'000) : dice_.between(1'000, 100'000);
+        dice_.one_in(2) ? dice_.between(200, 1'000) : dice_.between(1'000, 100'000);
     backlog.own_segment_bytes = dice_.between(1, 20'000);
     backlog.scrub_bytes_per_second = dice_.one_in(2) ? 0 : dice_.between(1'000, 10'000'000);
     backlog.replay_bytes_max = dice_.between(2, 6) * options_.journal.file_bytes;
@@ -70,7 +70,10 @@ void Simulation::choose_options() {
     habits_.admin_percent = dice_.one_in(4) ? 15 : 3;
     habits_.deletes = dice_.one_in(4);
     habits_.purges = dice_.one_in(4);
-    habits_.straggler_every = dice_.one_in(2) ? dice_.between(2, 20) : 0;
+    habits_.straggler_every = dice_.one_in(2) ? dice_.between(3, 30) : 0;
+    if (habits_.straggler_every != 0) {
+        habits_.ack_percent = static_cast<unsigned>(dice_.between(60, 95));
+    }
     connections_max_ = dice_.between(1, 5);
     pipe_bytes_max_ = dice_.one_in(3) ? 700 : 16 * 1024;
     work_steps_max_ = dice_.one_in(3) ? 1 : 4;
