@@ -83,7 +83,6 @@ class Backlog {
     [[nodiscard]] bool pressed() const;
     // Why nothing can be written to segments now; it is tried again.
     [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
-    [[nodiscard]] bool writing() const { return store_.writing(); }
     [[nodiscard]] engine::Time next_deadline() const {
         return std::min({retry_deadline_, read_retry_, next_scrub()});
     }

@@ -3,11 +3,11 @@
 // queues.
 
 #include <algorithm>
-#include <cerrno>
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
+#include "daemon/storage/passing_error.hpp"
 
 namespace mqd::core {
 
@@ -19,7 +19,6 @@ constexpr std::uint64_t unsynced_bytes_max = 8 * 1024 * 1024;
 // Of messages carried forward in one turn.
 constexpr std::uint64_t carry_bytes_per_turn = 1024 * 1024;
 constexpr std::uint64_t carry_ratio = 16;
-constexpr std::chrono::milliseconds checkpoint_retry_every{500};
 
 }  // namespace
 
@@ -352,9 +351,8 @@ void Core::checkpoint_done(const Result<void>& written) {
     if (written) {
         checkpoint_retry_ = engine::Time::min();
         release_files();
-    } else if (written.error().code == ErrorCode::no_space || written.error().os_errno == EMFILE ||
-               written.error().os_errno == ENFILE) {
-        checkpoint_retry_ = now_.journal + checkpoint_retry_every;
+    } else if (storage::is_passing(written.error())) {
+        checkpoint_retry_ = now_.journal + storage::retry_every;
         complain("no checkpoint could be written, and the one before stands: " +
                  written.error().text);
     } else {

@@ -4,13 +4,13 @@
 
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
+#include "daemon/storage/passing_error.hpp"
 #include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
 
 namespace {
 
-constexpr std::chrono::milliseconds retry_growth_every{500};
 // An idle session keeps memory for so many.
 constexpr std::size_t waiters_kept_max = 64;
 
@@ -83,7 +83,7 @@ void Core::retry_growth_turn() {
         retry_deadline_ = engine::Time::max();
     }
     if (retry_deadline_ == engine::Time::max()) {
-        retry_deadline_ = now_.journal + retry_growth_every;
+        retry_deadline_ = now_.journal + storage::retry_every;
     }
 }
 

@@ -7,13 +7,13 @@
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/read_page.hpp"
+#include "daemon/storage/passing_error.hpp"
 #include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
 
 namespace {
 
-constexpr std::chrono::milliseconds retry_every{500};
 // What is written at once while the journal is short of files, for each byte of other records that
 // have gathered (docs/storage.md, "Room").
 constexpr std::uint64_t short_ratio = 16;
@@ -30,7 +30,7 @@ void Backlog::write_turn() {
     const bool wanted = !core_.stopping_ || core_.journal_->file_to_carry();
     if (wanted && !store_.writing() && (!refusal_ || core_.now_.journal >= retry_deadline_)) {
         if (refusal_) {
-            retry_deadline_ = core_.now_.journal + retry_every;
+            retry_deadline_ = core_.now_.journal + storage::retry_every;
         }
         if (!to_carry_.empty() && carry_reads_ == 0) {
             carry_pages();
@@ -50,12 +50,15 @@ void Backlog::write_turn() {
 
 void Backlog::refuse(const Error& error) {
     refusal_ = error;
-    retry_deadline_ = core_.now_.journal + retry_every;
+    retry_deadline_ = core_.now_.journal + storage::retry_every;
 }
 
 // Up to which journal file messages are to be written to segments now; nothing: none are.
 std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
     const JournalBlocks& blocks = core_.journal_blocks_;
+    if (blocks.memory_bytes() == 0) {
+        return std::nullopt;
+    }
     const storage::Journal& journal = *core_.journal_;
     const storage::FileOrdinal current = journal.current_file();
     if (blocks.memory_bytes() > options_.memory_bytes / unwritten_share || journal_crowded(2)) {
@@ -173,7 +176,7 @@ void Backlog::append_living(storage::GroupBuffer& body, const engine::Queue& que
 void Backlog::batch_done(const Result<void>& written) {
     if (!written) {
         const Error& error = written.error();
-        if (is_passing(error)) {
+        if (storage::is_passing(error)) {
             refuse(error);
             batch_bytes_ = 1;  // one page may still fit
         } else {
@@ -280,10 +283,10 @@ void Backlog::carry_pages() {
             job->error = what_lacks(*job, *page);
         }
         if (job->error) {
-            if (job->error->code == ErrorCode::damaged) {
-                set_aside(*page, *job->error);
-            } else {
+            if (storage::is_passing(*job->error)) {
                 refuse(*job->error);
+            } else {
+                set_aside(*page, *job->error);
             }
             continue;
         }

@@ -2,12 +2,12 @@
 // the budget.
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/read_page.hpp"
+#include "daemon/storage/passing_error.hpp"
 
 namespace mqd::core {
 
@@ -18,14 +18,8 @@ constexpr std::uint64_t read_ahead_bytes_max = 4 * 1024 * 1024;
 constexpr std::uint64_t read_ahead_share = 4;  // of the budget: a quarter at most
 // How many queues are looked at to find one that can spare memory.
 constexpr std::size_t victims_looked_at = 64;
-constexpr std::chrono::milliseconds retry_every{500};
 
 }  // namespace
-
-bool is_passing(const Error& error) {
-    return error.code == ErrorCode::no_space || error.os_errno == EMFILE ||
-           error.os_errno == ENFILE || error.os_errno == ENOMEM;
-}
 
 // --- on the worker
 
@@ -173,8 +167,8 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
         wanted_.push_back(job->queue);
     }
     if (job->error) {
-        if (is_passing(*job->error)) {
-            read_retry_ = core_.now_.journal + retry_every;  // it is in wanted_
+        if (storage::is_passing(*job->error)) {
+            read_retry_ = core_.now_.journal + storage::retry_every;  // it is in wanted_
         } else {
             set_aside(*page, *job->error);
         }
@@ -214,7 +208,7 @@ std::optional<Error> Backlog::what_lacks(ReadPage& job, const Page& page) const 
 }
 
 // What cannot be read is not delivered, and not lost by us: it stays where it is, and is tried
-// again after a restart.
+// again after a restart. What of it is in memory is delivered as long as it stays there.
 void Backlog::set_aside(Page& page, const Error& error) {
     page.unreadable = true;
     const engine::Queue& queue = page.owner->queue;
@@ -224,7 +218,9 @@ void Backlog::set_aside(Page& page, const Error& error) {
                    std::to_string(page.range.first.value()) + " to " +
                    std::to_string(page.range.end().value() - 1) +
                    "; they are set aside, and what follows is delivered");
-    core_.engine_.set_aside(page.owner->queue, page.range);
+    if (page.blocks == nullptr) {
+        core_.engine_.set_aside(page.owner->queue, page.range);
+    }
 }
 
 // --- dropping

@@ -38,7 +38,4 @@ struct ReadPage {
     [[nodiscard]] bool cut(wire::Bytes body);
 };
 
-// What has nothing to do with the file: it is there, and can be read, or written, later.
-[[nodiscard]] bool is_passing(const Error& error);
-
 }  // namespace mqd::core

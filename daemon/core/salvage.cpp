@@ -6,6 +6,7 @@
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/read_page.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/storage/passing_error.hpp"
 
 namespace mqd::core {
 
@@ -63,7 +64,7 @@ Result<void> Salvage::look_at(const engine::Queue& queue, Page& page) {
         lose(queue, page.range, {}, read.error->text);
         return {};
     }
-    return is_passing(*read.error) ? Result<void>(*read.error) : Result<void>();
+    return storage::is_passing(*read.error) ? Result<void>(*read.error) : Result<void>();
 }
 
 // Each message that is in no page is in a block of the journal.

@@ -6,6 +6,7 @@
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/read_page.hpp"
+#include "daemon/storage/passing_error.hpp"
 
 namespace mqd::core {
 
@@ -63,14 +64,10 @@ void Backlog::scrubbed(const ReadPage& job) {
     QueuePages* owner = find_pages(job.queue);
     Page* page = owner == nullptr ? nullptr : owner->find(job.range.first);
     const bool there = page != nullptr && page->address == job.address && !page->unreadable;
-    if (!there || !job.error || is_passing(*job.error)) {
+    if (!there || !job.error || storage::is_passing(*job.error)) {
         return;
     }
-    if (page->blocks == nullptr) {
-        set_aside(*page, *job.error);
-    } else {
-        core_.complain(job.error->text + ": found by the scrub; its messages are in memory still");
-    }
+    set_aside(*page, *job.error);
 }
 
 }  // namespace mqd::core

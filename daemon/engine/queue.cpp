@@ -58,14 +58,6 @@ bool Queue::wants_dispatch() const {
     return taker != nullptr;
 }
 
-bool Queue::waits_for(MessageNumber& number) const {
-    if (!wants_dispatch()) {
-        return false;
-    }
-    number = ready_.front().range.first;
-    return extent_at(number) == nullptr;
-}
-
 std::vector<LiveRun> Queue::live_runs() const {
     RangeMap<std::uint32_t> live(std::pmr::get_default_resource());
     const auto add = [&](MessageRange range, std::uint32_t attempts) {

@@ -83,8 +83,6 @@ class Queue {
 
     // Whether dispatch() could deliver something: ready messages, and somebody with credit.
     [[nodiscard]] bool wants_dispatch() const;
-    // The first ready number that is not resident, if the queue waits for it.
-    [[nodiscard]] bool waits_for(MessageNumber& number) const;
 
     // The extent that holds a message; null: not resident.
     [[nodiscard]] const Extent* extent_at(MessageNumber number) const;
