@@ -32,7 +32,24 @@ Backlog::~Backlog() {
 
 // --- replay
 
-void Backlog::restore(engine::Queue& queue, const PageRecord& record) {
+bool Backlog::restore(engine::Queue& queue, const PageRecord& record) {
+    const auto next_block = [&](MessageNumber from) {
+        const engine::Extent* extent = queue.extent_from(from);
+        const bool inside = extent != nullptr && extent->first < record.range.end();
+        return inside ? const_cast<Block*>(static_cast<const Block*>(extent)) : nullptr;
+    };
+    for (const Block* block = next_block(record.range.first); block != nullptr;
+         block = next_block(block->end())) {
+        if (block->first < record.range.first || block->end() > record.range.end()) {
+            return false;
+        }
+    }
+    while (Block* block = next_block(record.range.first)) {
+        core_.engine_.forget_resident(queue, *block);
+        core_.journal_blocks_.unlink(*block);
+        core_.durable_messages_ -= block->count;
+        block->drop_reference();
+    }
     QueuePages& owner = pages_of(queue);
     const MessageNumber last(record.range.end().value() - 1);
     for (auto at = owner.pages.lower_bound(record.range.first);
@@ -45,6 +62,25 @@ void Backlog::restore(engine::Queue& queue, const PageRecord& record) {
     page.address = record.address;
     page.held = record.held;
     store_.skip_number(record.address.segment);
+    return true;
+}
+
+void Backlog::forget(const engine::Queue& queue, MessageRange range) {
+    if (QueuePages* owner = find_pages(queue.id())) {
+        std::erase_if(owner->pages, [&](const auto& entry) {
+            const MessageNumber first = entry.second.range.first;
+            return first >= range.first && first < range.end();
+        });
+    }
+}
+
+bool Backlog::overlaps(const engine::Queue& queue, MessageRange range) const {
+    const QueuePages* owner = pages(queue.id());
+    if (owner == nullptr) {
+        return false;
+    }
+    const auto next = owner->pages.lower_bound(range.first);
+    return next != owner->pages.end() && next->second.range.first < range.end();
 }
 
 Result<void> Backlog::open() {

@@ -46,7 +46,8 @@ class Backlog {
 
     // --- replay
     // All live messages of the range lie at that address; what was said of it before is void.
-    void restore(engine::Queue& queue, const PageRecord& record);
+    // False: nothing is changed, as a batch of the journal lies in the range in part.
+    [[nodiscard]] bool restore(engine::Queue& queue, const PageRecord& record);
     // The queue's live messages in the range that no page holds: fn(MessageRange).
     template <typename Fn>
     void for_each_unpaged(const engine::Queue& queue, MessageRange range, Fn&& fn) const;
@@ -54,6 +55,10 @@ class Backlog {
         store_.skip_number(storage::SegmentNumber(next.value() - 1));
     }
     void forget(QueueId id) { queues_.erase(id); }
+    // Of the queue's pages, those that begin in the range.
+    void forget(const engine::Queue& queue, MessageRange range);
+    // Whether a page holds any number of the range.
+    [[nodiscard]] bool overlaps(const engine::Queue& queue, MessageRange range) const;
     // The page that holds a live message; null: none does.
     [[nodiscard]] const Page* page_at(QueueId id, MessageNumber number) const {
         const QueuePages* owner = pages(id);
@@ -61,6 +66,8 @@ class Backlog {
     }
     // Everything is replayed. Errors: those of SegmentStore::open().
     Result<void> open();
+    // All that lives in the journal's files up to that one goes to segments as soon as may be.
+    void empty_files(storage::FileOrdinal last) { to_empty_ = last; }
 
     // --- a turn
     // After deliveries: begins to read what somebody waits for.
@@ -206,7 +213,8 @@ class Backlog {
     };
     std::deque<Dead> dead_;
     bool arrived_ = false;
-    std::uint64_t batch_bytes_;  // flushed at once; less after a refusal
+    storage::FileOrdinal to_empty_;  // with all before it; 0: none
+    std::uint64_t batch_bytes_;      // flushed at once; less after a refusal
     std::optional<Error> refusal_;
     engine::Time retry_deadline_ = engine::Time::max();
     engine::Time read_retry_ = engine::Time::max();  // descriptors ran out

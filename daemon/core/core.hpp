@@ -150,6 +150,8 @@ class Core : public storage::JournalListener {
     friend class Backlog;
     friend class CheckpointPass;
     friend class Salvage;
+    friend class LostState;
+    friend class Mender;
     friend class StoreCheck;
 
     // --- for sessions (session.cpp, requests.cpp)

@@ -60,6 +60,9 @@ std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
         return std::nullopt;
     }
     const storage::Journal& journal = *core_.journal_;
+    if (journal.oldest_file() <= to_empty_) {
+        return to_empty_;
+    }
     const storage::FileOrdinal current = journal.current_file();
     if (blocks.memory_bytes() > options_.memory_bytes / unwritten_share || journal_crowded(2)) {
         return current;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "daemon/core/core.hpp"
+#include "daemon/core/mender.hpp"
 #include "daemon/core/record.hpp"
 
 namespace mqd::core {
@@ -37,9 +38,10 @@ class Replay {
     // Success: the replay goes on behind it.
     using MisfitFunction = std::function<Result<void>(const Misfit&)>;
 
-    // Without `misfit`, the first one is the error: damaged.
-    explicit Replay(Core& core, MisfitFunction misfit = {})
-        : core_(core), engine_(core.engine_), misfit_(std::move(misfit)) {}
+    // Without `misfit`, the first one is the error: damaged. With a mender, what does not fit is
+    // told and applied as far as it does.
+    explicit Replay(Core& core, MisfitFunction misfit = {}, Mender* mender = nullptr)
+        : core_(core), engine_(core.engine_), misfit_(std::move(misfit)), mender_(mender) {}
 
     [[nodiscard]] static std::string text_of(const Misfit& misfit) {
         const std::string where = misfit.file.value() == 0
@@ -113,6 +115,8 @@ class Replay {
     }
 
   private:
+    friend class LostState;
+
     // Behind what is said to live at or behind the numbers that were given out; 0: nothing is.
     [[nodiscard]] MessageNumber end_of(const engine::Queue& queue) const {
         MessageNumber end;
@@ -170,8 +174,8 @@ class Replay {
                 return "malformed state_of";
             case RecordType::place_messages:
                 if (const auto place = decode_place(record.body)) {
-                    if (engine::Queue* queue = durable_queue(place->id)) {
-                        core_.backlog_->restore(*queue, *place);
+                    engine::Queue* queue = durable_queue(place->id);
+                    if (queue != nullptr && core_.backlog_->restore(*queue, *place)) {
                         return {};
                     }
                 }
@@ -257,6 +261,11 @@ class Replay {
         engine::Queue* queue = engine_.find(id);
         return queue != nullptr && queue->durable() ? queue : nullptr;
     }
+    // The same for a record with messages: if create_queue was lost, that is mended.
+    [[nodiscard]] engine::Queue* queue_with_messages(QueueId id) {
+        return mender_ != nullptr && beyond_checkpoint() ? mender_->queue_for(id)
+                                                         : durable_queue(id);
+    }
     // A record that does not fit the queues that are there: they changed before the checkpoint came
     // to them.
     [[nodiscard]] std::string_view no_queue(std::string_view otherwise) const {
@@ -271,7 +280,10 @@ class Replay {
         if (engine_.find(command->id) != nullptr ||
             engine_.find(command->definition.name) != nullptr) {
             // The checkpoint came to it after this, or to another one that took its place.
-            return no_queue("create_queue of a queue that exists");
+            const bool same = engine_.find(command->id) != nullptr;
+            return mender_ != nullptr && mender_->is_without_state() && same
+                       ? std::string_view()
+                       : no_queue("create_queue of a queue that exists");
         }
         engine_.apply(*command);
         return {};
@@ -303,7 +315,7 @@ class Replay {
         if (!record) {
             return "malformed add_messages";
         }
-        engine::Queue* queue = durable_queue(record->id);
+        engine::Queue* queue = queue_with_messages(record->id);
         if (queue == nullptr) {
             return no_queue("add_messages to no such queue");
         }
@@ -311,11 +323,18 @@ class Replay {
             return load_living(*queue, *record, group);
         }
         if (record->range.first < queue->next_applied()) {
-            return "add_messages: a number is used twice";
+            if (mender_ == nullptr || !mender_->is_without_state()) {
+                return "add_messages: a number is used twice";
+            }
+            mender_->revive(*queue, record->range);
+            return load_living(*queue, *record, group);
         }
         Block* block = load(group, *record);
         if (block == nullptr) {
             return "add_messages: malformed batch";
+        }
+        if (mender_ != nullptr) {
+            mender_->note_gap(*queue, record->range.first);
         }
         engine_.apply(*queue, engine::AddMessages{record->id, record->range});
         engine_.announce_resident(*queue, *block);
@@ -327,12 +346,19 @@ class Replay {
         if (!record) {
             return "malformed carry_messages";
         }
-        engine::Queue* queue = durable_queue(record->id);
+        engine::Queue* queue = queue_with_messages(record->id);
         if (queue == nullptr) {
             return no_queue("carry_messages to no such queue");
         }
         if (beyond_checkpoint() && queue->live_in(record->range) != record->range.count) {
-            return "carry_messages: a message that does not live";
+            const std::string_view bad = "carry_messages: a message that does not live";
+            if (mender_ == nullptr) {
+                return bad;
+            }
+            mender_->note_gap(*queue, record->range.first);
+            mender_->revive(*queue, record->range);
+            const std::string_view worse = load_living(*queue, *record, group);
+            return worse.empty() ? bad : worse;
         }
         return load_living(*queue, *record, group);
     }
@@ -408,30 +434,24 @@ class Replay {
         if (!record) {
             return "malformed place_messages";
         }
-        engine::Queue* queue = durable_queue(record->id);
+        engine::Queue* queue = queue_with_messages(record->id);
         if (queue == nullptr) {
             return no_queue("place_messages of no such queue");
         }
         if (seen(record->id, record->range.first)) {
             return {};
         }
+        std::string_view bad;
         if (record->range.end() > queue->next_applied()) {
-            return "place_messages: messages that cannot be";
+            bad = "place_messages: messages that cannot be";
         }
-        core_.backlog_->restore(*queue, *record);
-        const engine::Extent* extent = queue->extent_from(record->range.first);
-        while (extent != nullptr && extent->first < record->range.end()) {
-            auto& block = *const_cast<Block*>(static_cast<const Block*>(extent));
-            extent = queue->extent_from(block.end());
-            if (block.first < record->range.first || block.end() > record->range.end()) {
-                return "place_messages: part of a batch";
-            }
-            engine_.forget_resident(*queue, block);
-            core_.journal_blocks_.unlink(block);
-            core_.durable_messages_ -= block.count;
-            block.drop_reference();
+        if (mender_ != nullptr && mender_->damaged() &&
+            (!bad.empty() || queue->live_in(record->range) < record->held)) {
+            mender_->revive_page(*queue, *record);
+        } else if (!bad.empty()) {
+            return bad;
         }
-        return {};
+        return core_.backlog_->restore(*queue, *record) ? bad : "place_messages: part of a batch";
     }
 
     std::string_view remove(wire::Bytes body) {
@@ -443,10 +463,16 @@ class Replay {
         if (queue == nullptr) {
             return no_queue("remove_messages from no such queue");
         }
+        bool mended = false;
         for (const MessageRange& whole : command->ranges) {
             const auto bad =
                 for_each_unseen(command->id, whole, [&](MessageRange range) -> std::string_view {
                     if (queue->ready_in(range) != range.count) {
+                        if (mender_ != nullptr) {
+                            mender_->end_living(*queue, range);
+                            mended = true;
+                            return {};
+                        }
                         return "remove_messages: a message that does not live";
                     }
                     engine_.apply(*queue, engine::RemoveMessages{command->id, {&range, 1}});
@@ -457,7 +483,7 @@ class Replay {
             }
         }
         core_.free_released();
-        return {};
+        return mended ? "remove_messages: a message that does not live" : std::string_view();
     }
 
     std::string_view count_delivery(wire::Bytes body) {
@@ -537,6 +563,7 @@ class Replay {
     Core& core_;
     engine::Engine& engine_;
     MisfitFunction misfit_;
+    Mender* mender_;  // null: nothing is mended
     storage::Checkpoint checkpoint_;
     std::vector<Part> parts_;
     std::set<QueueId> deleted_;  // while the checkpoint was written, behind their parts

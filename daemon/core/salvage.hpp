@@ -1,12 +1,11 @@
 #pragma once
 
-// A start with `on_damage = "salvage"`, once checkpoint and journal are replayed: live messages
-// whose bodies cannot be had any more are given up, so that what is left is a sound store. Lost is
-// what lies in a page that is damaged, in a segment that is missing or too short, or nowhere. All
-// pages are read for that, before anything is written; if the process ends before the records of
-// what was given up are durable, the next start finds the same again. Loop thread only.
-//
-// Damage of the journal and of the checkpoint is refused in this mode, too.
+// A start with `on_damage = "salvage"`, once checkpoint and journal are replayed, as far as they
+// can be (mender.hpp, lost_state.hpp): live messages whose bodies cannot be had any more are given
+// up, so that what is left is a sound store. Lost is what lies in a page that is damaged, in a
+// segment that is missing or too short, or nowhere. All pages are read for that, before anything is
+// written; if the process ends before the records of what was given up are durable, the next start
+// finds the same again. Loop thread only.
 
 #include <cstdint>
 #include <string>

@@ -6,6 +6,8 @@
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/checkpoint_pass.hpp"
 #include "daemon/core/core.hpp"
+#include "daemon/core/lost_state.hpp"
+#include "daemon/core/mender.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/replay.hpp"
 #include "daemon/core/salvage.hpp"
@@ -21,6 +23,7 @@ namespace {
 // power loss can have taken, so that none that was visible is given out again. The journal syncs at
 // 8 MiB, on top of at most one group that was on its way (see commit.cpp).
 constexpr std::uint64_t written_numbers_skip = 1ull << 26;
+constexpr std::uint32_t queue_ids_skip = 1u << 16;  // after damage
 
 // Journal files are there before anything else is, and stay. Without them the store would be taken
 // for an empty one, and its segments for left-overs.
@@ -46,6 +49,33 @@ Result<void> check_journal_there(storage::Disk& disk) {
                                                          "no empty store"};
 }
 
+// A record that does not fit is told, and mended. Without the state that it builds upon there is
+// nothing to begin with.
+Replay::MisfitFunction mending(Mender& mender) {
+    return [&mender](const Replay::Misfit& misfit) -> Result<void> {
+        if (misfit.no_state && !mender.is_without_state()) {
+            return Error{ErrorCode::damaged, Replay::text_of(misfit)};
+        }
+        QueueId id;
+        if (misfit.record && misfit.record->body.size() >= sizeof(std::uint32_t)) {
+            id = decode_queue_id(misfit.record->body.first(sizeof(std::uint32_t))).value_or(id);
+        }
+        mender.note_misfit(id, std::string(misfit.what), Replay::text_of(misfit));
+        return {};
+    };
+}
+
+Result<storage::Checkpoint> read_state(storage::Disk& disk, Replay& replay) {
+    auto checkpoint =
+        storage::read_checkpoint(disk, [&](wire::Bytes body) { return replay.checkpoint(body); });
+    if (checkpoint) {
+        if (auto fitting = replay.checkpoint_read(*checkpoint); !fitting) {
+            return fitting.error();
+        }
+    }
+    return checkpoint;
+}
+
 }  // namespace
 
 Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
@@ -55,29 +85,45 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
         return there;
     }
     backlog_ = std::make_unique<Backlog>(*this, disk, background);
-    Replay replay(*this);
-    const auto checkpoint =
-        storage::read_checkpoint(disk, [&](wire::Bytes body) { return replay.checkpoint(body); });
+    const bool salvaging = options_.on_damage == OnDamage::salvage;
+    Mender mender(*this, disk);
+    Replay replay = salvaging ? Replay(*this, mending(mender), &mender) : Replay(*this);
+    LostState lost_state(*this, disk, mender, replay);
+    const auto lost = salvaging ? lost_state.is_lost() : Result<bool>(false);
+    if (!lost) {
+        return lost.error();
+    }
+    const auto checkpoint = *lost ? lost_state.restore() : read_state(disk, replay);
     if (!checkpoint) {
         return checkpoint.error();
     }
-    if (auto fitting = replay.checkpoint_read(*checkpoint); !fitting) {
-        return fitting;
-    }
+    const storage::JournalSalvage passing_over{[&](const storage::Damage& damage) -> Result<void> {
+                                                   mender.note_damage(damage.text);
+                                                   return {};
+                                               },
+                                               checkpoint->through, mender.is_without_state()};
     auto opened = storage::Journal::open(
         disk, commit, background, options_.journal, *this,
-        [&](const storage::GroupView& group) { return replay.group(group); });
+        [&](const storage::GroupView& group) { return replay.group(group); },
+        salvaging ? &passing_over : nullptr);
     if (!opened) {
         return opened.error();
     }
     journal_ = std::move(*opened);
     const storage::Recovery& recovery = journal_->recovery();
     if (recovery.last < checkpoint->through) {
-        return Error{ErrorCode::damaged, "the journal ends with group " +
-                                             std::to_string(recovery.last.value()) +
-                                             ", and the checkpoint tells of group " +
-                                             std::to_string(checkpoint->through.value())};
+        const std::string text =
+            "the journal ends with group " + std::to_string(recovery.last.value()) +
+            ", and the checkpoint tells of group " + std::to_string(checkpoint->through.value());
+        if (!salvaging) {
+            return Error{ErrorCode::damaged, text};
+        }
+        mender.note_damage(text);
     }
+    if (recovery.last < journal_->last()) {
+        mender.note_lost_end();
+    }
+    mender.tell_misfits();
     checkpoint_ = std::make_unique<CheckpointPass>(*this, disk, background, *checkpoint);
     const std::chrono::nanoseconds wall = now.wall.time_since_epoch();
     now_.journal = engine::Time(std::chrono::nanoseconds(
@@ -88,8 +134,12 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     if (auto fitting = check_group_size(); !fitting) {
         return fitting;
     }
+    if (salvaging) {
+        if (auto searched = mender.search_segments(); !searched) {
+            return searched;
+        }
+    }
     Salvage salvage(*this, disk);
-    const bool salvaging = options_.on_damage == OnDamage::salvage;
     if (auto complete = salvaging ? salvage.run() : check_complete(); !complete) {
         return complete;
     }
@@ -104,13 +154,17 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
         return true;
     });
     journal_->book_recovered(booked);
-    applied_durable_ = applied_written_ = recovery.last;
+    applied_durable_ = applied_written_ = journal_->last();
     if (journal_->current_file().value() != 0 &&
         (journal_files_.empty() || journal_files_.back().file != journal_->current_file())) {
-        journal_files_.push_back({journal_->current_file(), recovery.last});
+        journal_files_.push_back({journal_->current_file(), journal_->last()});
+    }
+    if (recovery.damaged) {
+        backlog_->empty_files(journal_->current_file());
     }
     release_files();
     append_start_records();
+    mender.append_records();
     salvage.append_records();
     return {};
 }
@@ -141,7 +195,7 @@ MessageNumber Core::next_after_crash(const engine::Queue& queue) const {
     if constexpr (storage::planted(storage::Fault::reused_number)) {
         return next;
     }
-    if (queue.definition().durability == Durability::written) {
+    if (queue.definition().durability == Durability::written || journal_->recovery().damaged) {
         next = next.plus(written_numbers_skip);
     }
     const auto told = told_early_.find(queue.id());
@@ -199,7 +253,12 @@ void Core::append_start_records() {
             raise_need(group, Need::durable);
         }
     }
-    if (journal_->recovery().clean) {
+    if (journal_->recovery().damaged) {
+        // Queues may have been made that nobody knows of any more; their ids are not given out
+        // again. And a group has to go into a new file, behind all damage.
+        engine_.restore_next_queue_id(engine_.next_queue_id().plus(queue_ids_skip));
+    }
+    if (journal_->recovery().clean || journal_->recovery().damaged) {
         // Whatever a power loss takes from now on: the journal does not end with the clean stop any
         // more.
         CommitGroup& group = open_group(record_header_bytes + 4);

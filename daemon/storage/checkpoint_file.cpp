@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -14,8 +15,8 @@ namespace mqd::storage {
 namespace {
 
 constexpr std::uint64_t files = 2;
-// Reserved for the next checkpoint, so that it finds room on a full disk too: twice the last one,
-// and never less than this.
+// Reserved for the checkpoints to come, so that they find room on a full disk too: twice the last
+// one, what begin() asks for, and never less than this.
 constexpr std::uint64_t reserved_bytes_min = 256 * 1024;
 constexpr std::uint64_t reserved_factor = 2;
 
@@ -81,6 +82,7 @@ class ChunkReader {
         return memory_.bytes().subspan(sizeof header_, header_.body_bytes);
     }
     [[nodiscard]] std::uint64_t at() const { return at_; }
+    void skip_block() { at_ += block_bytes; }
 
   private:
     static constexpr std::uint64_t chunk_bytes_limit = 64 * 1024 * 1024;
@@ -90,6 +92,12 @@ class ChunkReader {
     ChunkHeader header_;
     std::uint64_t at_ = 0;
 };
+
+Error newer_version(Disk& disk, const std::string& name, std::uint32_t version) {
+    return Error{ErrorCode::unsupported_version, disk.path(name) + ": a checkpoint of version " +
+                                                     std::to_string(version) + "; this is " +
+                                                     std::to_string(checkpoint_version)};
+}
 
 // Goes through a file; the checkpoint that it holds, number 0 if none is whole.
 Result<Checkpoint> walk(Disk& disk, File& file, const std::string& name,
@@ -103,10 +111,7 @@ Result<Checkpoint> walk(Disk& disk, File& file, const std::string& name,
             return next.error();
         }
         if (*next == ChunkReader::Found::newer_version) {
-            return Error{ErrorCode::unsupported_version,
-                         disk.path(name) + ": a checkpoint of version " +
-                             std::to_string(reader.header().version) + "; this is " +
-                             std::to_string(checkpoint_version)};
+            return newer_version(disk, name, reader.header().version);
         }
         const ChunkHeader& header = reader.header();
         if (index == 0) {
@@ -159,6 +164,39 @@ Result<Checkpoint> look_at_checkpoint(Disk& disk, const std::string& name) {
         return file.error();
     }
     return walk(disk, **file, name, nullptr);
+}
+
+Result<std::vector<LooseChunk>> read_loose_chunks(Disk& disk, const std::string& name) {
+    std::vector<LooseChunk> chunks;
+    auto file = disk.open(name, OpenMode::read_direct);
+    if (!file && file.error().os_errno == ENOENT) {
+        return chunks;
+    }
+    const auto size = file ? (*file)->size() : file.error();
+    if (!size) {
+        return size.error();
+    }
+    ChunkReader reader(**file);
+    while (reader.at() < *size) {
+        const auto next = reader.next();
+        if (!next) {
+            return next.error();
+        }
+        if (*next == ChunkReader::Found::newer_version) {
+            return newer_version(disk, name, reader.header().version);
+        }
+        if (*next == ChunkReader::Found::nothing) {
+            reader.skip_block();
+            continue;
+        }
+        if (!chunks.empty() && chunks.front().header.number < reader.header().number) {
+            chunks.clear();
+        }
+        if (chunks.empty() || chunks.front().header.number == reader.header().number) {
+            chunks.push_back({reader.header(), {reader.body().begin(), reader.body().end()}});
+        }
+    }
+    return chunks;
 }
 
 Result<Checkpoint> read_checkpoint(

@@ -21,6 +21,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "daemon/storage/disk.hpp"
 #include "daemon/storage/group_buffer.hpp"
@@ -71,6 +72,15 @@ enum class CheckpointUse : std::uint8_t {
 Result<Checkpoint> read_checkpoint(
     Disk& disk, const std::function<Result<void>(std::span<const std::byte>)>& chunk,
     CheckpointUse use = CheckpointUse::go_on);
+
+// A chunk that is whole, whatever became of the others.
+struct LooseChunk {
+    ChunkHeader header;
+    std::vector<std::byte> body;
+};
+// Of a file of that name: the chunks of the highest number in it, by their place. Nothing, if it is
+// not there. Errors: io_error; unsupported_version.
+Result<std::vector<LooseChunk>> read_loose_chunks(Disk& disk, const std::string& name);
 
 // What lies in a file of that name: a checkpoint, or number 0 if it is not whole. Errors: as above.
 Result<Checkpoint> look_at_checkpoint(Disk& disk, const std::string& name);

@@ -48,13 +48,21 @@ FilePool::FilePool(Disk& disk, Worker& background, const JournalOptions& options
 FilePool::~FilePool() = default;
 
 Result<void> FilePool::open(const RecoveredJournal& found) {
-    durable_ = found.told.last;
+    durable_ = found.told.damaged ? found.highest : found.told.last;
     for (const StoredFile& stored : found.in_use) {
         if (auto opened = open_stored(stored); !opened) {
             return opened;
         }
-        // The group that says so is durable: it may have taken the last block there was.
-        in_use_.back()->emptied = stored.header.ordinal < found.oldest_needed;
+        JournalFile& file = *in_use_.back();
+        if (found.told.damaged) {
+            // Of what was not read nobody will say that it is not needed any more. It goes when a
+            // group behind all damage is durable.
+            file.emptied = !stored.replayed && &stored != &found.in_use.back();
+            file.emptied_as_of = durable_;
+        } else {
+            // The group that says so is durable: it may have taken the last block there was.
+            file.emptied = stored.header.ordinal < found.oldest_needed;
+        }
     }
     bool names_changed = false;
     for (const StoredFile& stored : found.unused) {
@@ -69,7 +77,10 @@ Result<void> FilePool::open(const RecoveredJournal& found) {
             return opened;
         }
     }
-    while (in_use_.empty() && spare_.size() < files_at_start) {
+    // Groups behind damage go into a new file, whatever the configuration allows.
+    const std::size_t spares_wanted =
+        in_use_.empty() ? files_at_start : (found.told.damaged ? 1 : 0);
+    while (spare_.size() < spares_wanted) {
         if (auto grown = grow_now(); !grown) {
             if (spare_.empty()) {
                 return grown;

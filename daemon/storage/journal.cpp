@@ -57,12 +57,17 @@ class Journal::Implementation {
 
     Result<void> open(const RecoveredJournal& found) {
         recovery_ = found.told;
-        last_ = written_ = durable_ = found.told.last;
-        position_ = found.position;
+        const std::uint64_t bytes =
+            found.in_use.empty() ? 0 : found.in_use.back().header.file_bytes;
+        last_ = written_ = durable_ = found.told.damaged ? found.highest : found.told.last;
+        position_ = found.told.damaged ? bytes : found.position;
         for (const StoredFile& file : found.in_use) {
             last_ordinal_ = FileOrdinal(file.header.ordinal);
         }
-        note_current_left(found.in_use.empty() ? 0 : found.in_use.back().header.file_bytes);
+        for (const StoredFile& file : found.unused) {
+            last_ordinal_ = std::max(last_ordinal_, FileOrdinal(file.header.ordinal));
+        }
+        note_current_left(bytes);
         return pool_.open(found);
     }
 
@@ -226,11 +231,13 @@ Journal::~Journal() = default;
 
 Result<std::unique_ptr<Journal>> Journal::open(
     Disk& disk, Worker& commit, Worker& background, const JournalOptions& options,
-    JournalListener& listener, const std::function<Result<void>(const GroupView&)>& replay) {
+    JournalListener& listener, const std::function<Result<void>(const GroupView&)>& replay,
+    const JournalSalvage* salvage) {
     if (auto checked = check(options); !checked) {
         return checked.error();
     }
-    auto found = recover_journal(disk, replay);
+    auto found = salvage != nullptr ? salvage_journal(disk, replay, *salvage)
+                                    : recover_journal(disk, replay);
     if (!found) {
         return found.error();
     }

@@ -69,11 +69,33 @@ struct GroupView {
     std::span<const std::byte> body;
 };
 
+enum class Row : char;  // verdict.hpp
+
+// Stored bytes that lie: one row of the table in docs/storage.md, found in one place.
+struct Damage {
+    Row row{};
+    std::string file;          // its name; empty: it is not there
+    std::uint64_t offset = 0;  // in it
+    std::string text;          // letter, what was seen, file, and what is lost
+};
+// Is told of damage. Success: what follows is read on, with the next group that is whole, whatever
+// its sequence. An error ends it.
+using DamageFunction = std::function<Result<void>(const Damage&)>;
+
+// How a journal is opened of which something cannot be read any more.
+struct JournalSalvage {
+    DamageFunction damage;
+    Sequence seen;  // groups up to here are known to have been
+    // Something else of the store is damaged: what comes goes into a new file in any case.
+    bool begin_anew = false;
+};
+
 // What recovery tells about the store.
 struct Recovery {
     Sequence last;  // the last group that stands; 0: an empty store
     GroupTime last_time;
-    bool clean = false;  // the last group is a clean_stop
+    bool clean = false;    // the last group is a clean_stop
+    bool damaged = false;  // and passed over
     std::uint64_t bytes_read = 0;
     std::uint64_t files = 0;
     std::string verdict;  // letter of the row in docs/storage.md, and one line of words
@@ -98,11 +120,14 @@ class Journal {
     // replay begins), then makes durable and tidy what it found, as docs/storage.md says. Blocks.
     // Errors: damaged (names file, offset and what is lost) and unsupported_version, both with
     // nothing changed; io_error; no_space; bad_config for options out of bounds. A replay error
-    // ends it, with nothing changed. Disk and workers outlive the journal; what it posted may run,
+    // ends it, with nothing changed. With `salvage`, damage is told and passed over; nothing is
+    // written to a damaged journal's files then, but to a new one behind all of them, until core
+    // has emptied them. Disk and workers outlive the journal; what it posted may run,
     // or be dropped, after its end.
     static Result<std::unique_ptr<Journal>> open(
         Disk& disk, Worker& commit, Worker& background, const JournalOptions& options,
-        JournalListener& listener, const std::function<Result<void>(const GroupView&)>& replay);
+        JournalListener& listener, const std::function<Result<void>(const GroupView&)>& replay,
+        const JournalSalvage* salvage = nullptr);
     ~Journal();
     Journal(const Journal&) = delete;
     Journal& operator=(const Journal&) = delete;

@@ -123,20 +123,22 @@ Result<bool> JournalReader::skip_to_header() {
     return false;
 }
 
-Result<std::uint64_t> scan_watermarks(File& file, std::uint64_t bytes) {
+Result<HighestNumbers> scan_highest(File& file, std::uint64_t bytes,
+                                    std::optional<std::uint64_t> salt) {
     FileWindow window(file, bytes);
-    std::uint64_t watermark = 0;
+    HighestNumbers highest;
     for (std::uint64_t at = 0; at + block_bytes <= bytes; at += block_bytes) {
         const auto block = window.at(at, block_bytes);
         if (!block) {
             return block.error();
         }
         const FoundGroupHeader group = decode_any_group_header(*block, at);
-        if (group.sign == GroupSign::valid) {
-            watermark = std::max(watermark, group.header.watermark);
+        if (group.sign == GroupSign::valid && (!salt || group.header.salt == *salt)) {
+            highest.watermark = std::max(highest.watermark, group.header.watermark);
+            highest.sequence = std::max(highest.sequence, group.header.sequence);
         }
     }
-    return watermark;
+    return highest;
 }
 
 }  // namespace mqd::storage

@@ -91,7 +91,13 @@ class JournalReader {
     std::uint64_t position_;
 };
 
-// The highest watermark in any valid group header of the file, whatever use it is of; 0: none.
-Result<std::uint64_t> scan_watermarks(File& file, std::uint64_t bytes);
+// The highest numbers in any valid group header of the file; 0: there is none.
+struct HighestNumbers {
+    std::uint64_t watermark = 0;
+    std::uint64_t sequence = 0;
+};
+// `salt`: of that use of the file; nothing: of whatever use.
+Result<HighestNumbers> scan_highest(File& file, std::uint64_t bytes,
+                                    std::optional<std::uint64_t> salt = {});
 
 }  // namespace mqd::storage

@@ -51,6 +51,9 @@ Result<StoredFile> look_at(Disk& disk, const std::string& name, std::uint32_t nu
         decode_any_group_header(found.subspan(block_bytes, block_bytes), block_bytes);
     const bool holds_group = group.sign == GroupSign::valid;
     stored.stray_salt = holds_group ? group.header.salt : 0;
+    if (holds_group && group.header.kind == static_cast<std::uint8_t>(GroupKind::state)) {
+        stored.stray_sequence = group.header.sequence;
+    }
     switch (header.sign) {
         case FileHeaderSign::in_use:
         case FileHeaderSign::spare:

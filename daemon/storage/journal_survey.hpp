@@ -29,7 +29,9 @@ struct StoredFile {
     // Not in use, but block 1 holds a group that the header does not account for: it may be that
     // the header of a file in use was lost.
     bool suspect = false;
-    std::uint64_t stray_salt = 0;  // of that group
+    std::uint64_t stray_salt = 0;      // of that group
+    std::uint64_t stray_sequence = 0;  // likewise, if it is a state group: where the file begins
+    bool replayed = false;             // groups of it were handed over
 };
 
 struct Survey {

@@ -24,35 +24,53 @@ std::string range_text(std::uint64_t first, std::uint64_t last) {
                          : "groups " + std::to_string(first) + " to " + std::to_string(last);
 }
 
+bool has_usable_size(const StoredFile& stored) {
+    return stored.bytes % block_bytes == 0 && stored.bytes >= file_bytes_min &&
+           stored.bytes <= file_bytes_limit;
+}
+
 class Recoverer {
   public:
-    Recoverer(Disk& disk, const ReplayFunction& replay, const DamageFunction& damage)
-        : disk_(disk), replay_(replay), damage_(damage) {}
+    enum class LostHeaders { leave, rescue };
+    Recoverer(Disk& disk, const ReplayFunction& replay, const DamageFunction& damage,
+              LostHeaders lost_headers = LostHeaders::leave, Sequence seen = {},
+              bool begin_anew = false)
+        : disk_(disk),
+          replay_(replay),
+          damage_(damage),
+          lost_headers_(lost_headers),
+          seen_(seen),
+          begin_anew_(begin_anew) {}
 
     Result<RecoveredJournal> run();
 
   private:
-    Result<void> check_order() const;
+    Result<void> rescue();
+    Result<void> check_order();
     Result<void> read_file(std::size_t index);
     Result<bool> stopped(std::size_t index, File& file, JournalReader& reader, At at);
     Result<void> check_sequence(const GroupHeader& header, const StoredFile& stored,
                                 std::uint64_t offset);
-    Result<void> deliver(const JournalReader::Found& found, const StoredFile& file);
+    Result<void> deliver(const JournalReader::Found& found, std::size_t index);
     Result<bool> judge_end(const StoredFile& stored, std::uint64_t offset, At at,
                            const JournalReader::Rest& rest);
-    Result<void> check_oldest() const;
+    Result<void> check_oldest();
     Result<void> check_suspects();
-    Result<void> damage(const Damage& found) const;
-    Result<void> damage(Row row, const std::string& detail) const {
+    Result<void> find_highest();
+    Result<void> damage(const Damage& found);
+    Result<void> damage(Row row, const std::string& detail) {
         return damage({row, {}, 0, line_of(row) + "; " + detail});
     }
     Result<void> file_damage(Row row, const StoredFile& file, std::uint64_t offset,
-                             const std::string& lost) const;
+                             const std::string& lost);
     void note_end(Row row, const StoredFile& file, std::uint64_t offset);
 
     Disk& disk_;
     const ReplayFunction& replay_;
     const DamageFunction& damage_;  // empty: the first damage ends it
+    const LostHeaders lost_headers_;
+    const Sequence seen_;
+    const bool begin_anew_;
     RecoveredJournal journal_;
     std::uint64_t expected_ = 0;     // sequence of the next group
     bool last_file_stands_ = false;  // at least one group of it does
@@ -61,13 +79,14 @@ class Recoverer {
     std::optional<JournalReader::Rest> rest_;
 };
 
-Result<void> Recoverer::damage(const Damage& found) const {
+Result<void> Recoverer::damage(const Damage& found) {
     MQD_ASSERT(verdict_of(found.row).verdict == Verdict::damage, found.row);
+    journal_.told.damaged = true;
     return damage_ ? damage_(found) : Error{ErrorCode::damaged, found.text};
 }
 
 Result<void> Recoverer::file_damage(Row row, const StoredFile& file, std::uint64_t offset,
-                                    const std::string& lost) const {
+                                    const std::string& lost) {
     return damage({row, file.name, offset,
                    line_of(row) + "; " + disk_.path(file.name) + " offset " +
                        std::to_string(offset) + ": " + lost});
@@ -80,6 +99,11 @@ Result<RecoveredJournal> Recoverer::run() {
     }
     journal_.in_use = std::move(survey->in_use);
     journal_.unused = std::move(survey->unused);
+    if (lost_headers_ == LostHeaders::rescue) {
+        if (auto told = rescue(); !told) {
+            return told.error();
+        }
+    }
     journal_.told.bytes_read = survey->bytes_read;
     journal_.told.files = journal_.in_use.size();
     journal_.told.verdict = line_of(Row::empty_store);
@@ -97,7 +121,13 @@ Result<RecoveredJournal> Recoverer::run() {
     if (auto checked = check_suspects(); !checked) {
         return checked.error();
     }
-    if (!journal_.in_use.empty() && !last_file_stands_) {
+    if (journal_.told.damaged || journal_.told.last < seen_ || begin_anew_) {
+        journal_.told.damaged = true;
+        journal_.told.clean = false;
+        if (auto found = find_highest(); !found) {
+            return found.error();
+        }
+    } else if (!journal_.in_use.empty() && !last_file_stands_) {
         journal_.unused.push_back(std::move(journal_.in_use.back()));
         journal_.in_use.pop_back();
         journal_.begin_undone = true;
@@ -105,8 +135,83 @@ Result<RecoveredJournal> Recoverer::run() {
     return std::move(journal_);
 }
 
+// A file that is not in use, and begins with the state group of a use of it: if there is a hole in
+// the order where that belongs, its header was lost.
+Result<void> Recoverer::rescue() {
+    std::vector<StoredFile>& files = journal_.in_use;
+    std::vector<StoredFile> lost;
+    std::erase_if(journal_.unused, [&](StoredFile& file) {
+        const bool candidate = file.suspect && file.stray_sequence != 0 && has_usable_size(file);
+        if (candidate) {
+            lost.push_back(file);
+        }
+        return candidate;
+    });
+    std::sort(lost.begin(), lost.end(), [](const StoredFile& a, const StoredFile& b) {
+        return a.stray_sequence > b.stray_sequence;
+    });
+    for (StoredFile& file : lost) {
+        const auto after = std::find_if(files.begin(), files.end(), [&](const StoredFile& other) {
+            return other.header.first_sequence >= file.stray_sequence;
+        });
+        const std::uint64_t before = after == files.begin() ? 0 : after[-1].header.ordinal;
+        const std::uint64_t ordinal = after == files.end() ? before + 1 : after->header.ordinal - 1;
+        const bool known =
+            after != files.end() && after->header.first_sequence == file.stray_sequence;
+        if (known || ordinal <= before) {
+            journal_.unused.push_back(std::move(file));
+            continue;
+        }
+        file.header.state = FileState::in_use;
+        file.header.ordinal = ordinal;
+        file.header.salt = file.stray_salt;
+        file.header.first_sequence = file.stray_sequence;
+        file.header.file_bytes = file.bytes;
+        file.suspect = false;
+        auto told = file_damage(
+            Row::groups_without_header, file, 0,
+            "its groups are read from group " + std::to_string(file.stray_sequence) + " on");
+        if (!told) {
+            return told;
+        }
+        files.insert(after, std::move(file));
+    }
+    return {};
+}
+
+// No sequence that was ever used is used again: not those of groups that cannot be read either.
+Result<void> Recoverer::find_highest() {
+    std::uint64_t highest = std::max(journal_.told.last, seen_).value();
+    const auto look = [&](const StoredFile& stored, std::uint64_t salt) -> Result<void> {
+        const auto file = disk_.open(stored.name, OpenMode::read_direct);
+        if (!file) {
+            return file.error();
+        }
+        const auto found = scan_highest(**file, stored.bytes, salt);
+        if (!found) {
+            return found.error();
+        }
+        highest = std::max({highest, found->sequence, found->watermark});
+        return {};
+    };
+    for (const StoredFile& stored : journal_.in_use) {
+        highest = std::max(highest, stored.header.first_sequence);
+        if (auto looked = look(stored, stored.header.salt); !looked) {
+            return looked;
+        }
+    }
+    for (const StoredFile& stored : journal_.unused) {
+        if (auto looked = stored.suspect ? look(stored, stored.stray_salt) : Result<void>();
+            !looked) {
+            return looked;
+        }
+    }
+    journal_.highest = Sequence(highest);
+    return {};
+}
+
 // What the headers say together, before any group is read.
-Result<void> Recoverer::check_order() const {
+Result<void> Recoverer::check_order() {
     const std::vector<StoredFile>& files = journal_.in_use;
     for (std::size_t i = 1; i < files.size(); ++i) {
         const FileHeader& before = files[i - 1].header;
@@ -170,7 +275,7 @@ Result<void> Recoverer::read_file(std::size_t index) {
             continue;
         }
         expected_ = found->header.sequence;
-        if (auto delivered = deliver(*found, stored); !delivered) {
+        if (auto delivered = deliver(*found, index); !delivered) {
             return delivered.error();
         }
     }
@@ -229,11 +334,12 @@ Result<bool> Recoverer::stopped(std::size_t index, File& file, JournalReader& re
     return reader.skip_to_header();
 }
 
-Result<void> Recoverer::deliver(const JournalReader::Found& found, const StoredFile& file) {
+Result<void> Recoverer::deliver(const JournalReader::Found& found, std::size_t index) {
+    const StoredFile& file = journal_.in_use[index];
     const GroupHeader& header = found.header;
     MQD_ASSERT(header.sequence == expected_, header.sequence, expected_);
     const auto kind = static_cast<GroupKind>(header.kind);
-    const bool replay_begins = &file == &journal_.in_use.front();
+    const bool replay_begins = index == 0;
     if (kind != GroupKind::state || replay_begins) {
         GroupView view;
         view.sequence = Sequence(header.sequence);
@@ -244,6 +350,7 @@ Result<void> Recoverer::deliver(const JournalReader::Found& found, const StoredF
         if (auto replayed = replay_(view); !replayed) {
             return replayed;
         }
+        journal_.in_use[index].replayed = true;
     }
     journal_.told.last = Sequence(header.sequence);
     journal_.told.last_time = {header.journal_ns, header.wall_ns};
@@ -251,7 +358,7 @@ Result<void> Recoverer::deliver(const JournalReader::Found& found, const StoredF
     // A file that claims to need more files than there ever were is checked against the first one.
     journal_.oldest_needed =
         file.header.ordinal - std::min<std::uint64_t>(header.files_back, file.header.ordinal - 1);
-    last_file_stands_ = &file == &journal_.in_use.back();
+    last_file_stands_ = index + 1 == journal_.in_use.size();
     ++expected_;
     return {};
 }
@@ -294,7 +401,7 @@ void Recoverer::note_end(Row row, const StoredFile& file, std::uint64_t offset) 
 
 // The last group that stands says how far back the files go that are needed; a spare says which
 // file had been begun after it at the latest.
-Result<void> Recoverer::check_oldest() const {
+Result<void> Recoverer::check_oldest() {
     const std::uint64_t newest =
         journal_.in_use.empty() ? 0 : journal_.in_use.back().header.ordinal;
     for (const StoredFile& spare : journal_.unused) {
@@ -344,15 +451,15 @@ Result<void> Recoverer::check_suspects() {
         if (!file) {
             return file.error();
         }
-        const auto watermark = scan_watermarks(**file, suspect.bytes);
-        if (!watermark) {
-            return watermark.error();
+        const auto found = scan_highest(**file, suspect.bytes);
+        if (!found) {
+            return found.error();
         }
         journal_.told.bytes_read += suspect.bytes;
         const std::uint64_t last = journal_.told.last.value();
-        if (*watermark > last) {
+        if (found->watermark > last) {
             auto allowed = file_damage(Row::groups_without_header, suspect, 0,
-                                       range_text(last + 1, *watermark) + " had been synced");
+                                       range_text(last + 1, found->watermark) + " had been synced");
             if (!allowed) {
                 return allowed;
             }
@@ -410,11 +517,6 @@ Result<void> tidy_last_file(Disk& disk, const StoredFile& stored,
     return (*file)->sync();
 }
 
-bool has_usable_size(const StoredFile& stored) {
-    return stored.bytes % block_bytes == 0 && stored.bytes >= file_bytes_min &&
-           stored.bytes <= file_bytes_limit;
-}
-
 }  // namespace
 
 Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& replay,
@@ -422,11 +524,31 @@ Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& repla
     return Recoverer(disk, replay, damage).run();
 }
 
+Result<RecoveredJournal> salvage_journal(Disk& disk, const ReplayFunction& replay,
+                                         const JournalSalvage& salvage) {
+    // A look without consequences tells whether there is damage, and whether files were lost.
+    bool file_lost = false;
+    const DamageFunction note = [&](const Damage& found) -> Result<void> {
+        file_lost =
+            file_lost || found.row == Row::file_missing || found.row == Row::groups_without_header;
+        return {};
+    };
+    const ReplayFunction pass = [](const GroupView&) -> Result<void> { return {}; };
+    const auto looked = Recoverer(disk, pass, note).run();
+    if (!looked) {
+        return looked.error();
+    }
+    const auto lost_headers =
+        file_lost ? Recoverer::LostHeaders::rescue : Recoverer::LostHeaders::leave;
+    return Recoverer(disk, replay, salvage.damage, lost_headers, salvage.seen, salvage.begin_anew)
+        .run();
+}
+
 Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal) {
     // First what stands, then the rest: a file that was begun in vain is undone when the one before
     // it is known to be on the disk.
     if (!journal.in_use.empty()) {
-        const bool blocks_are_here = !journal.begin_undone;
+        const bool blocks_are_here = !journal.begin_undone && !journal.told.damaged;
         const std::vector<std::uint64_t> none;
         auto tidied = tidy_last_file(disk, journal.in_use.back(),
                                      blocks_are_here ? journal.blocks_to_zero : none);

@@ -29,25 +29,22 @@ struct RecoveredJournal {
     // What tidy_journal() has to do.
     std::vector<std::uint64_t> blocks_to_zero;  // in the last of in_use
     bool begin_undone = false;  // the last of `unused` was begun, but none of its groups stands
+
+    // told.damaged: no group is written to any of these files again. What comes goes into a new
+    // one, with a sequence above this.
+    Sequence highest;
 };
 
 using ReplayFunction = std::function<Result<void>(const GroupView&)>;
-
-// Stored bytes that lie: one row of the table, found in one place.
-struct Damage {
-    Row row{};
-    std::string file;          // its name; empty: it is not there
-    std::uint64_t offset = 0;  // in it
-    std::string text;          // letter, what was seen, file, and what is lost
-};
-// Is told of damage. Success: recovery goes on with the next group that is whole, whatever its
-// sequence. An error ends it. What it says of where to go on writing is of no use after that.
-using DamageFunction = std::function<Result<void>(const Damage&)>;
 
 // Without `damage`, the first one is the error. Errors: damaged, unsupported_version, io_error, and
 // what `replay` and `damage` return.
 Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& replay,
                                          const DamageFunction& damage = {});
+// The same for a journal that may be damaged: files whose headers were lost are read as well, in
+// the place that their groups say.
+Result<RecoveredJournal> salvage_journal(Disk& disk, const ReplayFunction& replay,
+                                         const JournalSalvage& salvage);
 
 // Leaves blocks_to_zero empty and no unused file suspect.
 Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal);

@@ -119,10 +119,11 @@ class StoredFixture : public CoreFixture {
         if (!looked.started) {
             return looked;
         }
-        for (const auto& [name, durability] : queues()) {
-            if (daemon.core().engine().find(name) == nullptr) {
-                continue;
-            }
+        std::vector<std::string> names;
+        for (const auto& [name, queue] : daemon.core().engine().queues()) {
+            names.push_back(name);
+        }
+        for (const std::string& name : names) {
             Living& there = looked.delivered[name];
             WireClient& client = connect();
             (void)client.open_consumer(name);

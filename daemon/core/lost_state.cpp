@@ -1,0 +1,206 @@
+#include "daemon/core/lost_state.hpp"
+
+#include <algorithm>
+
+#include "daemon/core/backlog.hpp"
+#include "daemon/core/read_page.hpp"
+#include "daemon/storage/journal_survey.hpp"
+#include "daemon/storage/recovery.hpp"
+
+namespace mqd::core {
+
+Result<bool> LostState::is_lost() {
+    const auto survey = storage::survey_journal(disk_);
+    if (!survey) {
+        return survey.error();
+    }
+    const auto checkpoint = storage::read_checkpoint(
+        disk_, [](wire::Bytes) { return Result<void>(); }, storage::CheckpointUse::look_at);
+    if (!checkpoint) {
+        return checkpoint.error();
+    }
+    whole_ = checkpoint->number;
+    if (survey->in_use.empty()) {
+        return false;  // an empty store, or one whose journal has to be found first
+    }
+    return survey->in_use.front().header.first_sequence > checkpoint->from.value() + 1;
+}
+
+Result<storage::Checkpoint> LostState::restore() {
+    mender_.note_damage(
+        "the checkpoint is lost: the state is put together from what is left of it, "
+        "and from the segments");
+    mender_.without_state();
+    std::vector<storage::LooseChunk> chunks[2];
+    for (std::uint64_t i = 0; i < 2; ++i) {
+        auto read = storage::read_loose_chunks(disk_, storage::checkpoint_file_name(i));
+        if (!read) {
+            return read.error();
+        }
+        chunks[i] = std::move(*read);
+        for (const storage::LooseChunk& chunk : chunks[i]) {
+            RecordReader reader(chunk.body);
+            while (const auto record = reader.next()) {
+                mender_.learn(*record);
+            }
+        }
+    }
+    const auto number = [](const std::vector<storage::LooseChunk>& from) {
+        return from.empty() ? 0 : from.front().header.number;
+    };
+    if (number(chunks[0]) > number(chunks[1])) {
+        std::swap(chunks[0], chunks[1]);
+    }
+    if (whole_ != 0 && whole_ == number(chunks[1])) {
+        chunks[0].clear();  // knows nothing that this one does not
+    }
+    if (auto named = read_names(); !named) {
+        return named.error();
+    }
+    storage::Checkpoint known;
+    for (const auto& some : chunks) {
+        for (const storage::LooseChunk& chunk : some) {
+            known.number = std::max(known.number, chunk.header.number);
+            known.from = std::max(known.from, Sequence(chunk.header.from));
+            RecordReader reader(chunk.body);
+            while (const auto record = reader.next()) {
+                apply(*record);
+            }
+        }
+    }
+    for (const auto& [key, as_of] : parts_) {
+        known.through = std::max(known.through, as_of);
+        replay_.parts_.push_back({key.first, key.second, as_of});
+    }
+    for (const auto& [name, queue] : core_.engine_.queues()) {
+        next_[queue->id()] = queue->next_applied();
+    }
+    if (auto revived = revive_segments(); !revived) {
+        return revived.error();
+    }
+    if (revived_ > 0) {
+        mender_.tell(std::to_string(revived_) +
+                     " messages in segments live again; some of them may have been acked");
+    }
+    if (auto fitting = replay_.checkpoint_read(known); !fitting) {
+        return fitting.error();
+    }
+    // The next one is written to the file that is broken. None of the journal is told by a whole
+    // one.
+    storage::Checkpoint last;
+    last.number = known.number == 0 ? 0 : known.number - 1;
+    last.through = known.through;
+    return last;
+}
+
+// What the journal tells of the queues that pages may belong to.
+Result<void> LostState::read_names() {
+    const storage::ReplayFunction learn = [&](const storage::GroupView& group) -> Result<void> {
+        RecordReader reader(group.body);
+        while (const auto record = reader.next()) {
+            mender_.learn(*record);
+        }
+        return {};
+    };
+    const storage::JournalSalvage passing_over{
+        [](const storage::Damage&) { return Result<void>(); }, {}, true};
+    const auto read = storage::salvage_journal(disk_, learn, passing_over);
+    return read ? Result<void>() : read.error();
+}
+
+void LostState::apply(const RecordView& record) {
+    if (record.type == RecordType::create_queue) {
+        if (const auto command = decode_create_queue(record.body)) {
+            const engine::Queue* namesake = core_.engine_.find(command->definition.name);
+            if (namesake != nullptr && namesake->id() != command->id) {
+                replay_.delete_if_there(namesake->id());  // this one took its place
+            }
+            if (core_.engine_.find(command->id) != nullptr) {
+                return;  // the older checkpoint knew it already
+            }
+        }
+    } else if (record.type == RecordType::state_of) {
+        if (const auto part = decode_state_of(record.body)) {
+            begin_part(*part);
+        }
+        return;
+    } else if (const auto id =
+                   decode_queue_id(record.body.first(std::min<std::size_t>(4, record.body.size())));
+               record.type == RecordType::restore_messages ||
+               record.type == RecordType::place_messages) {
+        if (!id || mender_.queue_for(*id) == nullptr) {
+            return;
+        }
+    }
+    if (const std::string_view bad = replay_.apply_state(record); !bad.empty()) {
+        mender_.note_misfit({}, std::string(bad), "the checkpoint: " + std::string(bad));
+    }
+}
+
+// All that was said of that part is void.
+void LostState::begin_part(const StatePart& part) {
+    engine::Queue* queue = mender_.queue_for(part.id);
+    if (queue == nullptr) {
+        return;
+    }
+    const MessageRange range{part.from, part.to - part.from};
+    mender_.end_living(*queue, range);
+    core_.backlog_->forget(*queue, range);
+    const auto behind = parts_.upper_bound({part.id, part.to});
+    if (behind != parts_.begin() && std::prev(behind)->first.first == part.id) {
+        parts_[{part.id, part.to}] = std::prev(behind)->second;  // as it was
+    }
+    parts_.erase(parts_.lower_bound({part.id, part.from}), parts_.lower_bound({part.id, part.to}));
+    parts_[{part.id, part.from}] = part.as_of;
+}
+
+bool LostState::covered(QueueId id, MessageNumber number) const {
+    const auto next = next_.find(id);
+    if (next == next_.end() || number >= next->second) {
+        return false;
+    }
+    const auto behind = parts_.upper_bound({id, number});
+    return behind != parts_.begin() && std::prev(behind)->first.first == id;
+}
+
+Result<void> LostState::revive_segments() {
+    // By queue and numbers; of what was carried, the younger place counts.
+    std::map<std::tuple<QueueId, MessageNumber, MessageNumber>, PageRecord> pages;
+    auto searched = mender_.for_each_page([&](const PageRecord& record) {
+        PageRecord& known = pages[{record.id, record.range.first, record.range.end()}];
+        if (known.address.segment <= record.address.segment) {
+            known = record;
+        }
+    });
+    if (!searched) {
+        return searched;
+    }
+    for (const auto& [key, record] : pages) {
+        const bool gone =
+            mender_.was_deleted(record.id) && core_.engine_.find(record.id) == nullptr;
+        engine::Queue* queue = gone ? nullptr : mender_.queue_for(record.id);
+        if (queue != nullptr && !core_.backlog_->overlaps(*queue, record.range)) {
+            revive(*queue, record);
+        }
+    }
+    return {};
+}
+
+void LostState::revive(engine::Queue& queue, const PageRecord& found) {
+    ReadPage read(queue.id(), found.range, found.address);
+    read.run(disk_, ReadPage::From::device);
+    PageRecord record = found;
+    std::uint64_t revived = 0;
+    for (const Block* block : read.blocks) {
+        record.held += block->count;
+        if (!covered(queue.id(), block->first)) {
+            mender_.revive(queue, {block->first, block->count});
+            revived += block->count;
+        }
+    }
+    if (revived > 0 && core_.backlog_->restore(queue, record)) {
+        revived_ += revived;
+    }
+}
+
+}  // namespace mqd::core

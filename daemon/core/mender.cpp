@@ -1,0 +1,261 @@
+#include "daemon/core/mender.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "daemon/core/backlog.hpp"
+#include "daemon/core/read_page.hpp"
+
+namespace mqd::core {
+
+void Mender::tell(const std::string& text) {
+    if (++lines_ < lines_max) {
+        core_.complain("salvage: " + text);
+    } else if (lines_ == lines_max) {
+        core_.complain("salvage: there is more, which is not named");
+    }
+}
+
+void Mender::note_damage(const std::string& text) {
+    damaged_ = true;
+    tell(text);
+}
+
+void Mender::note_misfit(QueueId id, const std::string& what, const std::string& first) {
+    Misfits& misfits = misfits_[{id, what}];
+    if (misfits.times++ == 0) {
+        misfits.first = first;
+    }
+}
+
+void Mender::tell_misfits() {
+    for (const auto& [key, misfits] : misfits_) {
+        const engine::Queue* queue = core_.engine_.find(key.first);
+        const std::string whose =
+            queue == nullptr ? std::string() : ", of queue \"" + queue->name() + '"';
+        tell(misfits.first + whose + ", is applied as far as it fits" +
+             (misfits.times > 1 ? "; so are " + std::to_string(misfits.times - 1) + " more"
+                                : std::string()));
+    }
+    misfits_.clear();
+}
+
+void Mender::learn(const RecordView& record) {
+    if (record.type == RecordType::create_queue) {
+        if (const auto command = decode_create_queue(record.body)) {
+            learnt_[command->id] = *command;
+        }
+    } else if (record.type == RecordType::delete_queue) {
+        if (const auto id = decode_queue_id(record.body)) {
+            deleted_.insert(*id);
+        }
+    }
+}
+
+engine::Queue* Mender::queue_for(QueueId id) {
+    if (engine::Queue* queue = core_.engine_.find(id)) {
+        return queue->durable() ? queue : nullptr;
+    }
+    engine::CreateQueue command;
+    command.id = id;
+    const auto learnt = learnt_.find(id);
+    if (learnt != learnt_.end() && core_.engine_.find(learnt->second.definition.name) == nullptr) {
+        command = learnt->second;
+        core_.engine_.apply(command);
+        engine::Queue* queue = core_.engine_.find(id);
+        return queue->durable() ? queue : nullptr;
+    }
+    command.definition.name = "salvaged." + std::to_string(id.value());
+    for (unsigned copy = 2; core_.engine_.find(command.definition.name) != nullptr; ++copy) {
+        command.definition.name =
+            "salvaged." + std::to_string(id.value()) + '.' + std::to_string(copy);
+    }
+    command.definition.durability = Durability::disk;
+    command.definition.lease = core_.options_.lease;
+    command.next = MessageNumber(1);
+    core_.engine_.apply(command);
+    tell("the name of queue " + std::to_string(id.value()) + " is lost; it is called \"" +
+         command.definition.name + "\" from now on");
+    return core_.engine_.find(id);
+}
+
+void Mender::note_gap(const engine::Queue& queue, MessageNumber next) {
+    const std::uint64_t from = queue.next_applied().value();
+    if (damaged_ && next.value() > from) {
+        tell("messages " + std::to_string(from) + " to " + std::to_string(next.value() - 1) +
+             " of queue \"" + queue.name() + "\" are lost, if they were ever published");
+    }
+}
+
+void Mender::note_lost_end() {
+    for (const auto& [name, queue] : core_.engine_.queues()) {
+        if (queue->durable()) {
+            tell("messages from " + std::to_string(queue->next_applied().value()) +
+                 " on of queue \"" + name + "\" are lost, if they were ever published");
+        }
+    }
+}
+
+void Mender::revive(engine::Queue& queue, MessageRange range) {
+    const auto make_live = [&](MessageNumber from, MessageNumber to) {
+        const MessageNumber known = std::clamp(queue.next_applied(), from, to);
+        if (from < known) {
+            core_.engine_.apply(engine::RestoreMessages{queue.id(), {from, known - from}, 0});
+        }
+        if (known < to) {
+            core_.engine_.apply(queue, engine::AddMessages{queue.id(), {known, to - known}});
+        }
+    };
+    engine::LiveRun run;
+    MessageNumber at = range.first;
+    while (at < range.end() && queue.find_live(at, run) && run.range.first < range.end()) {
+        if (at < run.range.first) {
+            make_live(at, run.range.first);
+        }
+        at = std::min(run.range.end(), range.end());
+    }
+    if (at < range.end()) {
+        make_live(at, range.end());
+    }
+}
+
+void Mender::revive_page(engine::Queue& queue, const PageRecord& record) {
+    ReadPage read(queue.id(), record.range, record.address);
+    read.run(disk_, ReadPage::From::device);
+    for (const Block* block : read.blocks) {
+        note_gap(queue, block->first);
+        revive(queue, {block->first, block->count});
+    }
+    if (record.range.end() > queue.next_applied()) {
+        core_.engine_.apply(engine::SkipNumbers{queue.id(), record.range.end()});
+    }
+}
+
+void Mender::end_living(engine::Queue& queue, MessageRange range) {
+    engine::LiveRun run;
+    for (MessageNumber at = range.first; at < range.end() && queue.find_live(at, run);) {
+        const MessageNumber from = std::max(run.range.first, at);
+        if (from >= range.end()) {
+            return;
+        }
+        at = std::min(run.range.end(), range.end());
+        const MessageRange living{from, at - from};
+        core_.engine_.apply(queue, engine::RemoveMessages{queue.id(), {&living, 1}});
+    }
+}
+
+// --- what nobody knows of
+
+bool Mender::any_nowhere(const engine::Queue& queue, MessageRange range) const {
+    bool any = false;
+    core_.backlog_->for_each_unpaged(queue, range, [&](MessageRange unpaged) {
+        for (MessageNumber at = unpaged.first; at < unpaged.end() && !any;) {
+            const engine::Extent* extent = queue.extent_at(at);
+            any = extent == nullptr;
+            at = any ? unpaged.end() : std::min(unpaged.end(), extent->end());
+        }
+    });
+    return any;
+}
+
+Result<void> Mender::search_segments() {
+    const auto& queues = core_.engine_.queues();
+    const bool wanted = std::any_of(queues.begin(), queues.end(), [&](const auto& entry) {
+        return entry.second->durable() &&
+               any_nowhere(*entry.second, {MessageNumber(1), UINT64_MAX - 1});
+    });
+    if (!wanted) {
+        return {};
+    }
+    return for_each_page([&](const PageRecord& record) {
+        engine::Queue* queue = core_.engine_.find(record.id);
+        if (queue != nullptr && queue->durable() && any_nowhere(*queue, record.range)) {
+            adopt(*queue, record);
+        }
+    });
+}
+
+Result<void> Mender::for_each_page(const PageFunction& fn) {
+    const auto names = disk_.list();
+    if (!names) {
+        return names.error();
+    }
+    for (const std::string& name : *names) {
+        const auto number = storage::segment_file_number(name);
+        if (auto searched = number ? search(*number, fn) : Result<void>(); !searched) {
+            return searched;
+        }
+    }
+    return {};
+}
+
+// Page headers stand at multiples of 8; where one is broken, the next is looked for.
+Result<void> Mender::search(storage::SegmentNumber number, const PageFunction& fn) {
+    constexpr std::uint64_t step = 8;
+    constexpr std::size_t read_bytes = 1024 * 1024;
+    auto file = disk_.open(storage::segment_file_name(number), storage::OpenMode::read_write);
+    if (!file) {
+        return file.error();
+    }
+    std::vector<std::byte> bytes(read_bytes);
+    std::uint64_t begin = 0;
+    std::size_t held = 0;
+    for (std::uint64_t at = sizeof(storage::SegmentHeader);;) {
+        if (at < begin || at + sizeof(storage::PageHeader) > begin + held) {
+            const auto count = (*file)->read(at, bytes);
+            if (!count) {
+                return count.error();
+            }
+            begin = at;
+            held = *count;
+            if (held < sizeof(storage::PageHeader)) {
+                return {};
+            }
+        }
+        const auto here = std::span<const std::byte>(bytes).subspan(
+            static_cast<std::size_t>(at - begin), sizeof(storage::PageHeader));
+        const storage::FoundPage page = storage::decode_page(here, number, at);
+        if (!page.wrong.empty()) {
+            at += step;
+            continue;
+        }
+        PageRecord record;
+        record.id = QueueId(page.header.queue);
+        record.range = {MessageNumber(page.header.first), page.header.count};
+        record.address = {
+            number, at,
+            static_cast<std::uint32_t>(sizeof(storage::PageHeader)) + page.header.body_bytes};
+        fn(record);
+        at += (record.address.bytes + step - 1) / step * step;
+    }
+}
+
+// Only a page that holds all that lives of its range, and is in nobody's way.
+void Mender::adopt(engine::Queue& queue, const PageRecord& found) {
+    ReadPage read(queue.id(), found.range, found.address);
+    read.run(disk_, ReadPage::From::device);
+    std::uint64_t living = 0;
+    PageRecord record = found;
+    for (const Block* block : read.blocks) {
+        living += queue.live_in({block->first, block->count});
+        record.held += block->count;
+    }
+    if (core_.backlog_->overlaps(queue, found.range) || living != queue.live_in(found.range) ||
+        !core_.backlog_->restore(queue, record)) {
+        return;
+    }
+    adopted_.push_back(record);
+    tell(std::to_string(living) + " messages of queue \"" + queue.name() + "\" from number " +
+         std::to_string(found.range.first.value()) + " on were found in " +
+         disk_.path(storage::segment_file_name(found.address.segment)));
+}
+
+void Mender::append_records() {
+    for (const PageRecord& record : adopted_) {
+        CommitGroup& group = core_.open_group(record_header_bytes + place_bytes);
+        append_place(group.buffer, record);
+        core_.raise_need(group, Need::durable);
+    }
+}
+
+}  // namespace mqd::core
