@@ -164,7 +164,8 @@ Error SimDisk::error(int os_errno, Call call, std::string_view name) const {
     constexpr const char* verbs[] = {"open",     "write",          "read",   "sync",
                                      "allocate", "sync directory", "remove", "list"};
     Error failed;
-    failed.code = os_errno == ENOSPC ? ErrorCode::no_space : ErrorCode::io_error;
+    failed.code =
+        os_errno == ENOSPC || os_errno == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error;
     failed.os_errno = os_errno;
     failed.text = std::string("cannot ") + verbs[static_cast<int>(call)] + ' ' + path(name) +
                   ": errno " + std::to_string(os_errno);
