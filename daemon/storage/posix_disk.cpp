@@ -26,11 +26,12 @@ constexpr mode_t file_mode = 0600;
 
 Error os_error(std::string_view what, const std::string& path) {
     const int number = errno;
-    const char* name = ::strerrorname_np(number);
+    const char* name = ::strerrorname_np(number);  // null: the C library does not know it
     Error error;
     error.code = number == ENOSPC || number == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error;
-    error.text = std::string(what) + ' ' + path + ": " + (name != nullptr ? name : "errno") + " (" +
-                 ::strerrordesc_np(number) + ')';
+    error.text = std::string(what) + ' ' + path + ": " +
+                 (name != nullptr ? std::string(name) + " (" + ::strerrordesc_np(number) + ')'
+                                  : "errno " + std::to_string(number));
     error.os_errno = number;
     return error;
 }

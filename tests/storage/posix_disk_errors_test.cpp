@@ -267,5 +267,15 @@ TEST_CASE_FIXTURE(Failing,
     CHECK(into.bytes()[block_bytes + 101] == std::byte{0});
 }
 
+// Some file systems let numbers of the kernel's own out: NFS 524, for one.
+TEST_CASE_FIXTURE(Failing, "posix disk: an error number that has no name is told as a number") {
+    const auto opened = file("a");
+    const FailingCall failing("fdatasync", {.os_errno = 524});
+    const auto synced = opened->sync();
+    REQUIRE_FALSE(synced.has_value());
+    CHECK(synced.error().os_errno == 524);
+    CHECK(synced.error().text == "cannot sync " + disk->path("a") + ": errno 524");
+}
+
 }  // namespace
 }  // namespace mqd::storage::test
