@@ -15,9 +15,9 @@ constexpr std::size_t read_bytes = 4 * 1024 * 1024;
 
 Result<std::span<const std::byte>> FileWindow::at(std::uint64_t offset, std::size_t bytes) {
     MQD_ASSERT(offset % block_bytes == 0 && bytes % block_bytes == 0, offset, bytes);
-    MQD_ASSERT(offset >= begin_, offset, begin_);
+    MQD_ASSERT(offset >= begin_ && offset < file_bytes_, offset, begin_, file_bytes_);
     if (offset + bytes > begin_ + held_) {
-        const std::uint64_t ahead = file_bytes_ > offset ? file_bytes_ - offset : 0;
+        const std::uint64_t ahead = file_bytes_ - offset;
         const std::size_t wanted = std::max<std::size_t>(
             bytes, static_cast<std::size_t>(std::min<std::uint64_t>(read_bytes, ahead)));
         const std::size_t kept =

@@ -63,6 +63,9 @@ TEST_CASE_FIXTURE(PoolFixture,
 
 TEST_CASE_FIXTURE(PoolFixture, "file pool: an error while a spare is filled or given up is final") {
     open();
+    submit("one");
+    CHECK_FALSE(journal->seal_wanted());  // it is busy
+    commit_worker.run_all();
     SUBCASE("the zeros") {
         disk.fail(Call::write, {1, false, EIO});
     }
@@ -149,6 +152,79 @@ TEST_CASE_FIXTURE(PoolFixture,
     CHECK_FALSE(journal->book(1).has_value());  // what was refused is not waited for any more
     journal->retry_growth();
     CHECK_FALSE(journal->disk_full());
+}
+
+// A file that is given up counts until it is gone.
+TEST_CASE_FIXTURE(PoolFixture, "file pool: while a file is given up there is no room for another") {
+    options.bytes_max = 2 * small_file_bytes;
+    disk.fail(Call::write, {1, false, ENOSPC});
+    open();
+    background.run_work();
+    background.run_done();
+    REQUIRE(journal->disk_full());
+    REQUIRE(background.has_work());
+    CHECK(journal->book(UINT64_MAX / 2)->code == ErrorCode::journal_full);
+    journal->retry_growth();
+    run_all();
+    CHECK_FALSE(failure.has_value());
+    commit_into_file(2);
+    CHECK(files_on_disk() == 2);
+}
+
+TEST_CASE_FIXTURE(PoolFixture,
+                  "file pool: an unfilled file is left early only if more may be made") {
+    SUBCASE("more may") {
+        open();
+        submit("in a file that is not filled");
+        commit_worker.run_all();
+        run_all();
+        CHECK(journal->better_file_ready());
+    }
+    SUBCASE("no more may") {
+        options.bytes_max = 2 * small_file_bytes;
+        open();
+        submit("in a file that is not filled");
+        commit_worker.run_all();
+        run_all();
+        CHECK_FALSE(journal->better_file_ready());
+    }
+}
+
+TEST_CASE_FIXTURE(PoolFixture, "file pool: a file that is waited for is not filled further") {
+    constexpr std::uint64_t large = 4 * 1024 * 1024;  // filled in four pieces
+    options.file_bytes = large;
+    options.bytes_max = 8 * large;
+    open();
+    run_all();
+    const auto fill_up = [&] {
+        const std::string body(900'000, 'x');
+        while (prepare(group_file_bytes(body.size())) &&
+               !journal->needs_new_file(group_file_bytes(body.size()))) {
+            submit(body);
+            commit_worker.run_all();
+        }
+        commit_worker.run_all();
+    };
+    submit("begins file 1");
+    commit_worker.run_all();
+    fill_up();
+    submit(std::string(900'000, 'x'));  // begins file 2; the next one is being made now
+    commit_worker.run_all();
+    fill_up();
+    background.run_work();
+    background.run_done();
+    REQUIRE(background.has_work());  // its first piece
+    CHECK_FALSE(journal->new_file_ready());
+    const int before = room_changes;
+    background.run_work();
+    background.run_done();
+    CHECK(room_changes > before);
+    CHECK_FALSE(background.has_work());
+    CHECK(journal->new_file_ready());
+    submit(std::string(900'000, 'x'));
+    commit_worker.run_all();
+    CHECK(journal->current_file() == FileOrdinal(3));
+    CHECK((header_of(file_of(3)).flags & FileHeader::flag_filled) == 0);
 }
 
 TEST_CASE_FIXTURE(PoolFixture, "file pool: fewer files are allowed than there are") {
