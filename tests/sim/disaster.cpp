@@ -158,6 +158,8 @@ bool Simulation::start_once() {
         }
         disk_.power_off_at(dice_.between(1, 40));
     }
+    // Where nothing is damaged, there is nothing to salvage either.
+    options_.on_damage = dice_.one_in(3) ? core::OnDamage::salvage : core::OnDamage::refuse;
     if (const auto started = daemon_.start(options_); !started) {
         if (!power_off_) {
             judge_.violate("the store does not open: " + started.error().text);
@@ -165,6 +167,9 @@ bool Simulation::start_once() {
         }
         end_process(*power_off_);
         return false;
+    }
+    for (const std::string& complaint : daemon_.core().take_complaints()) {
+        judge_.violate("the start of a sound store complains: " + complaint);
     }
     for (std::uint64_t turns = 0; !daemon_.core().serving(); ++turns) {
         daemon_.pass(std::chrono::microseconds(50));
