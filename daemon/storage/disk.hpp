@@ -60,7 +60,11 @@ class Disk {
 
     virtual Result<std::unique_ptr<File>> open(std::string_view name, OpenMode mode) = 0;
     virtual Result<void> remove(std::string_view name) = 0;
-    // Makes creations and removals durable.
+    // Another name for the same file, a hard link: it holds the bytes when the first name is
+    // removed. `new_name` must not exist. Errors: as the others; on a file system that knows no
+    // hard links an io_error with EPERM, EOPNOTSUPP or ENOSYS.
+    virtual Result<void> link(std::string_view name, std::string_view new_name) = 0;
+    // Makes creations, links and removals durable.
     virtual Result<void> sync_directory() = 0;
     virtual Result<std::vector<std::string>> list() = 0;        // names, sorted
     virtual Result<std::unique_ptr<DirectoryLock>> lock() = 0;  // ErrorCode::locked

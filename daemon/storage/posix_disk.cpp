@@ -259,6 +259,14 @@ Result<void> PosixDisk::remove(std::string_view name) {
     return {};
 }
 
+Result<void> PosixDisk::link(std::string_view name, std::string_view new_name) {
+    if (::linkat(descriptor_, std::string(name).c_str(), descriptor_, std::string(new_name).c_str(),
+                 0) != 0) {
+        return os_error("cannot make a hard link to " + path(name) + ',', path(new_name));
+    }
+    return {};
+}
+
 Result<void> PosixDisk::sync_directory() {
     if (uninterrupted([&] { return ::fsync(descriptor_); }) != 0) {
         return os_error("cannot sync", directory_);

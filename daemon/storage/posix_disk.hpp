@@ -27,6 +27,7 @@ class PosixDisk : public Disk {
 
     Result<std::unique_ptr<File>> open(std::string_view name, OpenMode mode) override;
     Result<void> remove(std::string_view name) override;
+    Result<void> link(std::string_view name, std::string_view new_name) override;
     Result<void> sync_directory() override;
     Result<std::vector<std::string>> list() override;
     Result<std::unique_ptr<DirectoryLock>> lock() override;

@@ -76,6 +76,10 @@ Result<void> ReadOnlyDisk::remove(std::string_view name) {
     return refused(path(name));
 }
 
+Result<void> ReadOnlyDisk::link(std::string_view, std::string_view new_name) {
+    return refused(path(new_name));
+}
+
 Result<void> ReadOnlyDisk::sync_directory() {
     return refused(path(""));
 }

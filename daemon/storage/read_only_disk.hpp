@@ -20,6 +20,7 @@ class ReadOnlyDisk : public Disk {
 
     Result<std::unique_ptr<File>> open(std::string_view name, OpenMode mode) override;
     Result<void> remove(std::string_view name) override;
+    Result<void> link(std::string_view name, std::string_view new_name) override;
     Result<void> sync_directory() override;
     Result<std::vector<std::string>> list() override { return disk_.list(); }
     Result<std::unique_ptr<DirectoryLock>> lock() override { return disk_.lock_to_look(); }

@@ -162,6 +162,19 @@ TEST_CASE_FIXTURE(DirectoryFixture, "posix disk: names are listed and removed") 
     CHECK(disk->list().value() == std::vector<std::string>{"b"});
 }
 
+TEST_CASE_FIXTURE(DirectoryFixture, "posix disk: a linked file outlives its first name") {
+    const std::vector<std::byte> bytes(100, std::byte{7});
+    REQUIRE(file("a", OpenMode::create)->write(0, bytes).has_value());
+    REQUIRE(disk->link("a", "backup.a").has_value());
+    CHECK(disk->link("a", "backup.a").error().os_errno == EEXIST);
+    CHECK(disk->link("b", "backup.b").error().os_errno == ENOENT);
+    REQUIRE(disk->remove("a").has_value());
+    CHECK(disk->list().value() == std::vector<std::string>{"backup.a"});
+    std::vector<std::byte> read(200);
+    CHECK(file("backup.a", OpenMode::read_write)->read(0, read).value() == 100);
+    CHECK(read[99] == std::byte{7});
+}
+
 TEST_CASE_FIXTURE(DirectoryFixture, "posix disk: the directory belongs to one at a time") {
     auto first = disk->lock();
     REQUIRE(first.has_value());

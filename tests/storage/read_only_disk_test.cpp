@@ -41,6 +41,7 @@ TEST_CASE("read-only disk: reads anything, from any offset, and changes nothing"
     }
     CHECK_FALSE(disk.open("b", OpenMode::create).has_value());
     CHECK_FALSE(disk.remove("a").has_value());
+    CHECK_FALSE(disk.link("a", "b").has_value());
     CHECK_FALSE(disk.sync_directory().has_value());
     CHECK(below.changes() == changes);
     CHECK(below.contents("a") == bytes);

@@ -102,6 +102,26 @@ TEST_CASE_FIXTURE(DiskFixture, "sim disk: a name that was not synced may be gone
     CHECK(removed.size() == 2);
 }
 
+TEST_CASE_FIXTURE(DiskFixture,
+                  "sim disk: a link is the same file, and its name no safer than others") {
+    std::set<bool> linked;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        make_durable();
+        const std::uint64_t used = disk.used();
+        REQUIRE(disk.link("a", "b").has_value());
+        CHECK(disk.link("a", "b").error().os_errno == EEXIST);
+        CHECK(disk.link("c", "d").error().os_errno == ENOENT);
+        CHECK(disk.used() == used);
+        write(*file(OpenMode::read_write), 0, block, 2);
+        CHECK(disk.contents("b")[0] == std::byte{2});
+        REQUIRE(disk.remove("a").has_value());
+        CHECK(disk.used() == used);
+        disk.crash(seed);
+        linked.insert(disk.exists("b"));
+    }
+    CHECK(linked.size() == 2);
+}
+
 TEST_CASE_FIXTURE(DiskFixture, "sim disk: a killed process loses nothing but its open files") {
     make_durable();
     const auto opened = file(OpenMode::read_write);

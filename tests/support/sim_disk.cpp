@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "mqd/assert.hpp"
@@ -125,6 +126,19 @@ Result<void> SimDisk::remove(std::string_view name) {
     return {};
 }
 
+Result<void> SimDisk::link(std::string_view name, std::string_view new_name) {
+    if (auto changed = change(Call::link, new_name); !changed) {
+        return changed;
+    }
+    const NodePtr node = find(name);
+    if (!node || find(new_name)) {
+        return error(node ? EEXIST : ENOENT, Call::link, new_name);
+    }
+    names_[std::string(new_name)] = node;
+    namings_.push_back({"", std::string(new_name), node});
+    return {};
+}
+
 Result<void> SimDisk::sync_directory() {
     if (auto changed = change(Call::sync_directory, ""); !changed) {
         return changed;
@@ -161,8 +175,8 @@ std::string SimDisk::path(std::string_view name) const {
 // --- calls
 
 Error SimDisk::error(int os_errno, Call call, std::string_view name) const {
-    constexpr const char* verbs[] = {"open",     "write",          "read",   "sync",
-                                     "allocate", "sync directory", "remove", "list"};
+    constexpr const char* verbs[] = {"open",           "write",  "read", "sync", "allocate",
+                                     "sync directory", "remove", "list", "link"};
     Error failed;
     failed.code =
         os_errno == ENOSPC || os_errno == EDQUOT ? ErrorCode::no_space : ErrorCode::io_error;
@@ -395,9 +409,10 @@ void SimDisk::crash_names(Dice& dice) {
 // --- looking and tampering
 
 std::uint64_t SimDisk::used() const {
+    std::set<const Node*> counted;
     std::uint64_t bytes = 0;
     for (const auto& [name, node] : names_) {
-        bytes += node->device.size();
+        bytes += counted.insert(node.get()).second ? node->device.size() : 0;
     }
     return bytes;
 }

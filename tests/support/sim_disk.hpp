@@ -31,7 +31,7 @@ class SimDisk : public storage::Disk {
     using Bytes = std::vector<std::byte>;
     using Image = std::map<std::string, Bytes>;
 
-    enum class Call { open, write, read, sync, allocate, sync_directory, remove, list };
+    enum class Call { open, write, read, sync, allocate, sync_directory, remove, list, link };
 
     explicit SimDisk(std::uint64_t seed = 1);
     ~SimDisk() override;
@@ -39,6 +39,7 @@ class SimDisk : public storage::Disk {
     Result<std::unique_ptr<storage::File>> open(std::string_view name,
                                                 storage::OpenMode mode) override;
     Result<void> remove(std::string_view name) override;
+    Result<void> link(std::string_view name, std::string_view new_name) override;
     Result<void> sync_directory() override;
     Result<std::vector<std::string>> list() override;
     Result<std::unique_ptr<storage::DirectoryLock>> lock() override;
@@ -60,7 +61,7 @@ class SimDisk : public storage::Disk {
     // n-th would have written is unsynced, as far as it came.
     void power_off_at(std::uint64_t changing_call) { power_off_at_ = changes_ + changing_call; }
     [[nodiscard]] bool is_off() const { return changes_ >= power_off_at_; }
-    // Calls so far that change the disk: write, sync, allocate, open for creation, remove,
+    // Calls so far that change the disk: write, sync, allocate, open for creation, remove, link,
     // directory sync.
     [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
@@ -73,7 +74,8 @@ class SimDisk : public storage::Disk {
     };
     void fail(Call call, Failure failure);
     void heal() { failures_.clear(); }
-    // The sum of all file sizes beyond which allocate and write answer ENOSPC.
+    // The sum of all file sizes beyond which allocate and write answer ENOSPC. A file that has
+    // several names counts once.
     void set_capacity(std::uint64_t bytes) { capacity_ = bytes; }
     [[nodiscard]] std::uint64_t used() const;
     // For files whose names begin so, none can be made: ENOSPC. Empty: all can be.
@@ -111,7 +113,7 @@ class SimDisk : public storage::Disk {
     };
     using NodePtr = std::shared_ptr<Node>;
     struct Naming {        // a directory change that is not durable
-        std::string from;  // empty: created
+        std::string from;  // empty: created, or linked
         std::string to;    // empty: removed
         NodePtr node;
     };
