@@ -224,6 +224,11 @@ void FilePool::durable(Sequence sequence) {
     pump();
 }
 
+void FilePool::hold_from(std::optional<FileOrdinal> first) {
+    held_from_ = first;
+    pump();
+}
+
 // --- room
 
 JournalRoom FilePool::room() const {
@@ -369,6 +374,9 @@ bool FilePool::start_recycling() {
     if (in_use_.size() < 2 || !in_use_.front()->emptied ||
         durable_ <= in_use_.front()->emptied_as_of) {
         return false;
+    }
+    if (held_from_ && in_use_.front()->ordinal >= *held_from_) {
+        return false;  // it is being copied
     }
     Owned file = std::move(in_use_.front());
     in_use_.pop_front();

@@ -75,6 +75,11 @@ class FilePool {
     void emptied(FileOrdinal ordinal, Sequence last);
     // All groups up to here are on the disk: emptied files may be recycled.
     void durable(Sequence sequence);
+    // Files in use, from this one on, are neither recycled nor removed, emptied or not, until this
+    // is called again; nothing: all may be.
+    void hold_from(std::optional<FileOrdinal> first);
+    // Oldest first; the last one is current().
+    [[nodiscard]] const std::deque<std::unique_ptr<JournalFile>>& in_use() const { return in_use_; }
 
     // No spare is there or being made, and the oldest file is emptied, but no later group is
     // durable.
@@ -129,6 +134,7 @@ class FilePool {
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // expired: do not call back
 
     Sequence durable_;
+    std::optional<FileOrdinal> held_from_;
     std::uint64_t booked_ = 0;
     std::uint64_t refused_bytes_ =
         0;  // wanted by the biggest booking refused since the last growth

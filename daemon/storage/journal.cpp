@@ -60,7 +60,7 @@ class Journal::Implementation {
         const std::uint64_t bytes =
             found.in_use.empty() ? 0 : found.in_use.back().header.file_bytes;
         last_ = written_ = durable_ = found.told.damaged ? found.highest : found.told.last;
-        position_ = found.told.damaged ? bytes : found.position;
+        position_ = durable_position_ = found.told.damaged ? bytes : found.position;
         for (const StoredFile& file : found.in_use) {
             last_ordinal_ = FileOrdinal(file.header.ordinal);
         }
@@ -80,6 +80,8 @@ class Journal::Implementation {
         return current != nullptr && !failed_ && !pipeline_.busy() && durable_ == last_ &&
                position_ + seal_bytes <= current->bytes && pool_.waits_for_group();
     }
+
+    [[nodiscard]] std::vector<DurableFile> durable_files() const;
 
     Submitted submit(GroupBuffer& group, GroupKind kind, GroupTime time, Reach reach,
                      GroupBuffer* state);
@@ -101,7 +103,8 @@ class Journal::Implementation {
     CommitPipeline pipeline_;
     FilePool pool_;
     FileOrdinal last_ordinal_;
-    std::uint64_t position_ = 0;  // in the current file: where the next group goes
+    std::uint64_t position_ = 0;          // in the current file: where the next group goes
+    std::uint64_t durable_position_ = 0;  // likewise: behind the last durable group; 0: it has none
     Sequence last_;
     Sequence written_;
     Sequence durable_;
@@ -110,6 +113,20 @@ class Journal::Implementation {
     bool failed_ = false;
     Figures figures_;
 };
+
+std::vector<Journal::DurableFile> Journal::Implementation::durable_files() const {
+    std::vector<DurableFile> files;
+    for (const auto& file : pool_.in_use()) {
+        files.push_back({file->ordinal, file->name, file->bytes});
+    }
+    if (!files.empty()) {
+        files.back().bytes = durable_position_;
+        if (durable_position_ == 0) {
+            files.pop_back();  // it has only just been begun
+        }
+    }
+    return files;
+}
 
 // Stamps the next group, and takes its place in the current file.
 GroupHeader Journal::Implementation::next_group(const GroupBuffer& body, GroupKind kind,
@@ -152,6 +169,7 @@ void Journal::Implementation::begin_file(CommitPipeline::Flight& flight, GroupTi
     header.salt = make_salt(options_.salt_seed, header);
     file.salt = header.salt;
     position_ = block_bytes;
+    durable_position_ = 0;
     flight.begins_file = true;
     flight.state_header = next_group(state, GroupKind::state, time);
     state_bytes_ = state.file_bytes();
@@ -199,6 +217,7 @@ void Journal::Implementation::written() {
     written_ = last_;
     if (state_bytes_ > 0) {
         // Synced with the beginning of its file; `last_` is the group behind it.
+        durable_position_ = block_bytes + state_bytes_;
         unsynced_bytes_ -= std::exchange(state_bytes_, 0);
         durable_ = Sequence(last_.value() - 1);
         pool_.durable(durable_);
@@ -209,6 +228,7 @@ void Journal::Implementation::written() {
 void Journal::Implementation::synced() {
     MQD_ASSERT(!failed_ && written_ == last_, written_, last_);
     durable_ = last_;
+    durable_position_ = position_;
     unsynced_bytes_ = 0;
     pool_.durable(durable_);
     listener_.journal_durable(durable_);
@@ -323,6 +343,14 @@ FileOrdinal Journal::current_file() const {
 
 void Journal::file_emptied(FileOrdinal file) {
     implementation_->pool_.emptied(file, implementation_->last_);
+}
+
+std::vector<Journal::DurableFile> Journal::durable_files() const {
+    return implementation_->durable_files();
+}
+
+void Journal::hold_from(std::optional<FileOrdinal> first) {
+    implementation_->pool_.hold_from(first);
 }
 
 void Journal::retry_growth() {

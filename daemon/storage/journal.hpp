@@ -196,6 +196,24 @@ class Journal {
     // Nothing lives in `file` any more, as of the groups submitted so far; it is recycled as soon
     // as those are durable and all older files are recycled. Not for the current file.
     void file_emptied(FileOrdinal file);
+    // --- copying
+
+    // A file in use, and how much of its beginning holds all of its groups that are durable.
+    struct DurableFile {
+        FileOrdinal file;
+        std::string name;
+        std::uint64_t bytes = 0;
+    };
+    // Oldest first: copied, they are a journal that ends with the group durable(). No file in a
+    // store that has no group yet.
+    [[nodiscard]] std::vector<DurableFile> durable_files() const;
+    // What lies in the files in use from this one on, up to durable(), is not touched until this is
+    // called again, though nothing may live in them; nothing: none is held. A journal that is short
+    // of room waits for it, acks too: so only for as long as it takes to copy them.
+    void hold_from(std::optional<FileOrdinal> first);
+
+    // --- a full disk
+
     // To be called about every half second while disk_full(): tries again to make files.
     void retry_growth();
     [[nodiscard]] bool disk_full() const;

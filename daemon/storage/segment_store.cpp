@@ -178,6 +178,20 @@ void SegmentStore::leave_out(SegmentNumber number) {
     live_bytes_ -= segment.live_bytes;
 }
 
+std::vector<SegmentNumber> SegmentStore::told_files() const {
+    std::vector<SegmentNumber> numbers;
+    for (const auto& [number, segment] : segments_) {
+        const bool being_made =
+            segment.in_batch && std::any_of(batch_->begin(), batch_->end(), [&](const Run& run) {
+                return run.segment == number && run.creates;
+            });
+        if (!being_made && !segment.in_vain) {
+            numbers.push_back(number);
+        }
+    }
+    return numbers;
+}
+
 // --- writing
 
 void SegmentStore::close(Segment& segment) {

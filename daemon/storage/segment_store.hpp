@@ -67,6 +67,10 @@ class SegmentStore {
     // That one cannot be carried: it is neither named nor counted any more.
     void leave_out(SegmentNumber number);
 
+    // The files that pages were told to be in, dead ones that are not removed yet included: those
+    // that anything in journal and checkpoint may speak of.
+    [[nodiscard]] std::vector<SegmentNumber> told_files() const;
+
     // --- writing
 
     [[nodiscard]] bool writing() const { return writing_; }

@@ -170,6 +170,59 @@ TEST_CASE_FIXTURE(JournalFixture, "journal: files are recycled strictly oldest f
     CHECK(replayed.front().kind == GroupKind::state);
 }
 
+TEST_CASE_FIXTURE(JournalFixture,
+                  "journal: files that are held are not recycled before they are let go") {
+    open();
+    run_all();
+    commit_into_file(4);
+    journal->hold_from(FileOrdinal(2));
+    for (const std::uint64_t ordinal : {1, 2, 3}) {
+        journal->file_emptied(FileOrdinal(ordinal));
+    }
+    commit("says so");
+    CHECK(journal->oldest_file() == FileOrdinal(2));
+    journal->hold_from(FileOrdinal(3));
+    run_all();
+    CHECK(journal->oldest_file() == FileOrdinal(3));
+    journal->hold_from(std::nullopt);
+    run_all();
+    CHECK(journal->oldest_file() == FileOrdinal(4));
+    CHECK(file_of(3) == "");
+}
+
+TEST_CASE_FIXTURE(JournalFixture, "journal: its durable files are a journal, at any moment") {
+    for (std::uint64_t seed = 1; seed <= 200 / slowness; ++seed) {
+        CAPTURE(seed);
+        disk.load({});
+        bodies.clear();
+        written = durable = Sequence(0);
+        open();
+        SimSchedule schedule(seed, {&commit_worker, &background});
+        Dice dice(seed);
+        for (std::uint64_t steps = dice.between(1, 400); steps > 0; --steps) {
+            const std::string body(dice.below(9'000), 'x');
+            if (journal->busy() || !prepare(group_file_bytes(body.size())) || dice.one_in(2)) {
+                schedule.step();
+            } else {
+                submit(body, dice.one_in(2));
+            }
+        }
+        SimDisk::Image copy;
+        for (const auto& file : journal->durable_files()) {
+            const SimDisk::Bytes& contents = disk.contents(file.name);
+            REQUIRE(file.bytes <= contents.size());
+            copy[file.name].assign(contents.begin(),
+                                   contents.begin() + static_cast<std::ptrdiff_t>(file.bytes));
+        }
+        const Sequence last = journal->durable();
+        end();
+        disk.load(copy);
+        open();
+        CHECK(journal->last() == last);
+        expect_replayed_up_to(last.value());
+    }
+}
+
 // A crash came between that group and the recycling, and there is no room for another one.
 TEST_CASE_FIXTURE(JournalFixture, "journal: what the last group says is not needed is recycled") {
     open();

@@ -424,5 +424,27 @@ TEST_CASE_FIXTURE(StoreFixture, "segment store: a store that is gone is not call
     worker.run_all();
 }
 
+TEST_CASE_FIXTURE(StoreFixture, "segments: told files are those that pages were told to be in") {
+    open();
+    CHECK(store->told_files().empty());
+    const Known first = page(SegmentGroup(1), 100);
+    CHECK(store->told_files().empty());  // it is being made
+    REQUIRE(write({first}).has_value());
+    const Known second = page(SegmentGroup(1), 100);
+    const Known other = page(SegmentGroup(2), 100);
+    CHECK(store->told_files() == std::vector{first.address.segment});
+    REQUIRE(write({second, other}).has_value());
+    const std::vector both{first.address.segment, other.address.segment};
+    CHECK(store->told_files() == both);
+    drop(other);
+    CHECK(store->told_files() == both);  // until what ended its page is durable
+    CHECK(store->take_dead() == std::vector{other.address.segment});
+    store->remove(other.address.segment, [](const Error&) {});
+    CHECK(store->told_files() == std::vector{first.address.segment});
+    disk.refuse_creating("segment-");
+    CHECK_FALSE(write({page(SegmentGroup(3), 100)}).has_value());
+    CHECK(store->told_files() == std::vector{first.address.segment});
+}
+
 }  // namespace
 }  // namespace mqd::storage::test
