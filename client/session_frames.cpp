@@ -141,7 +141,9 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::done:
         case wire::FrameType::queue_list_reply:
         case wire::FrameType::peek_reply:
-        case wire::FrameType::status_reply: return take_reply(header, body);
+        case wire::FrameType::status_reply:
+        case wire::FrameType::backup_reply:
+        case wire::FrameType::backup_part: return take_reply(header, body);
         case wire::FrameType::error: return take_error(header, body);
         case wire::FrameType::hello:
         case wire::FrameType::goodbye:
@@ -160,6 +162,8 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::queue_show:
         case wire::FrameType::peek:
         case wire::FrameType::status:
+        case wire::FrameType::backup:
+        case wire::FrameType::backup_next:
         case wire::FrameType::welcome: return violation(header, "a frame out of place");
     }
     // A frame of a later version of the protocol: passed over.

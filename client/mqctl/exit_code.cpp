@@ -17,6 +17,7 @@ ExitCode exit_code(ErrorCode code) {
         case ErrorCode::disk_full:
         case ErrorCode::resume_needed:
         case ErrorCode::queue_busy:
+        case ErrorCode::backup_running:
         case ErrorCode::frame_too_big:
         case ErrorCode::credit_exceeded:
         case ErrorCode::too_many_connections: return ExitCode::refused;
@@ -41,6 +42,8 @@ ExitCode exit_code(ErrorCode code) {
         case ErrorCode::hello_timeout:
         case ErrorCode::heartbeat_timeout:
         case ErrorCode::output_overflow:
+        case ErrorCode::no_backup:
+        case ErrorCode::backup_failed:
         case ErrorCode::io_error:
         case ErrorCode::locked:
         case ErrorCode::no_space:

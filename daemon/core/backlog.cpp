@@ -115,6 +115,9 @@ Result<void> Backlog::open() {
 // --- a turn
 
 void Backlog::groups_durable() {
+    if (core_.backup_->holds_segments()) {
+        return;
+    }
     while (!dead_.empty() && dead_.front().commit <= core_.durable_commit_) {
         remove_file(dead_.front().segment);
         dead_.pop_front();

@@ -106,6 +106,10 @@ class Backlog {
                                                   MessageNumber number) const;
     [[nodiscard]] const QueuePages* pages(QueueId id) const;
 
+    // For a backup: SegmentStore::told_files().
+    [[nodiscard]] std::vector<storage::SegmentNumber> told_segments() const {
+        return store_.told_files();
+    }
     [[nodiscard]] storage::SegmentNumber next_segment() const { return store_.next_number(); }
     [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
     // In pages.

@@ -60,8 +60,7 @@ void Core::commit_turn() {
     }
     if (pending_.empty()) {
         const bool unsynced = journal_->durable() < journal_->last();
-        if (unsynced &&
-            (now_.journal >= sync_deadline_ || stopping_ || checkpoint_->wants_sync())) {
+        if (unsynced && (now_.journal >= sync_deadline_ || stopping_ || wants_sync())) {
             journal_->sync();
         } else if (!unsynced && in_flight_.empty() && !sealed_ &&
                    (now_.journal >= seal_deadline_ || (stopping_ && sessions_.empty()))) {
@@ -77,7 +76,7 @@ void Core::commit_turn() {
         return;
     }
     if (!waits_for_segments(front.buffer.file_bytes())) {
-        submit_front(front.need == Need::durable || old || checkpoint_->wants_sync() ||
+        submit_front(front.need == Need::durable || old || wants_sync() ||
                      journal_->unsynced_bytes() >= unsynced_bytes_max);
     }
 }
@@ -340,7 +339,8 @@ void Core::checkpoint_turn() {
                      journal_files_.back().first > checkpoint_->last().from.plus(1) &&
                      applied_durable_ >= journal_files_.back().first;
     const bool wanted = !stopping_ || waits_for_room_;  // files are recycled only after it
-    if (due && wanted && !checkpoint_->active() && now_.journal >= checkpoint_retry_) {
+    const bool held = checkpoint_->active() || backup_->holds_checkpoints();
+    if (due && wanted && !held && now_.journal >= checkpoint_retry_) {
         checkpoint_->begin();
     }
     checkpoint_->turn();

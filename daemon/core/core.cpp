@@ -61,6 +61,7 @@ void Core::end_turn() {
     checkpoint_turn();
     backlog_->write_turn();
     carry_turn();
+    backup_->turn();
     commit_turn();
     if (answers_due_) {
         answers_due_ = false;
@@ -95,6 +96,9 @@ std::optional<engine::Time> Core::next_deadline() const {
     if (checkpoint_retry_ > now_.journal) {
         next = std::min(next, checkpoint_retry_);
     }
+    if (const auto idle = backup_->next_deadline()) {
+        next = std::min(next, *idle);
+    }
     if (const auto lease = engine_.next_deadline()) {
         next = std::min(next, *lease);
     }
@@ -112,7 +116,8 @@ void Core::begin_stop() {
 }
 
 bool Core::stopped() const {
-    return sealed_for_stop_ && !journal_->busy() && journal_->durable() == journal_->last();
+    return sealed_for_stop_ && !journal_->busy() && journal_->durable() == journal_->last() &&
+           !backup_->active();
 }
 
 void Core::add_session(Session& session) {
@@ -507,6 +512,7 @@ wire::StatusReply Core::status() const {
         {"checkpoint_bytes", checkpoint.bytes},
         {"longest_turn_us",
          static_cast<std::uint64_t>(longest_turn_ / std::chrono::microseconds(1))},
+        {"backup_running", backup_->active() ? 1u : 0u},
         {"stopping", stopping_ ? 1u : 0u},
     };
     return reply;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "daemon/core/backlog.hpp"
+#include "daemon/core/backup.hpp"
 #include "daemon/core/checkpoint_pass.hpp"
 #include "daemon/core/commit_group.hpp"
 #include "daemon/core/handle.hpp"
@@ -53,6 +54,9 @@ struct CoreOptions {
     std::uint64_t producer_credit_bytes = 4u << 20;  // of one
     std::uint32_t producer_credit_messages = 65'536;
     std::chrono::milliseconds hello_timeout{10'000};
+    std::uint64_t backup_part_bytes_max = 1u << 20;  // in one frame
+    // A backup of which nothing is asked for or read for so long, or twice, is given up.
+    std::chrono::milliseconds backup_idle_max{60'000};
     storage::JournalOptions journal;
     BacklogOptions backlog;
     OnDamage on_damage = OnDamage::refuse;
@@ -106,10 +110,11 @@ class Core : public storage::JournalListener {
     // When begin_turn/end_turn are wanted again without any other event.
     [[nodiscard]] std::optional<engine::Time> next_deadline() const;
 
-    // end_turn() is wanted at once: sending made room for more output, or a checkpoint has a piece
-    // to be written.
+    // end_turn() is wanted at once: sending made room for more output, or a checkpoint or a backup
+    // has a piece to be written.
     [[nodiscard]] bool wants_turn() const {
-        return !failure_ && ((!stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn());
+        return !failure_ && ((!stopping_ && engine_.wants_dispatch()) ||
+                             checkpoint_->wants_turn() || backup_->wants_turn());
     }
 
     // Refuses what is new and finishes what is old; stopped() when the journal is sealed. Sessions
@@ -133,6 +138,7 @@ class Core : public storage::JournalListener {
     [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
     [[nodiscard]] const Backlog& backlog() const { return *backlog_; }
     [[nodiscard]] const CheckpointPass& checkpoint() const { return *checkpoint_; }
+    [[nodiscard]] const Backup& backup() const { return *backup_; }
     // Puts the sessions that have output to send, or want to be closed, into `taken`, which is
     // empty; each comes again when more is put into its output.
     void take_sessions_with_output(std::vector<Session*>& taken);
@@ -148,6 +154,7 @@ class Core : public storage::JournalListener {
     friend class Session;
     friend class Replay;
     friend class Backlog;
+    friend class Backup;
     friend class CheckpointPass;
     friend class Salvage;
     friend class LostState;
@@ -200,6 +207,9 @@ class Core : public storage::JournalListener {
     // --- commit (commit.cpp)
     CommitGroup& open_group(std::size_t record_bytes);
     void raise_need(CommitGroup& group, Need need);
+    [[nodiscard]] bool wants_sync() const {
+        return checkpoint_->wants_sync() || backup_->wants_sync();
+    }
     void commit_turn();
     void submit_front(bool sync);
     void submit_seal();
@@ -288,6 +298,7 @@ class Core : public storage::JournalListener {
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;
+    std::unique_ptr<Backup> backup_;
 };
 
 }  // namespace mqd::core

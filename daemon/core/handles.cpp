@@ -302,7 +302,7 @@ bool Session::unanswered() const {
             return true;
         }
     }
-    return !waiters_.empty() || core_.peeks_pending(*this);
+    return !waiters_.empty() || core_.peeks_pending(*this) || core_.backup_->unanswered(*this) > 0;
 }
 
 void Session::forget_queue(const engine::Queue& queue) {

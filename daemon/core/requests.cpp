@@ -92,6 +92,21 @@ void Session::on_queue_list(CorrelationId correlation, const wire::QueueList& fr
     send(reply, correlation);
 }
 
+void Session::on_backup(CorrelationId correlation) {
+    if (const auto begun = core_.backup_->begin(*this, correlation); !begun) {
+        send_error(begun.error(), correlation);
+    }
+}
+
+void Session::on_backup_next(CorrelationId correlation) {
+    if (core_.backup_->unanswered(*this) >= wire::backup_next_max) {
+        return violation("too many BACKUP_NEXT without an answer");
+    }
+    if (const auto next = core_.backup_->next(*this, correlation); !next) {
+        send_error(next.error(), correlation);
+    }
+}
+
 void Session::peek(const wire::Peek& frame, CorrelationId correlation) {
     engine::Queue* queue = find_queue(frame.queue, correlation);
     if (queue == nullptr || !takes_largest(correlation)) {

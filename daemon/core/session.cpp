@@ -34,8 +34,9 @@ Session::~Session() {
     core_.remove_session(*this);
 }
 
-// What the consumers had leased is ready for others, at once.
+// What the consumers had leased is ready for others, at once; a backup ends likewise.
 void Session::end_handles() {
+    core_.backup_->session_ended(*this);
     for (Handle& handle : handles_) {
         if (auto* producer = std::get_if<std::unique_ptr<Producer>>(&handle)) {
             core_.close_producer(**producer);
@@ -175,6 +176,8 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::peek:
             return with<wire::Peek>(body, [&](const auto& f) { peek(f, correlation); });
         case FrameType::status: return send(core_.status(), correlation);
+        case FrameType::backup: return on_backup(correlation);
+        case FrameType::backup_next: return on_backup_next(correlation);
         case FrameType::welcome:
         case FrameType::goodbye_reply:
         case FrameType::opened:
@@ -189,6 +192,8 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::queue_list_reply:
         case FrameType::peek_reply:
         case FrameType::status_reply:
+        case FrameType::backup_reply:
+        case FrameType::backup_part:
         case FrameType::error: return violation("a frame that only the daemon sends");
     }
     send_error({ErrorCode::unknown_frame,
@@ -342,6 +347,32 @@ void Session::send_delivery(const ConsumerHandle& consumer, const engine::Delive
     wire::Writer writer(frames);
     fixed.encode_fixed(writer);
     out_.slice(block, block.offset(delivery.range.first), bytes);
+    sent();
+}
+
+// Whole parts: a client that reads slowly gets them later, not smaller.
+std::size_t Session::backup_room() const {
+    const std::uint64_t output_max = core_.options_.output_bytes_max / room_share;
+    const std::uint64_t most =
+        std::min({core_.options_.backup_part_bytes_max, output_max,
+                  frame_body_bytes_max_ - std::uint64_t{wire::BackupPart::fixed_bytes_max}});
+    const bool room = out_.empty() || out_.bytes() + most <= output_max;
+    const auto blocks = static_cast<std::size_t>(most / storage::block_bytes);
+    return room ? std::max<std::size_t>(1, blocks) * storage::block_bytes : 0;
+}
+
+void Session::send_backup_part(const wire::BackupPart& part, Block& block,
+                               CorrelationId correlation) {
+    std::vector<std::byte>& frames = out_.frames();
+    const std::size_t at = frames.size();
+    frames.resize(at + wire::frame_header_bytes);
+    wire::Writer writer(frames);
+    part.encode_fixed(writer);
+    const std::size_t body = frames.size() - at - wire::frame_header_bytes + block.bytes;
+    wire::encode_frame_header(frames.data() + at,
+                              {static_cast<std::uint32_t>(body), wire::FrameType::backup_part, 0,
+                               correlation, HandleId(0)});
+    out_.slice(block, 0, block.bytes);
     sent();
 }
 

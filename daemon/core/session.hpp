@@ -71,6 +71,10 @@ class Session {
     void end_producer(Producer& producer);
     // Answers a PEEK, or waits until what it asks for is read.
     void peek(const wire::Peek& frame, CorrelationId correlation);
+    // How large the next part of a backup may be; 0: the client has to read first.
+    [[nodiscard]] std::size_t backup_room() const;
+    // `part` without its bytes, which are those of the block.
+    void send_backup_part(const wire::BackupPart& part, Block& block, CorrelationId correlation);
     // Answers GOODBYE once nothing else is to be answered.
     void answer_goodbye();
     // The queue was deleted.
@@ -116,6 +120,8 @@ class Session {
     void on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame);
     void on_queue_show(CorrelationId correlation, const wire::QueueShow& frame);
     void on_queue_list(CorrelationId correlation, const wire::QueueList& frame);
+    void on_backup(CorrelationId correlation);
+    void on_backup_next(CorrelationId correlation);
     [[nodiscard]] MessageNumber collect(const engine::Queue& queue, const wire::Peek& frame,
                                         wire::PeekReply& reply) const;
 

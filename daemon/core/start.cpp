@@ -125,6 +125,7 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     }
     mender.tell_misfits();
     checkpoint_ = std::make_unique<CheckpointPass>(*this, disk, background, *checkpoint);
+    backup_ = std::make_unique<Backup>(*this, disk, background);
     const std::chrono::nanoseconds wall = now.wall.time_since_epoch();
     now_.journal = engine::Time(std::chrono::nanoseconds(
         recovery.last_time.journal_ns +
@@ -145,6 +146,9 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     }
     if (auto opened_backlog = backlog_->open(); !opened_backlog) {
         return opened_backlog;
+    }
+    if (auto removed = storage::remove_left_snapshot(disk); !removed) {
+        return removed;
     }
     std::uint64_t booked = 0;
     journal_blocks_.for_each_file([&](storage::FileOrdinal, const Block* block) {

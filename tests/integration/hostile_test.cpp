@@ -73,6 +73,8 @@ bool is_known(std::uint8_t type) {
         case FrameType::queue_show:
         case FrameType::peek:
         case FrameType::status:
+        case FrameType::backup:
+        case FrameType::backup_next:
         case FrameType::welcome:
         case FrameType::goodbye_reply:
         case FrameType::pong:
@@ -88,6 +90,8 @@ bool is_known(std::uint8_t type) {
         case FrameType::queue_list_reply:
         case FrameType::peek_reply:
         case FrameType::status_reply:
+        case FrameType::backup_reply:
+        case FrameType::backup_part:
         case FrameType::error: return true;
     }
     return false;

@@ -37,6 +37,8 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::queue_show: return visit(QueueShow{}), true;
         case FrameType::peek: return visit(Peek{}), true;
         case FrameType::status: return visit(Status{}), true;
+        case FrameType::backup: return visit(Backup{}), true;
+        case FrameType::backup_next: return visit(BackupNext{}), true;
         case FrameType::welcome: return visit(Welcome{}), true;
         case FrameType::goodbye_reply: return visit(GoodbyeReply{}), true;
         case FrameType::pong: return visit(Pong{}), true;
@@ -52,6 +54,8 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::queue_list_reply: return visit(QueueListReply{}), true;
         case FrameType::peek_reply: return visit(PeekReply{}), true;
         case FrameType::status_reply: return visit(StatusReply{}), true;
+        case FrameType::backup_reply: return visit(BackupReply{}), true;
+        case FrameType::backup_part: return visit(BackupPart{}), true;
         case FrameType::error: return visit(ErrorFrame{}), true;
     }
     return false;

@@ -263,6 +263,18 @@ void describe_body(Description& d, const StatusReply& f) {
     }
 }
 
+void describe_body(Description& d, const BackupReply& f) {
+    d.number("files", f.files);
+    d.number("bytes", f.bytes);
+}
+
+void describe_body(Description& d, const BackupPart& f) {
+    d.word("end", f.end == BackupEnd::none ? "none" : f.end == BackupEnd::file ? "file" : "backup");
+    d.number("offset", f.offset);
+    d.text("file", f.file);
+    d.text("bytes", as_text(f.bytes));
+}
+
 }  // namespace
 
 std::optional<std::vector<std::string>> describe(Bytes frame) {

@@ -34,7 +34,7 @@ std::vector<std::byte> body_of(const VectorFile& vector) {
 // Frames whose last field takes all that is left: a batch, or the payload of a PING.
 bool takes_the_rest(FrameType type) {
     return type == FrameType::publish || type == FrameType::deliver || type == FrameType::ping ||
-           type == FrameType::pong;
+           type == FrameType::pong || type == FrameType::backup_part;
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ inline constexpr std::uint32_t frame_body_bytes_hard_max = 32 * 1024 * 1024;
 inline constexpr std::size_t queue_name_bytes_max = 200;
 inline constexpr std::size_t ranges_max = 4096;  // in one frame
 inline constexpr std::size_t ping_bytes_max = 64;
+inline constexpr std::size_t backup_next_max = 8;  // asked for and not answered
 
 enum class FrameType : std::uint8_t {
     // client to daemon
@@ -50,6 +51,8 @@ enum class FrameType : std::uint8_t {
     queue_show = 0x24,
     peek = 0x25,
     status = 0x26,
+    backup = 0x27,
+    backup_next = 0x28,
     // daemon to client
     welcome = 0x81,
     goodbye_reply = 0x82,
@@ -66,6 +69,8 @@ enum class FrameType : std::uint8_t {
     queue_list_reply = 0xA3,
     peek_reply = 0xA5,
     status_reply = 0xA6,
+    backup_reply = 0xA7,
+    backup_part = 0xA8,
     error = 0xFF,
 };
 
@@ -178,6 +183,8 @@ using CloseHandle = EmptyFrame<FrameType::close_handle>;
 using Closed = EmptyFrame<FrameType::closed>;
 using Resume = EmptyFrame<FrameType::resume>;
 using Status = EmptyFrame<FrameType::status>;
+using Backup = EmptyFrame<FrameType::backup>;
+using BackupNext = EmptyFrame<FrameType::backup_next>;
 
 struct Hello {
     static constexpr FrameType type = FrameType::hello;
