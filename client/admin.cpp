@@ -100,6 +100,14 @@ Result<PeekPage> to_peek_page(const Result<std::vector<std::byte>>& body, Messag
     return page;
 }
 
+// A program makes files of these names.
+bool is_file_name(std::string_view name) {
+    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '-';
+    });
+}
+
 }  // namespace
 
 Result<QueueInfo> Client::create_queue(std::string_view name, QueueSpec spec) {
@@ -183,20 +191,86 @@ Result<PeekRequest> Client::begin_peek(std::string_view queue, MessageNumber fro
 }
 
 Result<std::optional<PeekPage>> Client::take_peek(PeekRequest& request) {
-    if (!request.correlation_) {
-        return Error{ErrorCode::usage, "the page was taken"};
+    auto body = take(request.correlation_);
+    if (!body) {
+        return body.error();
     }
-    if (connection_->session().reply(*request.correlation_) == nullptr) {
+    if (!*body) {
         return std::optional<PeekPage>();
     }
-    const auto body =
-        connection_->await_reply(*request.correlation_, connection_->default_deadline());
-    request.correlation_.reset();
-    auto page = to_peek_page(body, request.from_);
+    auto page = to_peek_page(std::move(**body), request.from_);
     if (!page) {
         return page.error();
     }
     return std::optional(std::move(*page));
+}
+
+Result<std::optional<std::vector<std::byte>>> Client::take(
+    std::optional<CorrelationId>& correlation) {
+    if (!correlation) {
+        return Error{ErrorCode::usage, "the answer was taken"};
+    }
+    if (connection_->session().reply(*correlation) == nullptr) {
+        return std::optional<std::vector<std::byte>>();
+    }
+    auto body = connection_->await_reply(*correlation, connection_->default_deadline());
+    correlation.reset();
+    if (!body) {
+        return body.error();
+    }
+    return std::optional(std::move(*body));
+}
+
+template <typename Frame>
+Result<BackupRequest> Client::begin(const Frame& frame, wire::FrameType expected) {
+    if (const auto bad = connection_->why_not_ready()) {
+        return *bad;
+    }
+    return BackupRequest(connection_->session().request(frame, expected));
+}
+
+Result<BackupRequest> Client::begin_backup() {
+    return begin(wire::Backup{}, wire::FrameType::backup_reply);
+}
+
+Result<std::optional<BackupSize>> Client::take_backup(BackupRequest& request) {
+    const auto body = take(request.correlation_);
+    if (!body) {
+        return body.error();
+    }
+    if (!*body) {
+        return std::optional<BackupSize>();
+    }
+    const auto reply = wire::BackupReply::decode(**body);
+    if (!reply) {
+        return malformed("BACKUP_REPLY");
+    }
+    return std::optional(BackupSize{reply->files, reply->bytes});
+}
+
+Result<BackupRequest> Client::begin_backup_part() {
+    return begin(wire::BackupNext{}, wire::FrameType::backup_part);
+}
+
+Result<std::optional<BackupPart>> Client::take_backup_part(BackupRequest& request) {
+    const auto body = take(request.correlation_);
+    if (!body) {
+        return body.error();
+    }
+    if (!*body) {
+        return std::optional<BackupPart>();
+    }
+    const auto frame = wire::BackupPart::decode(**body);
+    if (!frame || !is_file_name(frame->file)) {
+        return malformed("BACKUP_PART");
+    }
+    BackupPart part;
+    part.file = frame->file;
+    part.offset = frame->offset;
+    part.bytes.assign(frame->bytes.begin(), frame->bytes.end());
+    part.ends_file = frame->end != wire::BackupEnd::none;
+    part.ends_backup = frame->end == wire::BackupEnd::backup;
+    return std::optional(std::move(part));
 }
 
 Result<std::vector<StatusItem>> Client::status() {

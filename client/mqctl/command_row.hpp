@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 14> command_rows{{
+inline constexpr std::array<CommandRow, 15> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -35,6 +35,8 @@ inline constexpr std::array<CommandRow, 14> command_rows{{
     {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
     {Command::check, "check", "", "DIR",
      "Look whether the store of a stopped daemon is sound; changes nothing"},
+    {Command::backup, "backup", "", "DIR",
+     "Copy the whole store, while the daemon goes on, to a new folder"},
     {Command::status, "status", "", "", "How the daemon is"},
     {Command::ping, "ping", "", "", "Ask the daemon for an answer, and time it"},
     {Command::version, "version", "", "", "The version of mqctl"},

@@ -13,6 +13,7 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode execute(Session& session);          // execute.cpp
 [[nodiscard]] ExitCode peek(Session& session);             // peek.cpp
 [[nodiscard]] ExitCode export_messages(Session& session);  // export.cpp
+[[nodiscard]] ExitCode backup(Session& session);           // backup.cpp
 
 // queue_commands.cpp
 [[nodiscard]] ExitCode queue_list(Session& session);

@@ -18,8 +18,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "queue apply",
     "move",
     "dead",
-    // data
-    "backup",
     // watching
     "top",
     "stats",

@@ -185,6 +185,11 @@ void Parser::add_commands() {
                     "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a "
                     "daemon runs on it.");
                 break;
+            case Command::backup:
+                app->footer(
+                    "DIR must not exist. To restore: stop mqd, put the folder in the place of\n"
+                    "its data directory, with the same owner, and start mqd.");
+                break;
             case Command::queue_list:
             case Command::queue_show:
             case Command::status:
@@ -355,8 +360,11 @@ void Parser::take_operands(const std::vector<std::string>& operands) {
                                  : static_cast<std::size_t>(wants_queue || wants_folder ? 1 : 0);
     const std::string name(row.name);
     if (wants_folder && operands.empty()) {
-        throw Mistake{name + " needs the folder of a store (mqctl " + name + ' ' +
-                      std::string(row.operands) + ')'};
+        const bool makes_it = line_.command == Command::backup;
+        throw Mistake{name +
+                      (makes_it ? " needs a folder to make (mqctl "
+                                : " needs the folder of a store (mqctl ") +
+                      name + ' ' + std::string(row.operands) + ')'};
     }
     if (wants_queue && operands.empty()) {
         throw Mistake{name + " needs the name of a queue (mqctl " + name + ' ' +

@@ -27,6 +27,7 @@ enum class Command {
     queue_delete,
     queue_purge,
     check,
+    backup,
     status,
     ping,
     version,
@@ -90,7 +91,7 @@ struct CommandLine {
     Command command = Command::version;
     GlobalOptions global;
     std::string queue;       // of the commands that name one
-    std::string folder;      // check
+    std::string folder;      // check, backup
     PublishOptions publish;  // and of `import`
     ConsumeOptions consume;
     PeekOptions peek;

@@ -49,6 +49,7 @@ bool needs_output(const CommandLine& line) {
         case Command::queue_delete:
         case Command::queue_purge:
         case Command::check:
+        case Command::backup:
         case Command::status:
         case Command::ping:
         case Command::version: break;
@@ -68,6 +69,7 @@ ExitCode run_command(Session& session) {
         case Command::queue_create: return queue_create(session);
         case Command::queue_delete: return queue_delete(session);
         case Command::queue_purge: return queue_purge(session);
+        case Command::backup: return backup(session);
         case Command::status: return status(session);
         case Command::ping: return ping(session);
         case Command::check:

@@ -48,18 +48,31 @@ Progress::Progress(const Talk& talk, std::string_view verb, int data)
       next_(started_ + progress_delay) {}
 
 void Progress::show(std::uint64_t messages, std::uint64_t bytes) {
-    if (!enabled_) {
-        return;
+    if (due()) {
+        write(format_messages(messages) + ", " + format_bytes(bytes) + ' ' + std::string(verb_) +
+              ", " + format_rate(messages, Clock::now() - started_));
     }
-    const auto now = Clock::now();
-    if (now < next_) {
-        return;
+}
+
+void Progress::show_bytes(std::uint64_t bytes, std::uint64_t all) {
+    if (due()) {
+        write(format_bytes(bytes) + (all == 0 ? "" : " of " + format_bytes(all)) + ' ' +
+              std::string(verb_));
+    }
+}
+
+bool Progress::due() {
+    const auto now = enabled_ ? Clock::now() : Clock::time_point::min();
+    if (!enabled_ || now < next_) {
+        return false;
     }
     next_ = now + progress_interval;
+    return true;
+}
+
+void Progress::write(const std::string& amount) {
     shown_ = true;
-    const std::string line = "\r\033[Kmqctl: " + format_messages(messages) + ", " +
-                             format_bytes(bytes) + ' ' + std::string(verb_) + ", " +
-                             format_rate(messages, now - started_);
+    const std::string line = "\r\033[Kmqctl: " + amount;
     (void)std::fwrite(line.data(), 1, line.size(), stderr);
     (void)std::fflush(stderr);
 }

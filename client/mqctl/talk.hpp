@@ -40,6 +40,8 @@ class Progress {
 
     // May be called often.
     void show(std::uint64_t messages, std::uint64_t bytes);
+    // Where there are no messages to count. `all`: of how many; 0: not known yet.
+    void show_bytes(std::uint64_t bytes, std::uint64_t all);
     // When it wants to be shown again; nothing where it is not shown at all.
     [[nodiscard]] std::optional<Clock::time_point> next() const {
         return enabled_ ? std::optional(next_) : std::nullopt;
@@ -48,6 +50,9 @@ class Progress {
     void clear();
 
   private:
+    [[nodiscard]] bool due();
+    void write(const std::string& amount);
+
     std::string_view verb_;
     bool enabled_;
     bool shown_ = false;

@@ -373,6 +373,30 @@ class PeekRequest {
     MessageNumber from_;
 };
 
+// A copy of the whole store, ready to be given out: how much there is of it.
+struct BackupSize {
+    std::uint32_t files = 0;
+    std::uint64_t bytes = 0;  // of all files
+};
+
+// The next bytes of a file of the copy: file by file, each from its beginning to its end.
+struct BackupPart {
+    std::string file;  // its name: letters, digits and '-'
+    std::uint64_t offset = 0;
+    std::vector<std::byte> bytes;
+    bool ends_file = false;
+    bool ends_backup = false;
+};
+
+// A backup, or a part of one, that was asked for and is not taken yet.
+class BackupRequest {
+  private:
+    friend class Client;
+    explicit BackupRequest(CorrelationId correlation) : correlation_(correlation) {}
+
+    std::optional<CorrelationId> correlation_;  // nothing once it was taken
+};
+
 struct StatusItem {
     std::string name;
     std::uint64_t value = 0;
@@ -427,6 +451,17 @@ class Client {
     [[nodiscard]] Result<PeekRequest> begin_peek(std::string_view queue, MessageNumber from,
                                                  std::uint32_t max);
     [[nodiscard]] Result<std::optional<PeekPage>> take_peek(PeekRequest& request);
+    // A copy of the whole store as it is between the call and its answer, in two steps as peek():
+    // all that was confirmed before the call is in it. The parts are asked for one by one, some of
+    // them (at most 8) ahead of those that are taken, and taken in order. The daemon holds the copy
+    // until the last part was sent, the connection ends, or nothing is asked for or read for
+    // a minute or two. Errors of take_backup(): backup_running, stopping, disk_full, backup_failed;
+    // of take_backup_part(): no_backup, which is also what was asked for behind the last part is
+    // answered with, and backup_failed.
+    [[nodiscard]] Result<BackupRequest> begin_backup();
+    [[nodiscard]] Result<std::optional<BackupSize>> take_backup(BackupRequest& request);
+    [[nodiscard]] Result<BackupRequest> begin_backup_part();
+    [[nodiscard]] Result<std::optional<BackupPart>> take_backup_part(BackupRequest& request);
     // Named numbers of the daemon, in its order.
     [[nodiscard]] Result<std::vector<StatusItem>> status();
     // The time until the daemon answered.
@@ -466,6 +501,12 @@ class Client {
     [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> next_deadline() const;
 
   private:
+    template <typename Frame>
+    [[nodiscard]] Result<BackupRequest> begin(const Frame& frame, wire::FrameType expected);
+    // The body of its answer, if that has come.
+    [[nodiscard]] Result<std::optional<std::vector<std::byte>>> take(
+        std::optional<CorrelationId>& correlation);
+
     explicit Client(std::shared_ptr<client::Connection> connection);
 
     std::shared_ptr<client::Connection> connection_;

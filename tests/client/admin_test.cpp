@@ -68,5 +68,74 @@ TEST_CASE("client: a page of peeked messages may be asked for and taken later") 
     peer.join();
 }
 
+TEST_CASE("client: a backup is taken part by part, and its files have harmless names") {
+    const std::vector<std::string> bad_names{"",    ".",  "..",  "../x", "/x",
+                                             "a/b", ".x", "a.b", "a b"};
+    const std::vector<std::byte> bytes(3, std::byte{7});
+    Peer peer([&](PeerSocket& socket) {
+        const SentFrame backup = socket.expect(FrameType::backup);
+        socket.write(encode(wire::BackupReply{2, 5}, backup.header.correlation));
+        const SentFrame first = socket.expect(FrameType::backup_next);
+        const SentFrame second = socket.expect(FrameType::backup_next);
+        socket.write(encode(wire::BackupPart{wire::BackupEnd::backup, 4096, "segment-1", bytes},
+                            first.header.correlation));
+        socket.write(encode(wire::ErrorFrame{ErrorCode::no_backup, 0, 0, "over"},
+                            second.header.correlation));
+        for (const std::string& name : bad_names) {
+            const SentFrame next = socket.expect(FrameType::backup_next);
+            socket.write(encode(wire::BackupPart{wire::BackupEnd::none, 0, name, bytes},
+                                next.header.correlation));
+        }
+        (void)socket.expect(FrameType::backup);  // and the connection ends without an answer
+    });
+    {
+        Client client = peer.connect();
+        const auto take_part = [&](BackupRequest& request) {
+            for (;;) {
+                auto part = client.take_backup_part(request);
+                if (!part || *part) {
+                    return part;
+                }
+                REQUIRE(client.process(forever).has_value());
+            }
+        };
+        auto backup = client.begin_backup();
+        REQUIRE(backup.has_value());
+        std::optional<BackupSize> size;
+        while (!size) {
+            auto taken = client.take_backup(*backup);
+            REQUIRE(taken.has_value());
+            size = *taken;
+            REQUIRE((size || client.process(forever).has_value()));
+        }
+        CHECK(size->files == 2);
+        CHECK(size->bytes == 5);
+        CHECK(client.take_backup(*backup).error().code == ErrorCode::usage);
+        auto first = client.begin_backup_part();
+        auto second = client.begin_backup_part();
+        const auto part = take_part(*first);
+        REQUIRE(part.has_value());
+        CHECK((*part)->file == "segment-1");
+        CHECK((*part)->offset == 4096);
+        CHECK(((*part)->bytes == bytes));
+        CHECK((*part)->ends_file);
+        CHECK((*part)->ends_backup);
+        CHECK(take_part(*second).error().code == ErrorCode::no_backup);
+        for (const std::string& name : bad_names) {
+            CAPTURE(name);
+            auto next = client.begin_backup_part();
+            REQUIRE(next.has_value());
+            CHECK(take_part(*next).error().code == ErrorCode::protocol_violation);
+        }
+        auto unanswered = client.begin_backup();
+        while (client.connected()) {
+            (void)client.process(forever);
+        }
+        CHECK(client.take_backup(*unanswered).error().code == ErrorCode::disconnected);
+        CHECK(client.begin_backup_part().error().code == ErrorCode::disconnected);
+    }
+    peer.join();
+}
+
 }  // namespace
 }  // namespace mqd::client
