@@ -68,6 +68,8 @@ class Backlog {
     Result<void> open();
     // All that lives in the journal's files up to that one goes to segments as soon as may be.
     void empty_files(storage::FileOrdinal last) { to_empty_ = last; }
+    // Those files are there still.
+    [[nodiscard]] bool empties_files() const;
 
     // --- a turn
     // After deliveries: begins to read what somebody waits for.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/core/backlog.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
@@ -29,6 +30,10 @@ Result<void> Backup::begin(Session& session, CorrelationId correlation) {
     }
     if (stage_ != Stage::none) {
         return Error{ErrorCode::backup_running, "another backup is being taken", 1};
+    }
+    if (core_.backlog_->empties_files()) {
+        return Error{ErrorCode::backup_failed,
+                     "the store is being salvaged, which takes some seconds", 0, 1000};
     }
     stage_ = Stage::waiting;
     session_ = &session;

@@ -38,7 +38,8 @@ class Backup {
     Backup& operator=(const Backup&) = delete;
 
     // --- for sessions
-    // BACKUP_REPLY follows, or an error. Errors: backup_running, stopping.
+    // BACKUP_REPLY follows, or an error. Errors: backup_running, stopping,
+    // backup_failed.
     Result<void> begin(Session& session, CorrelationId correlation);
     // BACKUP_PART follows, or an error. Error: no_backup.
     Result<void> next(const Session& session, CorrelationId correlation);

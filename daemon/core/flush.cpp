@@ -53,6 +53,10 @@ void Backlog::refuse(const Error& error) {
     retry_deadline_ = core_.now_.journal + storage::retry_every;
 }
 
+bool Backlog::empties_files() const {
+    return to_empty_.value() != 0 && core_.journal_->oldest_file() <= to_empty_;
+}
+
 // Up to which journal file messages are to be written to segments now; nothing: none are.
 std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
     const JournalBlocks& blocks = core_.journal_blocks_;
@@ -60,7 +64,7 @@ std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
         return std::nullopt;
     }
     const storage::Journal& journal = *core_.journal_;
-    if (journal.oldest_file() <= to_empty_) {
+    if (empties_files()) {
         return to_empty_;
     }
     const storage::FileOrdinal current = journal.current_file();

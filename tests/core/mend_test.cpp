@@ -202,6 +202,20 @@ TEST_CASE_FIXTURE(Mending,
     CHECK(lost == 0);
 }
 
+TEST_CASE_FIXTURE(Mending, "mend: there is no backup of a store that is being salvaged") {
+    disk.fill(journals[1], 5 * block_bytes, block_bytes, std::byte{0xA5});
+    options.on_damage = OnDamage::salvage;
+    start();
+    REQUIRE_FALSE(daemon.core().take_complaints().empty());
+    WireClient& client = connect();
+    client.send(wire::Backup{}, 0, 1);
+    CHECK(client.await<wire::ErrorFrame>().text.find("being salvaged") != string::npos);
+    daemon.settle_for(std::chrono::seconds(3));
+    client.send(wire::Backup{}, 0, 2);
+    daemon.settle_for(std::chrono::seconds(1));
+    CHECK(client.await<wire::BackupReply>().files > 0);
+}
+
 TEST_CASE_FIXTURE(Mending, "mend: a file of the journal that is missing, short or there twice") {
     for (const string& name : journals) {
         for (unsigned kind = 0; kind < 3; ++kind) {
