@@ -41,6 +41,63 @@ TEST_CASE_FIXTURE(BackupFixture,
     CHECK(bodies_in(copy, options, "q").empty());
 }
 
+TEST_CASE_FIXTURE(BackupFixture, "backup: what is not linked or copied yet stays as it is") {
+    options.backlog.page_bytes = 1'000;
+    options.backlog.segment_bytes = 1'500;
+    WireClient& client = filled();
+    (void)client.open_consumer("q");
+    daemon.settle();
+    (void)client.take();
+    CHECK(queue("q").leased() == 300);
+    const std::size_t segments = daemon.core().backlog().told_segments().size();
+    REQUIRE(segments > 3 * storage::Snapshot::names_max);
+    WireClient& other = connect();
+    other.send(wire::Backup{}, 0, 70);
+    const auto turn = [&] {
+        daemon.begin_turn();
+        daemon.commit().run_all();
+        daemon.end_turn();
+    };
+    const auto piece = [&] {
+        if (daemon.background().has_work()) {
+            daemon.background().run_work();
+        }
+        if (daemon.background().has_done()) {
+            daemon.background().run_done();
+        }
+        turn();
+    };
+    piece();
+    CHECK(daemon.core().backup().holds_segments());
+    // All is acked now, and more published, so that segments would be removed, journal files
+    // recycled and checkpoints written, between any two pieces of the snapshot.
+    client.ack(1, 300, 5);
+    turn();
+    CHECK(client.await<wire::Settled>().settled == 300);
+    const storage::FileOrdinal current = daemon.core().journal().current_file();
+    while (other.silent()) {
+        if (daemon.core().journal().current_file() - current < 8) {
+            WireClient& producer = connect();  // with a credit of its own
+            (void)producer.open_producer("q");
+            for (std::uint64_t line = 1; line <= 20; ++line) {
+                producer.publish(line, {std::string(2'500, 'x')});
+                turn();
+            }
+        }
+        piece();
+    }
+    CHECK(daemon.core().journal().current_file() - current >= 3);
+    Copy copy;
+    copy.reply = other.next<wire::BackupReply>();
+    pull(other, copy);
+    CHECK(copy.count("segment-") == segments);
+    CHECK(bodies_in(copy, options, "q").size() == 300);
+    const auto there = std::count_if(copy.files.begin(), copy.files.end(), [&](const auto& file) {
+        return file.first.starts_with("segment-") && disk.exists(file.first);
+    });
+    CHECK(there == 0);  // they are gone now
+}
+
 TEST_CASE_FIXTURE(BackupFixture, "backup: what was confirmed as written is in it") {
     start();
     create("w", Durability::written);
