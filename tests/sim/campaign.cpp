@@ -41,6 +41,7 @@ void add(Paths& sum, const Paths& more) {
     sum.pages_read += more.pages_read;
     sum.pages_carried += more.pages_carried;
     sum.checkpoints += more.checkpoints;
+    sum.backups += more.backups;
 }
 
 }  // namespace
@@ -110,6 +111,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("pages_read", result.paths.pages_read);
     figure("pages_carried", result.paths.pages_carried);
     figure("checkpoints", result.paths.checkpoints);
+    figure("backups", result.paths.backups);
     return text;
 }
 

@@ -94,6 +94,7 @@ void Simulation::end_process(End end) {
     constexpr const char* words[] = {"stops cleanly", "is killed", "loses power"};
     trace(std::string("the daemon ") + words[static_cast<int>(end)] +
           (io_error_planned_ ? ", after an I/O error" : ""));
+    backup_.reset();
     connections_.clear();
     end_daemon();
     if (end == End::power_lost) {
@@ -238,6 +239,7 @@ void Simulation::stop_cleanly() {
         end_session(*connection);
     }
     connections_.clear();
+    backup_.reset();
     for (std::uint64_t turns = 0; !over() && !daemon_.core().stopped(); ++turns) {
         if (turns > turns_to_stop_max) {
             judge_.violate("the daemon does not come to its end");

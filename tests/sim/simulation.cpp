@@ -2,20 +2,31 @@
 
 #include <algorithm>
 
+#include "daemon/core/check_store.hpp"
+
 namespace mqd::sim {
 
 namespace {
 
+constexpr std::uint64_t backup_salt = 0xB4C;
+constexpr std::uint64_t turns_between_backups = 60;  // on the average
 constexpr std::uint64_t output_bytes_plenty = 1'000'000;
 
 }  // namespace
 
 Simulation::Simulation(std::uint64_t seed, const Disasters& disasters, bool traced)
-    : disasters_(disasters), traced_(traced), dice_(seed), disk_(dice_.next()), daemon_(disk_) {
+    : disasters_(disasters),
+      traced_(traced),
+      dice_(seed),
+      disk_(dice_.next()),
+      daemon_(disk_),
+      backup_dice_(seed ^ backup_salt) {
+    takes_backups_ = backup_dice_.one_in(3);
     choose_options();
 }
 
 Simulation::~Simulation() {
+    backup_.reset();
     connections_.clear();
     daemon_.end();
 }
@@ -92,6 +103,7 @@ void Simulation::run() {
     if (!over()) {
         drain();
     }
+    backup_.reset();
     connections_.clear();
     end_daemon();
 }
@@ -111,6 +123,7 @@ void Simulation::turn() {
             bytes_up(*connection);
         }
     }
+    backup_turn();
     work();
     if (power_off_ && disk_.is_off()) {
         // It ended in the middle of that call, and does nothing after it.
@@ -153,6 +166,48 @@ void Simulation::work() {
         } else if (worker.has_done()) {
             worker.run_done();
         }
+    }
+}
+
+// --- backups
+
+void Simulation::backup_turn() {
+    if (!takes_backups_) {
+        return;
+    }
+    if (!backup_ && !no_new_clients_ && daemon_.core().serving() && !daemon_.core().stopping() &&
+        backup_dice_.one_in(turns_between_backups)) {
+        trace("a backup is asked for");
+        backup_ = std::make_unique<BackupTaker>(daemon_.core(), backup_dice_.fork());
+    }
+    if (!backup_) {
+        return;
+    }
+    backup_->act();
+    if (backup_->copy() != nullptr) {
+        judge_copy(*backup_->copy());
+    }
+    if (backup_->over()) {
+        trace(backup_->copy() != nullptr ? "the backup is whole" : "the backup has ended early");
+        backup_.reset();
+    }
+}
+
+// Whatever went on meanwhile, the copy is a store without damage, and opens.
+void Simulation::judge_copy(const test::SimDisk::Image& copy) {
+    ++paths_.backups;
+    test::SimDisk disk;
+    disk.load(copy);
+    const auto report = core::check_store(disk);
+    if (!report) {
+        return judge_.violate("a backup cannot be checked: " + report.error().text);
+    }
+    if (!report->sound()) {
+        return judge_.violate("a backup is damaged: " + report->findings.front().text);
+    }
+    test::SimDaemon restored(disk);
+    if (const auto started = restored.start(options_); !started) {
+        return judge_.violate("a backup does not open: " + started.error().text);
     }
 }
 

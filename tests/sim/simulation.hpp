@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/actor.hpp"
+#include "sim/backup_taker.hpp"
 #include "sim/judge.hpp"
 #include "sim/tap.hpp"
 #include "support/sim_daemon.hpp"
@@ -33,6 +34,7 @@ struct Paths {
     std::uint64_t pages_read = 0;
     std::uint64_t pages_carried = 0;
     std::uint64_t checkpoints = 0;
+    std::uint64_t backups = 0;  // taken to their end
 
     bool operator==(const Paths&) const = default;
 };
@@ -80,6 +82,8 @@ class Simulation {
     void close_sessions();
     void end_session(Connection& connection);
     void work();
+    void backup_turn();
+    void judge_copy(const test::SimDisk::Image& copy);
     [[nodiscard]] bool chance(unsigned percent) { return hasty_ || dice_.percent(percent); }
 
     // --- disasters (disaster.cpp)
@@ -112,6 +116,11 @@ class Simulation {
     test::SimDaemon daemon_;
     Judge judge_;
     Connections connections_;
+    // The backups draw from a source of their own: a run without them is what it was before there
+    // were any.
+    test::Dice backup_dice_;
+    bool takes_backups_ = false;
+    std::unique_ptr<BackupTaker> backup_;
     Uid next_uid_ = 1;
     std::uint32_t next_pid_ = 100;
     std::uint64_t turn_ = 0;
