@@ -74,6 +74,21 @@ TEST_CASE_FIXTURE(CarryFixture, "segment carry: nothing is named that the batch 
     CHECK(*named >= batch.front().address.segment);
 }
 
+TEST_CASE_FIXTURE(CarryFixture, "segment carry: nor is a file that is being written on") {
+    const Known more = page(SegmentGroup(5), 100, 5);
+    REQUIRE(more.address.segment == pages[4].address.segment);
+    std::size_t named = 0;
+    while (const auto next = store->file_to_carry()) {
+        CHECK(*next != more.address.segment);
+        store->leave_out(*next);
+        ++named;
+    }
+    CHECK(named > 0);
+    REQUIRE(write({more}).has_value());
+    expect_readable(more);
+    expect_readable(pages[4]);
+}
+
 TEST_CASE("segment carry: two pages are the same if they lie in the same place") {
     const PageAddress page{SegmentNumber(1), 64, 1'000};
     CHECK(page == PageAddress{SegmentNumber(1), 64, 1'000});

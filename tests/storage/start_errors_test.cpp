@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "daemon/storage/checkpoint_file.hpp"
+#include "daemon/storage/crc32c.hpp"
 #include "daemon/storage/read_only_disk.hpp"
 #include "daemon/storage/recovery.hpp"
 #include "storage/journal_fixture.hpp"
@@ -158,6 +159,114 @@ TEST_CASE_FIXTURE(JournalStart, "start errors: a look behind holes in the journa
     CHECK(disk.image() == image);
 }
 
+TEST_CASE_FIXTURE(JournalStart, "start errors: a journal of which something is lost, salvaged") {
+    SUBCASE("groups in the middle") {
+        for (const std::uint64_t ordinal : {2u, 3u}) {
+            const auto found = places(file_of(ordinal));
+            disk.flip(file_of(ordinal), 8 * (std::next(found.begin())->second.offset + 100));
+        }
+    }
+    SUBCASE("groups beside each other") {
+        for (const std::uint64_t ordinal : {2u, 3u}) {
+            const auto found = places(file_of(ordinal));
+            for (const std::ptrdiff_t group : {1, 2}) {
+                disk.flip(file_of(ordinal),
+                          8 * (std::next(found.begin(), group)->second.offset + 100));
+            }
+        }
+    }
+    SUBCASE("two groups of the last file, with a whole one between them") {
+        const auto found = places(file_of(3));
+        for (const std::ptrdiff_t group : {1, 3}) {
+            disk.flip(file_of(3), 8 * (std::next(found.begin(), group)->second.offset + 100));
+        }
+    }
+    SUBCASE("all groups of the last file, and one of the file before") {
+        disk.flip(file_of(2), 8 * (std::next(places(file_of(2)).begin())->second.offset + 100));
+        disk.fill(file_of(3), block_bytes, static_cast<std::size_t>(small_file_bytes - block_bytes),
+                  std::byte{0});
+    }
+    SUBCASE("all groups of a file") {
+        disk.fill(file_of(2), block_bytes, static_cast<std::size_t>(small_file_bytes - block_bytes),
+                  std::byte{0});
+    }
+    SUBCASE("the headers of two files") {
+        for (const std::string& name : {file_of(1), file_of(2)}) {
+            disk.fill(name, 0, 100, std::byte{0x55});
+        }
+    }
+    SUBCASE("the header of a file, and others have none that are copies or rubbish") {
+        disk.put("journal-0050", disk.contents(file_of(2)));
+        disk.fill("journal-0050", 0, 100, std::byte{0x55});
+        disk.put("journal-0051", SimDisk::Bytes(small_file_bytes, std::byte{0x55}));
+        // Its state group is whole, and nobody makes files of that length.
+        SimDisk::Bytes odd = disk.contents("journal-0050");
+        odd.resize(odd.size() - 100);
+        disk.put("journal-0052", odd);
+        disk.fill(file_of(1), 0, 100, std::byte{0x55});
+    }
+    SUBCASE("a whole file") {
+        disk.erase(file_of(2));
+    }
+    SUBCASE("the header of a file") {
+        disk.fill(file_of(2), 0, 100, std::byte{0x55});
+    }
+    SUBCASE("the header of the last file") {
+        disk.fill(file_of(3), 0, 100, std::byte{0x55});
+    }
+    const SimDisk::Image image = disk.image();
+    std::vector<std::uint64_t> saved;
+    const JournalSalvage salvage{[](const Damage&) -> Result<void> { return {}; }, Sequence(0)};
+    const auto start = [&](Disk& over) -> Result<void> {
+        disk.load(image);
+        saved.clear();
+        const auto opened = Journal::open(
+            over, commit_worker, background, options, *this,
+            [&](const GroupView& group) -> Result<void> {
+                saved.push_back(group.sequence.value());
+                return {};
+            },
+            &salvage);
+        commit_worker.drop();
+        background.drop();
+        return opened ? Result<void>() : opened.error();
+    };
+    REQUIRE(start(disk).has_value());
+    const std::vector<std::uint64_t> all = saved;
+    CHECK(all.size() > 5);
+    fail_each_call(disk, start, [&] {
+        REQUIRE(start(disk).has_value());
+        CHECK(saved == all);
+    });
+}
+
+TEST_CASE_FIXTURE(JournalStart, "start errors: who is told of damage may end the salvage") {
+    disk.fill(file_of(2), 0, 100, std::byte{0x55});
+    disk.flip(file_of(3), 8 * (std::next(places(file_of(3)).begin())->second.offset + 100));
+    const SimDisk::Image image = disk.image();
+    for (std::size_t passed_over = 0;; ++passed_over) {
+        CAPTURE(passed_over);
+        disk.load(image);
+        std::size_t told = 0;
+        const JournalSalvage salvage{[&](const Damage& damage) -> Result<void> {
+                                         return told++ < passed_over
+                                                    ? Result<void>()
+                                                    : Error{ErrorCode::damaged, damage.text};
+                                     },
+                                     Sequence(0)};
+        const auto opened = Journal::open(
+            disk, commit_worker, background, options, *this,
+            [](const GroupView&) -> Result<void> { return {}; }, &salvage);
+        background.drop();
+        if (opened) {
+            CHECK(passed_over >= 2);
+            break;
+        }
+        CHECK(opened.error().code == ErrorCode::damaged);
+        CHECK((disk.image() == image));
+    }
+}
+
 TEST_CASE_FIXTURE(StoreFixture, "start errors: segments") {
     std::vector<Known> pages;
     for (const std::uint32_t queue : {1u, 2u, 3u}) {
@@ -239,6 +348,66 @@ TEST_CASE("start errors: checkpoints, read and written") {
         CHECK(found == (newest->number == 2 ? std::string(10'000, 's') : "third"));
     });
     CHECK(read(disk)->number == 3);
+}
+
+// What is left of a checkpoint that is not whole any more.
+TEST_CASE("start errors: the chunks of a damaged checkpoint") {
+    SimDisk disk;
+    SimWorker worker;
+    Checkpoint last;
+    const auto write = [&](const std::vector<std::string>& chunks) {
+        CheckpointWriter writer(disk, worker, last);
+        writer.begin(Sequence(7));
+        for (const std::string& text : chunks) {
+            GroupBuffer chunk;
+            chunk.append(std::as_bytes(std::span<const char>(text)));
+            writer.add(chunk);
+        }
+        writer.finish(Sequence(8), [](const Result<void>& done) { CHECK(done.has_value()); });
+        worker.run_all();
+        last = writer.last();
+    };
+    write({"old 1", "old 2", "old 3", "old 4"});
+    const std::string name = checkpoint_file_name(1);
+    const SimDisk::Bytes old = disk.contents(name);
+    write({"another file"});
+    write({"new 1", "new 2"});
+    std::string found;
+    const auto look = [&](Disk& over) -> Result<void> {
+        found.clear();
+        const auto chunks = read_loose_chunks(over, name);
+        if (!chunks) {
+            return chunks.error();
+        }
+        for (const LooseChunk& chunk : *chunks) {
+            found.append(reinterpret_cast<const char*>(chunk.body.data()), chunk.body.size());
+            found += ';';
+        }
+        return {};
+    };
+    // Behind the new one lies the rest of the old one; and in front of it, if somebody put it
+    // there.
+    REQUIRE(look(disk).has_value());
+    CHECK(found == "new 1;new 2;;");
+    disk.fill(name, 100, 1, std::byte{0x55});
+    REQUIRE(look(disk).has_value());
+    CHECK(found == "new 2;;");
+    SimDisk::Bytes both(old.begin(), old.begin() + block_bytes);
+    both.insert(both.end(), disk.contents(name).begin(), disk.contents(name).end());
+    disk.put(name, both);
+    fail_each_call(disk, look, [&] {
+        REQUIRE(look(disk).has_value());
+        CHECK(found == "new 2;;");
+    });
+    // One that is whole, and of a version to come.
+    ChunkHeader newer;
+    newer.version = checkpoint_version + 1;
+    newer.crc = crc32c(std::as_bytes(std::span(&newer, 1)).subspan(8));
+    disk.overwrite(name, block_bytes, std::as_bytes(std::span(&newer, 1)));
+    CHECK(look(disk).error().code == ErrorCode::unsupported_version);
+    disk.erase(name);
+    REQUIRE(look(disk).has_value());
+    CHECK(found.empty());
 }
 
 TEST_CASE("start errors: a disk that is only looked at passes on what it is told") {
