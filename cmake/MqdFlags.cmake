@@ -50,8 +50,19 @@ endif()
 
 if(MQD_COVERAGE)
     add_compile_options(--coverage -fprofile-update=atomic)
+    add_compile_definitions(MQD_COVERAGE)
     add_link_options(--coverage)
 endif()
+
+# These layers neither throw nor catch. Without exceptions the compiler makes no branch for what the
+# standard library might throw, so that each one that is counted is one that somebody wrote.
+function(mqd_measure_without_exceptions)
+    if(MQD_COVERAGE)
+        foreach(target IN LISTS ARGN)
+            target_compile_options(${target} PRIVATE -fno-exceptions)
+        endforeach()
+    endif()
+endfunction()
 
 if(MQD_FUZZ)
     if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
