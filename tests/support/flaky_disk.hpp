@@ -37,6 +37,10 @@ class FlakyDisk : public storage::Disk {
         auto passed = pass(name);
         return passed ? below_.remove(name) : passed;
     }
+    Result<void> link(std::string_view name, std::string_view new_name) override {
+        auto passed = pass(new_name);
+        return passed ? below_.link(name, new_name) : passed;
+    }
     Result<void> sync_directory() override {
         auto passed = pass("");
         return passed ? below_.sync_directory() : passed;
