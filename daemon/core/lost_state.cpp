@@ -23,7 +23,9 @@ Result<bool> LostState::is_lost() {
     if (survey->in_use.empty()) {
         return false;  // an empty store, or one whose journal has to be found first
     }
-    return survey->in_use.front().header.first_sequence > checkpoint->from.value() + 1;
+    const storage::FileHeader& oldest = survey->in_use.front().header;
+    const bool tells_all = oldest.version == 1 && whole_ == 0;  // as its state group does
+    return !tells_all && oldest.first_sequence > checkpoint->from.value() + 1;
 }
 
 Result<storage::Checkpoint> LostState::restore() {

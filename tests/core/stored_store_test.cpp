@@ -32,8 +32,29 @@ SimDisk::Image load(const std::filesystem::path& directory) {
 
 class Stored : public StoredFixture {
   public:
+    // A sound store is the same one with `on_damage = "salvage"`.
+    void expect_nothing_to_salvage(const SimDisk::Image& image) {
+        disk.load(image);
+        start();
+        std::map<std::string, MessageNumber> next;
+        for (const auto& [name, queue] : daemon.core().engine().queues()) {
+            next[name] = queue->next_number();
+        }
+        kill();
+        disk.load(image);
+        options.on_damage = OnDamage::salvage;
+        start();
+        options.on_damage = OnDamage::refuse;
+        CHECK(daemon.core().take_complaints().empty());
+        CHECK_FALSE(daemon.core().journal().recovery().damaged);
+        for (const auto& [name, queue] : daemon.core().engine().queues()) {
+            CHECK(next.at(name) == queue->next_number());
+        }
+        kill();
+    }
     // Opens it, finds everything, and goes on in it.
     void expect_readable(const SimDisk::Image& image) {
+        expect_nothing_to_salvage(image);
         disk.load(image);
         for (int i = 0; i < 2; ++i) {  // the second time it is written by today's code
             const Looked looked = look();
