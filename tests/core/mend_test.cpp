@@ -203,10 +203,19 @@ TEST_CASE_FIXTURE(Mending,
 }
 
 TEST_CASE_FIXTURE(Mending, "mend: there is no backup of a store that is being salvaged") {
-    disk.fill(journals[1], 5 * block_bytes, block_bytes, std::byte{0xA5});
+    // Not in every file is the second block one that anybody misses.
     options.on_damage = OnDamage::salvage;
-    start();
-    REQUIRE_FALSE(daemon.core().take_complaints().empty());
+    bool damaged = false;
+    for (std::size_t i = 0; i < journals.size() && !damaged; ++i) {
+        disk.load(sound);
+        disk.fill(journals[i], 2 * block_bytes, block_bytes, std::byte{0xA5});
+        start();
+        damaged = !daemon.core().take_complaints().empty();
+        if (!damaged) {
+            kill();
+        }
+    }
+    REQUIRE(damaged);
     WireClient& client = connect();
     client.send(wire::Backup{}, 0, 1);
     CHECK(client.await<wire::ErrorFrame>().text.find("being salvaged") != string::npos);

@@ -14,14 +14,14 @@ inline constexpr bool sanitized = false;
 #endif
 
 #if defined(MQD_COVERAGE)
-inline constexpr bool slow = true;
+inline constexpr bool rounds_are_dear = true;
 #else
-inline constexpr bool slow = sanitized;
+inline constexpr bool rounds_are_dear = sanitized;
 #endif
 
 // Divides numbers of rounds.
-inline constexpr std::uint64_t slowness = slow ? 8 : 1;
+inline constexpr std::uint64_t slowness = rounds_are_dear ? 8 : 1;
 // Steps of loops over bits and bytes: odd, so that every bit of a byte has its turn.
-inline constexpr std::uint64_t stride = slow ? 11 : 1;
+inline constexpr std::uint64_t stride = rounds_are_dear ? 11 : 1;
 
 }  // namespace mqd::test
