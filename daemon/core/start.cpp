@@ -232,6 +232,11 @@ Result<void> Core::check_complete() const {
 // The messages of memory queues ended with the process, and their numbers with them: each such
 // queue goes on under a new id. `written` queues may have lost numbers that were seen.
 void Core::append_start_records() {
+    if (journal_->recovery().damaged) {
+        // Queues may have been made that nobody knows of any more; their ids are not given out
+        // again.
+        engine_.restore_next_queue_id(engine_.next_queue_id().plus(queue_ids_skip));
+    }
     std::vector<engine::Queue*> queues;
     for (const auto& [name, queue] : engine_.queues()) {
         queues.push_back(queue);
@@ -257,14 +262,9 @@ void Core::append_start_records() {
             raise_need(group, Need::durable);
         }
     }
-    if (journal_->recovery().damaged) {
-        // Queues may have been made that nobody knows of any more; their ids are not given out
-        // again. And a group has to go into a new file, behind all damage.
-        engine_.restore_next_queue_id(engine_.next_queue_id().plus(queue_ids_skip));
-    }
     if (journal_->recovery().clean || journal_->recovery().damaged) {
         // Whatever a power loss takes from now on: the journal does not end with the clean stop any
-        // more.
+        // more. And a group has to go into a new file, behind all damage.
         CommitGroup& group = open_group(record_header_bytes + 4);
         append_next_queue_id(group.buffer, engine_.next_queue_id());
         raise_need(group, Need::durable);

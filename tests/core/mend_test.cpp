@@ -316,5 +316,40 @@ TEST_CASE_FIXTURE(Mending, "mend: a power loss on the way is harmless") {
     }
 }
 
+// What nobody may have heard of any more is not given out again: a memory queue has a new id after
+// each start.
+TEST_CASE_FIXTURE(CoreFixture, "mend: an id that was given out is not given out again") {
+    start();
+    create("m", Durability::memory);
+    create("d", Durability::disk);
+    kill();
+    start();
+    const QueueId seen = queue("m").id();
+    WireClient& client = connect();
+    (void)client.open_producer("d");
+    for (std::uint64_t line = 1; line < 10; ++line) {
+        client.publish(line, {"x"});
+        daemon.settle();
+    }
+    daemon.settle_for(std::chrono::seconds(1));
+    kill();
+    const SimDisk::Image sound = disk.image();
+    unsigned damaged = 0;
+    for (std::uint64_t block = 2; block < 8; ++block) {
+        CAPTURE(block);
+        disk.load(sound);
+        disk.fill("journal-0001", block * block_bytes, block_bytes, std::byte{0xA5});
+        options.on_damage = OnDamage::salvage;
+        start();
+        if (daemon.core().journal().recovery().damaged &&
+            daemon.core().engine().find("m") != nullptr) {
+            ++damaged;
+            CHECK(queue("m").id() > seen);
+        }
+        kill();
+    }
+    CHECK(damaged > 0);
+}
+
 }  // namespace
 }  // namespace mqd::core::test
