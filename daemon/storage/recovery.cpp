@@ -150,12 +150,24 @@ Result<void> Recoverer::rescue() {
     std::sort(lost.begin(), lost.end(), [](const StoredFile& a, const StoredFile& b) {
         return a.stray_sequence > b.stray_sequence;
     });
+    // Spares were in use before all others.
+    std::uint64_t spared = 0;
+    for (const StoredFile& spare : journal_.unused) {
+        spared = std::max(spared, spare.header.ordinal);
+    }
+    const std::uint64_t newest = files.empty() ? 0 : files.back().header.first_sequence;
+    const auto behind_newest = static_cast<std::uint64_t>(
+        std::count_if(lost.begin(), lost.end(),
+                      [&](const StoredFile& file) { return file.stray_sequence > newest; }));
     for (StoredFile& file : lost) {
         const auto after = std::find_if(files.begin(), files.end(), [&](const StoredFile& other) {
             return other.header.first_sequence >= file.stray_sequence;
         });
-        const std::uint64_t before = after == files.begin() ? 0 : after[-1].header.ordinal;
-        const std::uint64_t ordinal = after == files.end() ? before + 1 : after->header.ordinal - 1;
+        const std::uint64_t before = after != files.begin() ? after[-1].header.ordinal
+                                     : files.empty()        ? spared
+                                                            : 0;
+        const std::uint64_t ordinal =
+            after == files.end() ? before + behind_newest : after->header.ordinal - 1;
         const bool known =
             after != files.end() && after->header.first_sequence == file.stray_sequence;
         if (known || ordinal <= before) {

@@ -280,6 +280,22 @@ TEST_CASE_FIXTURE(Mending, "mend: a store without its checkpoints gives back wha
     CHECK(lost == 0);
 }
 
+TEST_CASE_FIXTURE(Mending, "mend: several files of the journal that lost their headers") {
+    for (unsigned which = 1; which < 1u << journals.size(); ++which) {
+        CAPTURE(which);
+        disk.load(sound);
+        for (std::size_t i = 0; i < journals.size(); ++i) {
+            if ((which >> i & 1) != 0) {
+                disk.fill(journals[i], 0, block_bytes, std::byte{0});
+            }
+        }
+        judge_and_count();
+    }
+    report("headers");
+    CHECK(refused == 0);
+    CHECK(lost == 0);
+}
+
 TEST_CASE_FIXTURE(Mending, "mend: a power loss on the way is harmless") {
     const string& name = journals[1];
     for (std::uint64_t block = 1; block < 14; block += 4) {
