@@ -168,11 +168,12 @@ bool LostState::covered(QueueId id, MessageNumber number) const {
 Result<void> LostState::revive_segments() {
     // By queue and numbers; of what was carried, the younger place counts.
     std::map<std::tuple<QueueId, MessageNumber, MessageNumber>, PageRecord> pages;
-    auto searched = mender_.for_each_page([&](const PageRecord& record) {
+    auto searched = mender_.for_each_page([&](const PageRecord& record) -> Result<void> {
         PageRecord& known = pages[{record.id, record.range.first, record.range.end()}];
         if (known.address.segment <= record.address.segment) {
             known = record;
         }
+        return {};
     });
     if (!searched) {
         return searched;
@@ -182,15 +183,19 @@ Result<void> LostState::revive_segments() {
             mender_.was_deleted(record.id) && core_.engine_.find(record.id) == nullptr;
         engine::Queue* queue = gone ? nullptr : mender_.queue_for(record.id);
         if (queue != nullptr && !core_.backlog_->overlaps(*queue, record.range)) {
-            revive(*queue, record);
+            if (auto revived = revive(*queue, record); !revived) {
+                return revived;
+            }
         }
     }
     return {};
 }
 
-void LostState::revive(engine::Queue& queue, const PageRecord& found) {
+Result<void> LostState::revive(engine::Queue& queue, const PageRecord& found) {
     ReadPage read(queue.id(), found.range, found.address);
-    read.run(disk_, ReadPage::From::device);
+    if (auto done = mender_.read(read); !done) {
+        return done;
+    }
     PageRecord record = found;
     std::uint64_t revived = 0;
     for (const Block* block : read.blocks) {
@@ -203,6 +208,7 @@ void LostState::revive(engine::Queue& queue, const PageRecord& found) {
     if (revived > 0 && core_.backlog_->restore(queue, record)) {
         revived_ += revived;
     }
+    return {};
 }
 
 }  // namespace mqd::core

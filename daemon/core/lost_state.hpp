@@ -34,7 +34,7 @@ class LostState {
     void apply(const RecordView& record);
     void begin_part(const StatePart& part);
     Result<void> revive_segments();
-    void revive(engine::Queue& queue, const PageRecord& record);
+    Result<void> revive(engine::Queue& queue, const PageRecord& record);
     [[nodiscard]] bool covered(QueueId id, MessageNumber number) const;
 
     Core& core_;

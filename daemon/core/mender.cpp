@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/read_page.hpp"
@@ -120,15 +121,25 @@ void Mender::revive(engine::Queue& queue, MessageRange range) {
 }
 
 void Mender::revive_page(engine::Queue& queue, const PageRecord& record) {
-    ReadPage read(queue.id(), record.range, record.address);
-    read.run(disk_, ReadPage::From::device);
-    for (const Block* block : read.blocks) {
+    ReadPage page(queue.id(), record.range, record.address);
+    if (auto done = read(page); !done) {
+        failure_ = done.error();
+        return;
+    }
+    for (const Block* block : page.blocks) {
         note_gap(queue, block->first);
         revive(queue, {block->first, block->count});
     }
     if (record.range.end() > queue.next_applied()) {
         core_.engine_.apply(engine::SkipNumbers{queue.id(), record.range.end()});
     }
+}
+
+Result<void> Mender::read(ReadPage& page) {
+    page.run(disk_, ReadPage::From::device);
+    const bool gone =
+        page.error && (page.error->code == ErrorCode::damaged || page.error->os_errno == ENOENT);
+    return page.error && !gone ? Result<void>(*page.error) : Result<void>();
 }
 
 void Mender::end_living(engine::Queue& queue, MessageRange range) {
@@ -167,11 +178,11 @@ Result<void> Mender::search_segments() {
     if (!wanted) {
         return {};
     }
-    return for_each_page([&](const PageRecord& record) {
+    return for_each_page([&](const PageRecord& record) -> Result<void> {
         engine::Queue* queue = core_.engine_.find(record.id);
-        if (queue != nullptr && queue->durable() && any_nowhere(*queue, record.range)) {
-            adopt(*queue, record);
-        }
+        const bool may_hold =
+            queue != nullptr && queue->durable() && any_nowhere(*queue, record.range);
+        return may_hold ? adopt(*queue, record) : Result<void>();
     });
 }
 
@@ -225,29 +236,34 @@ Result<void> Mender::search(storage::SegmentNumber number, const PageFunction& f
         record.address = {
             number, at,
             static_cast<std::uint32_t>(sizeof(storage::PageHeader)) + page.header.body_bytes};
-        fn(record);
+        if (auto done = fn(record); !done) {
+            return done;
+        }
         at += (record.address.bytes + step - 1) / step * step;
     }
 }
 
 // Only a page that holds all that lives of its range, and is in nobody's way.
-void Mender::adopt(engine::Queue& queue, const PageRecord& found) {
-    ReadPage read(queue.id(), found.range, found.address);
-    read.run(disk_, ReadPage::From::device);
+Result<void> Mender::adopt(engine::Queue& queue, const PageRecord& found) {
+    ReadPage page(queue.id(), found.range, found.address);
+    if (auto done = read(page); !done) {
+        return done;
+    }
     std::uint64_t living = 0;
     PageRecord record = found;
-    for (const Block* block : read.blocks) {
+    for (const Block* block : page.blocks) {
         living += queue.live_in({block->first, block->count});
         record.held += block->count;
     }
     if (core_.backlog_->overlaps(queue, found.range) || living != queue.live_in(found.range) ||
         !core_.backlog_->restore(queue, record)) {
-        return;
+        return {};
     }
     adopted_.push_back(record);
     tell(std::to_string(living) + " messages of queue \"" + queue.name() + "\" from number " +
          std::to_string(found.range.first.value()) + " on were found in " +
          disk_.path(storage::segment_file_name(found.address.segment)));
+    return {};
 }
 
 void Mender::append_records() {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@
 #include "daemon/core/record.hpp"
 
 namespace mqd::core {
+
+struct ReadPage;
 
 class Mender {
   public:
@@ -51,13 +54,18 @@ class Mender {
     void note_lost_end();
     // All of the range lives.
     void revive(engine::Queue& queue, MessageRange range);
-    // All that lies in that page lives.
+    // All that lies in that page lives. If the system fails, failure() says so.
     void revive_page(engine::Queue& queue, const PageRecord& record);
+    [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
+    // Success without blocks: the page is damaged, or not there. Errors: those of the system, which
+    // say nothing of what lies there.
+    Result<void> read(ReadPage& page);
     // What lives of the range ends.
     void end_living(engine::Queue& queue, MessageRange range);
 
-    using PageFunction = std::function<void(const PageRecord&)>;
-    // Every page in every segment, by their headers; `held` is not known. Errors: io_error.
+    using PageFunction = std::function<Result<void>(const PageRecord&)>;
+    // Every page in every segment, by their headers; `held` is not known. Errors: io_error, and
+    // those of `fn`.
     Result<void> for_each_page(const PageFunction& fn);
     // Live messages that neither a journal file nor a known page holds are looked for in all
     // segments: the record that says where they are may have been lost. Errors: io_error.
@@ -73,7 +81,7 @@ class Mender {
 
     [[nodiscard]] bool any_nowhere(const engine::Queue& queue, MessageRange range) const;
     Result<void> search(storage::SegmentNumber number, const PageFunction& fn);
-    void adopt(engine::Queue& queue, const PageRecord& record);
+    Result<void> adopt(engine::Queue& queue, const PageRecord& record);
 
     Core& core_;
     storage::Disk& disk_;
@@ -83,6 +91,7 @@ class Mender {
     std::set<QueueId> deleted_;
     std::map<std::pair<QueueId, std::string>, Misfits> misfits_;
     std::vector<PageRecord> adopted_;
+    std::optional<Error> failure_;
     std::size_t lines_ = 0;
 };
 

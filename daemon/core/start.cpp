@@ -104,7 +104,10 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
                                                checkpoint->through, mender.is_without_state()};
     auto opened = storage::Journal::open(
         disk, commit, background, options_.journal, *this,
-        [&](const storage::GroupView& group) { return replay.group(group); },
+        [&](const storage::GroupView& group) -> Result<void> {
+            auto applied = replay.group(group);
+            return applied && mender.failure() ? *mender.failure() : applied;
+        },
         salvaging ? &passing_over : nullptr);
     if (!opened) {
         return opened.error();

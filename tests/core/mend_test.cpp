@@ -3,8 +3,10 @@
 // named, and what is left is a sound store. What was acked may come again.
 // MQD_EXHAUSTIVE=1 flips every bit.
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "core/stored_fixture.hpp"
 #include "daemon/core/check_store.hpp"
@@ -294,6 +296,45 @@ TEST_CASE_FIXTURE(Mending, "mend: several files of the journal that lost their h
     report("headers");
     CHECK(refused == 0);
     CHECK(lost == 0);
+}
+
+TEST_CASE_FIXTURE(Mending, "mend: what cannot be read now is no damage") {
+    using Call = SimDisk::Call;
+    SUBCASE("a journal with a hole") {
+        disk.fill(journals[1], 2 * block_bytes, 8 * block_bytes, std::byte{0xA5});
+    }
+    SUBCASE("no checkpoint") {
+        disk.erase(storage::checkpoint_file_name(0));
+        disk.erase(storage::checkpoint_file_name(1));
+    }
+    const SimDisk::Image damaged = disk.image();
+    REQUIRE(judge());
+    const std::uint64_t lost_well = std::exchange(lost, 0);
+    for (const Call call : {Call::open, Call::read}) {
+        const int os_errno = call == Call::open ? EMFILE : EIO;
+        CAPTURE(os_errno);
+        bool refused_now = true;
+        for (std::uint64_t nth = 1; refused_now; ++nth) {
+            CAPTURE(nth);
+            disk.load(damaged);
+            disk.fail(call, {nth, false, os_errno});
+            options.on_damage = OnDamage::salvage;
+            const auto started = try_start();
+            options.on_damage = OnDamage::refuse;
+            disk.heal();
+            refused_now = !started.has_value();
+            if (refused_now) {
+                REQUIRE_MESSAGE(started.error().os_errno == os_errno, started.error().text);
+                daemon.end();
+                disk.kill();
+            }
+        }
+        complaints = daemon.core().take_complaints();
+        daemon.settle_for(std::chrono::seconds(3));
+        kill();
+        compare(look());
+        CHECK(std::exchange(lost, 0) == lost_well);
+    }
 }
 
 TEST_CASE_FIXTURE(Mending, "mend: a power loss on the way is harmless") {
