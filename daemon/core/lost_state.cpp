@@ -148,10 +148,10 @@ void LostState::begin_part(const StatePart& part) {
     const MessageRange range{part.from, part.to - part.from};
     mender_.end_living(*queue, range);
     core_.backlog_->forget(*queue, range);
+    // What follows is known as it was before; if no part told of it, as of no group at all.
     const auto behind = parts_.upper_bound({part.id, part.to});
-    if (behind != parts_.begin() && std::prev(behind)->first.first == part.id) {
-        parts_[{part.id, part.to}] = std::prev(behind)->second;  // as it was
-    }
+    const bool known = behind != parts_.begin() && std::prev(behind)->first.first == part.id;
+    parts_[{part.id, part.to}] = known ? std::prev(behind)->second : Sequence(0);
     parts_.erase(parts_.lower_bound({part.id, part.from}), parts_.lower_bound({part.id, part.to}));
     parts_[{part.id, part.from}] = part.as_of;
 }
@@ -162,36 +162,44 @@ bool LostState::covered(QueueId id, MessageNumber number) const {
         return false;
     }
     const auto behind = parts_.upper_bound({id, number});
-    return behind != parts_.begin() && std::prev(behind)->first.first == id;
+    return behind != parts_.begin() && std::prev(behind)->first.first == id &&
+           std::prev(behind)->second.value() != 0;
 }
 
 Result<void> LostState::revive_segments() {
-    // By queue and numbers; of what was carried, the younger place counts.
-    std::map<std::tuple<QueueId, MessageNumber, MessageNumber>, PageRecord> pages;
+    std::vector<PageRecord> pages;
     auto searched = mender_.for_each_page([&](const PageRecord& record) -> Result<void> {
-        PageRecord& known = pages[{record.id, record.range.first, record.range.end()}];
-        if (known.address.segment <= record.address.segment) {
-            known = record;
-        }
+        pages.push_back(record);
         return {};
     });
     if (!searched) {
         return searched;
     }
-    for (const auto& [key, record] : pages) {
+    // Of what was carried, or written in vain before, the younger place counts.
+    std::sort(pages.begin(), pages.end(), [](const PageRecord& a, const PageRecord& b) {
+        return std::pair(a.address.segment, a.address.offset) >
+               std::pair(b.address.segment, b.address.offset);
+    });
+    for (const PageRecord& record : pages) {
         const bool gone =
             mender_.was_deleted(record.id) && core_.engine_.find(record.id) == nullptr;
         engine::Queue* queue = gone ? nullptr : mender_.queue_for(record.id);
-        if (queue != nullptr && !core_.backlog_->overlaps(*queue, record.range)) {
-            if (auto revived = revive(*queue, record); !revived) {
-                return revived;
-            }
+        if (queue == nullptr) {
+            continue;
+        }
+        if (auto revived = revive(*queue, record); !revived) {
+            return revived;
         }
     }
     return {};
 }
 
 Result<void> LostState::revive(engine::Queue& queue, const PageRecord& found) {
+    const Page* page = core_.backlog_->page_at(queue.id(), found.range.first);
+    const bool known = page != nullptr && page->address == found.address;
+    if (!known && core_.backlog_->overlaps(queue, found.range)) {
+        return {};
+    }
     ReadPage read(queue.id(), found.range, found.address);
     if (auto done = mender_.read(read); !done) {
         return done;
@@ -200,12 +208,14 @@ Result<void> LostState::revive(engine::Queue& queue, const PageRecord& found) {
     std::uint64_t revived = 0;
     for (const Block* block : read.blocks) {
         record.held += block->count;
-        if (!covered(queue.id(), block->first)) {
-            mender_.revive(queue, {block->first, block->count});
-            revived += block->count;
+        for (MessageNumber at = block->first; at < block->end(); at = at.plus(1)) {
+            if (!covered(queue.id(), at) && queue.live_in({at, 1}) == 0) {
+                mender_.revive(queue, {at, 1});
+                ++revived;
+            }
         }
     }
-    if (revived > 0 && core_.backlog_->restore(queue, record)) {
+    if (revived > 0 && (known || core_.backlog_->restore(queue, record))) {
         revived_ += revived;
     }
     return {};

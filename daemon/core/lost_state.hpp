@@ -41,7 +41,7 @@ class LostState {
     storage::Disk& disk_;
     Mender& mender_;
     Replay& replay_;
-    // As of which group the state is known, by queue and first number of a part.
+    // As of which group the state is known, by queue and first number of a part; 0: not at all.
     std::map<std::pair<QueueId, MessageNumber>, Sequence> parts_;
     std::map<QueueId, MessageNumber> next_;  // numbers from there on are in no part
     std::uint64_t whole_ = 0;                // the newest whole checkpoint; 0: none

@@ -10,6 +10,7 @@
 
 #include "core/stored_fixture.hpp"
 #include "daemon/core/check_store.hpp"
+#include "daemon/core/record.hpp"
 #include "daemon/storage/journal_format.hpp"
 #include "support/dice.hpp"
 #include "support/sanitized.hpp"
@@ -25,7 +26,9 @@ constexpr std::uint64_t block_bytes = storage::block_bytes;
 
 class Mending : public StoredFixture {
   public:
-    Mending() {
+    explicit Mending(const BacklogOptions& pieces = {}) {
+        options.backlog.checkpoint_items = pieces.checkpoint_items;
+        options.backlog.checkpoint_chunk_bytes = pieces.checkpoint_chunk_bytes;
         write_store();
         sound = disk.image();
         for (const auto& [queue, durability] : queues()) {
@@ -335,6 +338,75 @@ TEST_CASE_FIXTURE(Mending, "mend: what cannot be read now is no damage") {
         compare(look());
         CHECK(std::exchange(lost, 0) == lost_well);
     }
+}
+
+class MendingInPieces : public Mending {
+  public:
+    MendingInPieces() : Mending(small()) {}
+    static BacklogOptions small() {
+        BacklogOptions options;
+        options.checkpoint_items = 4;
+        options.checkpoint_chunk_bytes = 100;
+        return options;
+    }
+};
+
+TEST_CASE_FIXTURE(MendingInPieces, "mend: of what a lost chunk of a checkpoint told, all lives") {
+    for (unsigned which = 0; which < 2; ++which) {
+        const string kept = storage::checkpoint_file_name(which);
+        for (std::uint64_t block = 0; block < 40; ++block) {
+            CAPTURE(kept);
+            CAPTURE(block);
+            disk.load(sound);
+            disk.fill(kept, block * block_bytes, block_bytes, std::byte{0});
+            disk.erase(storage::checkpoint_file_name(which + 1));
+            judge_and_count();
+        }
+    }
+    report("pieces of checkpoints");
+    CHECK(refused == 0);
+    CHECK(lost == 0);
+}
+
+// A flush that was given up, or that a crash took back, leaves pages in files that go on living.
+TEST_CASE_FIXTURE(Mending, "mend: of pages with the same messages, the younger one counts") {
+    const std::vector<string> segments = names_of(sound, "segment-");
+    const string& into = segments.front();
+    std::uint64_t tried = 0;
+    for (const string& name : segments) {
+        for (const FoundPageAt& page : pages_of(name, sound.at(name))) {
+            RecordReader reader(
+                std::span(sound.at(name))
+                    .subspan(page.offset + sizeof(storage::PageHeader), page.header.body_bytes));
+            const auto first = reader.next();
+            if (name == into || !first || !reader.next()) {
+                continue;
+            }
+            SimDisk::Bytes grown = sound.at(into);
+            grown.resize((grown.size() + 7) / 8 * 8);
+            storage::PageHeader header = page.header;
+            header.segment = storage::segment_file_number(into)->value();
+            header.offset = grown.size();
+            header.count = decode_messages(first->body)->range.end().value() - header.first;
+            SimDisk::Bytes vain(sizeof header);
+            const std::byte* record = first->body.data() - record_header_bytes;
+            vain.insert(vain.end(), record, record + record_header_bytes + first->body.size());
+            storage::seal_page(header, vain);
+            grown.insert(grown.end(), vain.begin(), vain.end());
+            CAPTURE(name);
+            CAPTURE(page.offset);
+            disk.load(sound);
+            disk.put(into, std::move(grown));
+            for (unsigned i = 0; i < 2; ++i) {
+                disk.erase(storage::checkpoint_file_name(i));
+            }
+            judge_and_count();
+            ++tried;
+        }
+    }
+    report("pages in vain");
+    CHECK(tried > 10);
+    CHECK(lost == 0);
 }
 
 TEST_CASE_FIXTURE(Mending, "mend: a power loss on the way is harmless") {
