@@ -29,7 +29,7 @@ void Mender::note_misfit(QueueId id, const std::string& what, const std::string&
     }
 }
 
-void Mender::tell_misfits() {
+void Mender::tell_losses() {
     for (const auto& [key, misfits] : misfits_) {
         const engine::Queue* queue = core_.engine_.find(key.first);
         const std::string whose =
@@ -39,6 +39,7 @@ void Mender::tell_misfits() {
                                 : std::string()));
     }
     misfits_.clear();
+    tell_gaps();
 }
 
 void Mender::learn(const RecordView& record) {
@@ -83,16 +84,34 @@ engine::Queue* Mender::queue_for(QueueId id) {
 void Mender::note_gap(const engine::Queue& queue, MessageNumber next) {
     const std::uint64_t from = queue.next_applied().value();
     if (damaged_ && next.value() > from) {
-        tell("messages " + std::to_string(from) + " to " + std::to_string(next.value() - 1) +
-             " of queue \"" + queue.name() + "\" are lost, if they were ever published");
+        gaps_.emplace_back(queue.id(), MessageRange{queue.next_applied(), next.value() - from});
     }
+}
+
+// Later records may have brought back what an earlier one lacked.
+void Mender::tell_gaps() {
+    for (const auto& [id, gap] : gaps_) {
+        const engine::Queue* queue = core_.engine_.find(id);
+        engine::LiveRun run;
+        for (MessageNumber at = gap.first; queue != nullptr && at < gap.end();) {
+            const bool lives = queue->find_live(at, run) && run.range.first < gap.end();
+            const MessageNumber end = lives ? run.range.first : gap.end();
+            if (at < end) {
+                tell("messages " + std::to_string(at.value()) + " to " +
+                     std::to_string(end.value() - 1) + " of queue \"" + queue->name() +
+                     "\" are lost, as far as they were published and not acked");
+            }
+            at = lives ? run.range.end() : gap.end();
+        }
+    }
+    gaps_.clear();
 }
 
 void Mender::note_lost_end() {
     for (const auto& [name, queue] : core_.engine_.queues()) {
         if (queue->durable()) {
             tell("messages from " + std::to_string(queue->next_applied().value()) +
-                 " on of queue \"" + name + "\" are lost, if they were ever published");
+                 " on of queue \"" + name + "\" are lost, if any were published");
         }
     }
 }

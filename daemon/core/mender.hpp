@@ -33,9 +33,9 @@ class Mender {
     // Something cannot be read, as the text says; the next group may be any later one.
     void note_damage(const std::string& text);
     [[nodiscard]] bool damaged() const { return damaged_; }
-    // A record of that queue does not fit; told once for each queue and reason, by tell_misfits().
+    // A record of that queue does not fit; told once for each queue and reason, by tell_losses().
     void note_misfit(QueueId id, const std::string& what, const std::string& first);
-    void tell_misfits();
+    void tell_losses();
 
     // No checkpoint tells what was before the journal begins; what it says builds upon less.
     void without_state() { without_state_ = true; }
@@ -74,6 +74,7 @@ class Mender {
     void append_records();
 
   private:
+    void tell_gaps();
     struct Misfits {
         std::string first;
         std::uint64_t times = 0;
@@ -86,6 +87,7 @@ class Mender {
     Core& core_;
     storage::Disk& disk_;
     bool damaged_ = false;
+    std::vector<std::pair<QueueId, MessageRange>> gaps_;
     bool without_state_ = false;
     std::map<QueueId, engine::CreateQueue> learnt_;
     std::set<QueueId> deleted_;

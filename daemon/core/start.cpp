@@ -126,7 +126,7 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     if (recovery.last < journal_->last()) {
         mender.note_lost_end();
     }
-    mender.tell_misfits();
+    mender.tell_losses();
     checkpoint_ = std::make_unique<CheckpointPass>(*this, disk, background, *checkpoint);
     backup_ = std::make_unique<Backup>(*this, disk, background);
     const std::chrono::nanoseconds wall = now.wall.time_since_epoch();

@@ -89,6 +89,7 @@ class Mending : public StoredFixture {
                 REQUIRE_MESSAGE(number <= messages, queue, ' ', number);
                 REQUIRE_MESSAGE(body == body_of(queue, number), queue, ' ', number);
                 revived += all.contains(number) ? 0 : 1;
+                REQUIRE_MESSAGE(!told_lost(queue, number), "not lost: ", queue, ' ', number);
             }
             for (const auto& [number, body] : all) {
                 if (!there.contains(number)) {
@@ -119,6 +120,17 @@ class Mending : public StoredFixture {
             }
             const auto range = line.find("messages ");
             return std::sscanf(line.c_str() + range, "messages %llu to %llu", &first, &last) == 2 &&
+                   first <= number && number <= last;
+        });
+    }
+    // By a line that means every number of its range.
+    [[nodiscard]] bool told_lost(const string& queue, std::uint64_t number) const {
+        return std::ranges::any_of(complaints, [&](const string& line) {
+            unsigned long long first = 0;
+            unsigned long long last = 0;
+            return line.find(" of queue \"" + queue + "\" are lost, as far") != string::npos &&
+                   std::sscanf(line.c_str(), "salvage: messages %llu to %llu", &first, &last) ==
+                       2 &&
                    first <= number && number <= last;
         });
     }
