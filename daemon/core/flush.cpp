@@ -54,7 +54,8 @@ void Backlog::refuse(const Error& error) {
 }
 
 bool Backlog::empties_files() const {
-    return to_empty_.value() != 0 && core_.journal_->oldest_file() <= to_empty_;
+    const storage::Journal& journal = *core_.journal_;
+    return journal.recovery().damaged && journal.oldest_file() <= to_empty_;
 }
 
 // Up to which journal file messages are to be written to segments now; nothing: none are.
@@ -64,14 +65,12 @@ std::optional<storage::FileOrdinal> Backlog::flush_limit() const {
         return std::nullopt;
     }
     const storage::Journal& journal = *core_.journal_;
-    if (empties_files()) {
-        return to_empty_;
-    }
     const storage::FileOrdinal current = journal.current_file();
     if (blocks.memory_bytes() > options_.memory_bytes / unwritten_share || journal_crowded(2)) {
         return current;
     }
     storage::FileOrdinal limit(current.value() > 2 ? current.value() - 2 : 0);
+    limit = std::max(limit, to_empty_);
     if (const auto file = journal.file_to_carry()) {
         limit = std::max(limit, *file);
     }

@@ -188,15 +188,15 @@ bool Mender::any_nowhere(const engine::Queue& queue, MessageRange range) const {
     return any;
 }
 
-Result<void> Mender::search_segments() {
+bool Mender::any_nowhere() const {
     const auto& queues = core_.engine_.queues();
-    const bool wanted = std::any_of(queues.begin(), queues.end(), [&](const auto& entry) {
+    return std::any_of(queues.begin(), queues.end(), [&](const auto& entry) {
         return entry.second->durable() &&
                any_nowhere(*entry.second, {MessageNumber(1), UINT64_MAX - 1});
     });
-    if (!wanted) {
-        return {};
-    }
+}
+
+Result<void> Mender::search_segments() {
     return for_each_page([&](const PageRecord& record) -> Result<void> {
         engine::Queue* queue = core_.engine_.find(record.id);
         const bool may_hold =

@@ -67,8 +67,10 @@ class Mender {
     // Every page in every segment, by their headers; `held` is not known. Errors: io_error, and
     // those of `fn`.
     Result<void> for_each_page(const PageFunction& fn);
-    // Live messages that neither a journal file nor a known page holds are looked for in all
-    // segments: the record that says where they are may have been lost. Errors: io_error.
+    // Whether live messages are neither in a journal file, as far as is known, nor in a known page.
+    [[nodiscard]] bool any_nowhere() const;
+    // They are looked for in all segments: the record that says where they are may have been lost.
+    // Errors: io_error.
     Result<void> search_segments();
     // What that has found, into the groups of the start.
     void append_records();

@@ -114,6 +114,22 @@ class Replay {
                            : misfit({group.file, group.sequence, "a record is cut short", {}});
     }
 
+    // Once all is replayed: what lives and lies nowhere, though the group has it.
+    Result<void> bodies(const storage::GroupView& group) {
+        RecordReader reader(group.body);
+        carried_.clear();
+        while (const auto record = reader.next()) {
+            const bool holds = record->type == RecordType::add_messages ||
+                               record->type == RecordType::carry_messages;
+            const auto messages = holds ? decode_messages(record->body) : std::nullopt;
+            engine::Queue* queue = messages ? durable_queue(messages->id) : nullptr;
+            if (queue != nullptr) {
+                (void)load_living(*queue, *messages, group);  // malformed: nothing is loaded
+            }
+        }
+        return {};
+    }
+
   private:
     friend class LostState;
 

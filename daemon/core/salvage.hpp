@@ -8,6 +8,7 @@
 // finds the same again. Loop thread only.
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,30 +26,40 @@ class Salvage {
     Salvage(const Salvage&) = delete;
     Salvage& operator=(const Salvage&) = delete;
 
-    // Finds what is lost, names each in a line of its own (Core::take_complaints), and takes it out
-    // of the engine. Writes nothing. Errors: those of the system that have nothing to do with the
-    // files; what only cannot be read now is kept, and set aside when its turn comes.
-    Result<void> run();
+    // Reads all pages with live messages, and forgets those that are damaged or not there: their
+    // messages may lie elsewhere too. What a sound page lacks is lost. Errors: those of the system
+    // that have nothing to do with the files; what only cannot be read now is kept, and set aside
+    // when its turn comes.
+    Result<void> forget_damaged_pages();
+    // Such a page was there: the journal says that it is, until its messages are elsewhere.
+    [[nodiscard]] bool found_damage() const { return !gone_.empty(); }
+    // What lies nowhere now is lost: names it (Core::take_complaints), and decides to end it.
+    void give_up();
     // Into the groups of the start.
     void append_records();
 
   private:
-    struct Lost {
+    // A page that is known no more.
+    struct Gone {
         QueueId id;
-        MessageRange range;  // all of it lived
+        MessageRange range;
+        std::string why;
     };
 
-    Result<void> look_at(const engine::Queue& queue, Page& page);
-    void look_for_bodies(const engine::Queue& queue);
-    // The live messages of the range that `held` does not hold.
-    void lose(const engine::Queue& queue, MessageRange range, const std::vector<Block*>& held,
+    Result<void> look_at(engine::Queue& queue, Page& page);
+    // The live messages of the range that neither a page nor a block of the journal holds, and that
+    // are not given up.
+    [[nodiscard]] std::vector<MessageRange> nowhere(const engine::Queue& queue,
+                                                    MessageRange range) const;
+    void lose(engine::Queue& queue, MessageRange range, const std::vector<MessageRange>& messages,
               const std::string& why);
     void name(const engine::Queue& queue, MessageRange range, std::uint64_t messages,
               const std::string& why);
 
     Core& core_;
     storage::Disk& disk_;
-    std::vector<Lost> lost_;
+    std::vector<Gone> gone_;
+    std::map<QueueId, std::vector<MessageRange>> lost_;
     std::uint64_t lines_ = 0;
     std::uint64_t messages_ = 0;
 };

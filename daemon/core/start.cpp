@@ -14,6 +14,7 @@
 #include "daemon/core/session.hpp"
 #include "daemon/storage/journal_survey.hpp"
 #include "daemon/storage/planted_fault.hpp"
+#include "daemon/storage/recovery.hpp"
 
 namespace mqd::core {
 
@@ -138,14 +139,25 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
     if (auto fitting = check_group_size(); !fitting) {
         return fitting;
     }
-    if (salvaging) {
+    Salvage salvage(*this, disk);
+    if (auto complete = salvaging ? salvage.forget_damaged_pages() : check_complete(); !complete) {
+        return complete;
+    }
+    if (salvaging && mender.any_nowhere()) {
+        const storage::JournalSalvage once_more{
+            [](const storage::Damage&) { return Result<void>(); }, passing_over.seen,
+            passing_over.begin_anew};
+        const auto read = storage::salvage_journal(
+            disk, [&](const storage::GroupView& group) { return replay.bodies(group); }, once_more);
+        if (!read) {
+            return read.error();
+        }
         if (auto searched = mender.search_segments(); !searched) {
             return searched;
         }
     }
-    Salvage salvage(*this, disk);
-    if (auto complete = salvaging ? salvage.run() : check_complete(); !complete) {
-        return complete;
+    if (salvaging) {
+        salvage.give_up();
     }
     if (auto opened_backlog = backlog_->open(); !opened_backlog) {
         return opened_backlog;
@@ -166,7 +178,7 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
         (journal_files_.empty() || journal_files_.back().file != journal_->current_file())) {
         journal_files_.push_back({journal_->current_file(), journal_->last()});
     }
-    if (recovery.damaged) {
+    if (recovery.damaged || salvage.found_damage()) {
         backlog_->empty_files(journal_->current_file());
     }
     release_files();

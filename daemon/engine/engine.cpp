@@ -126,6 +126,12 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
     return {acked, range.count - acked};
 }
 
+void Engine::admit_end(Queue& queue, MessageRange range) {
+    queue.ready_.take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        queue.ending_.insert(piece, attempts);
+    });
+}
+
 void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
     for (RangeMap<std::uint32_t>* some : {&queue.ready_, &queue.aside_}) {
         some->for_each([&](MessageRange range, std::uint32_t attempts) {

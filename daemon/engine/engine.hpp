@@ -119,6 +119,8 @@ class Engine {
     // Decides to end what of `ranges` the consumer has leased; appends the decision to `decided`.
     SettleResult admit_ack(Consumer& consumer, MessageRange range,
                            std::vector<MessageRange>& decided);
+    // Decides to end what of the range is ready.
+    void admit_end(Queue& queue, MessageRange range);
     // Decides to end all messages that are ready or set aside.
     void admit_purge(Queue& queue, std::vector<MessageRange>& decided);
     void apply(const RemoveMessages& command);
