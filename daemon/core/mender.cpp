@@ -19,6 +19,7 @@ void Mender::tell(const std::string& text) {
 
 void Mender::note_damage(const std::string& text) {
     damaged_ = true;
+    followed_.clear();
     tell(text);
 }
 
@@ -83,6 +84,9 @@ engine::Queue* Mender::queue_for(QueueId id) {
 
 void Mender::note_gap(const engine::Queue& queue, MessageNumber next) {
     const std::uint64_t from = queue.next_applied().value();
+    if (damaged_) {
+        followed_.insert(queue.id());
+    }
     if (damaged_ && next.value() > from) {
         gaps_.emplace_back(queue.id(), MessageRange{queue.next_applied(), next.value() - from});
     }
@@ -107,9 +111,9 @@ void Mender::tell_gaps() {
     gaps_.clear();
 }
 
-void Mender::note_lost_end() {
+void Mender::note_lost_end(bool of_all) {
     for (const auto& [name, queue] : core_.engine_.queues()) {
-        if (queue->durable()) {
+        if (queue->durable() && (of_all || !followed_.contains(queue->id()))) {
             tell("messages from " + std::to_string(queue->next_applied().value()) +
                  " on of queue \"" + name + "\" are lost, if any were published");
         }

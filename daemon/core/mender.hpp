@@ -50,8 +50,9 @@ class Mender {
     engine::Queue* queue_for(QueueId id);
     // A record adds numbers from `next` on: those before it that nobody told of may be lost.
     void note_gap(const engine::Queue& queue, MessageNumber next);
-    // The same at the end of the journal, for all queues.
-    void note_lost_end();
+    // The same at the end of the journal: for the queues of which nothing was read behind the last
+    // damage, or for all.
+    void note_lost_end(bool of_all);
     // All of the range lives.
     void revive(engine::Queue& queue, MessageRange range);
     // All that lies in that page lives. If the system fails, failure() says so.
@@ -93,6 +94,7 @@ class Mender {
     bool without_state_ = false;
     std::map<QueueId, engine::CreateQueue> learnt_;
     std::set<QueueId> deleted_;
+    std::set<QueueId> followed_;  // messages of them were read behind the last damage
     std::map<std::pair<QueueId, std::string>, Misfits> misfits_;
     std::vector<PageRecord> adopted_;
     std::optional<Error> failure_;

@@ -124,8 +124,8 @@ Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::
         }
         mender.note_damage(text);
     }
-    if (recovery.last < journal_->last()) {
-        mender.note_lost_end();
+    if (mender.damaged()) {
+        mender.note_lost_end(recovery.last < journal_->last());
     }
     mender.tell_losses();
     checkpoint_ = std::make_unique<CheckpointPass>(*this, disk, background, *checkpoint);
