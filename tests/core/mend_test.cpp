@@ -90,6 +90,7 @@ class Mending : public StoredFixture {
                 REQUIRE_MESSAGE(number <= messages, queue, ' ', number);
                 REQUIRE_MESSAGE(body == body_of(queue, number), queue, ' ', number);
                 revived += all.contains(number) ? 0 : 1;
+                REQUIRE_MESSAGE(!told_lost(queue, number), "not lost: ", queue, ' ', number);
             }
             for (const auto& [number, body] : all) {
                 if (!there.contains(number)) {
@@ -120,6 +121,17 @@ class Mending : public StoredFixture {
             }
             const auto range = line.find("messages ");
             return std::sscanf(line.c_str() + range, "messages %llu to %llu", &first, &last) == 2 &&
+                   first <= number && number <= last;
+        });
+    }
+    // By a line that means every number of its range.
+    [[nodiscard]] bool told_lost(const string& queue, std::uint64_t number) const {
+        return std::ranges::any_of(complaints, [&](const string& line) {
+            unsigned long long first = 0;
+            unsigned long long last = 0;
+            return line.find(" of queue \"" + queue + "\" are lost, as far") != string::npos &&
+                   std::sscanf(line.c_str(), "salvage: messages %llu to %llu", &first, &last) ==
+                       2 &&
                    first <= number && number <= last;
         });
     }
@@ -206,6 +218,29 @@ TEST_CASE_FIXTURE(Mending,
     }
     report("lost headers");
     CHECK(lost == 0);
+}
+
+TEST_CASE_FIXTURE(Mending, "mend: there is no backup of a store that is being salvaged") {
+    // Not in every file is the second block one that anybody misses.
+    options.on_damage = OnDamage::salvage;
+    bool damaged = false;
+    for (std::size_t i = 0; i < journals.size() && !damaged; ++i) {
+        disk.load(sound);
+        disk.fill(journals[i], 2 * block_bytes, block_bytes, std::byte{0xA5});
+        start();
+        damaged = !daemon.core().take_complaints().empty();
+        if (!damaged) {
+            kill();
+        }
+    }
+    REQUIRE(damaged);
+    WireClient& client = connect();
+    client.send(wire::Backup{}, 0, 1);
+    CHECK(client.await<wire::ErrorFrame>().text.find("being salvaged") != string::npos);
+    daemon.settle_for(std::chrono::seconds(3));
+    client.send(wire::Backup{}, 0, 2);
+    daemon.settle_for(std::chrono::seconds(1));
+    CHECK(client.await<wire::BackupReply>().files > 0);
 }
 
 TEST_CASE_FIXTURE(Mending, "mend: a file of the journal that is missing, short or there twice") {
