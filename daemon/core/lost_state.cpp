@@ -20,12 +20,19 @@ Result<bool> LostState::is_lost() {
         return checkpoint.error();
     }
     whole_ = checkpoint->number;
-    if (survey->in_use.empty()) {
-        return false;  // an empty store, or one whose journal has to be found first
+    const std::uint64_t told = checkpoint->from.value() + 1;
+    if (survey->in_use.empty()) {  // an empty store, or one whose files have lost their headers
+        std::uint64_t first = UINT64_MAX;
+        for (const storage::StoredFile& file : survey->unused) {
+            if (file.suspect && file.stray_sequence != 0) {
+                first = std::min(first, file.stray_sequence);
+            }
+        }
+        return first != UINT64_MAX && first > told;
     }
     const storage::FileHeader& oldest = survey->in_use.front().header;
     const bool tells_all = oldest.version == 1 && whole_ == 0;  // as its state group does
-    return !tells_all && oldest.first_sequence > checkpoint->from.value() + 1;
+    return !tells_all && oldest.first_sequence > told;
 }
 
 Result<storage::Checkpoint> LostState::restore() {

@@ -418,6 +418,25 @@ TEST_CASE_FIXTURE(Mending, "mend: several files of the journal that lost their h
     CHECK(lost == 0);
 }
 
+TEST_CASE_FIXTURE(Mending, "mend: a journal without headers, and an older checkpoint") {
+    for (const string& name : journals) {
+        disk.fill(name, 0, block_bytes, std::byte{0});
+    }
+    SUBCASE("one is left") {
+        disk.erase(storage::checkpoint_file_name(0));
+    }
+    SUBCASE("the other is left") {
+        disk.erase(storage::checkpoint_file_name(1));
+    }
+    SUBCASE("none is left") {
+        disk.erase(storage::checkpoint_file_name(0));
+        disk.erase(storage::checkpoint_file_name(1));
+    }
+    judge_and_count();
+    CHECK(refused == 0);
+    CHECK(lost == 0);
+}
+
 TEST_CASE_FIXTURE(Mending, "mend: what cannot be read now is no damage") {
     using Call = SimDisk::Call;
     SUBCASE("a journal with a hole") {
