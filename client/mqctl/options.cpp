@@ -71,6 +71,7 @@ class Parser {
   private:
     void add_global_options();
     void add_commands();
+    void refuse_commands_not_built(CLI::App& queue);
     void add_publish_options(CLI::App& app);
     void add_consume_options(CLI::App& app);
 
@@ -197,10 +198,14 @@ void Parser::add_commands() {
             case Command::version: break;
         }
     }
+    refuse_commands_not_built(*queue);
+}
+
+void Parser::refuse_commands_not_built(CLI::App& queue) {
     for (const std::string_view name : commands_not_built()) {
         const bool grouped = name.starts_with("queue ");
         CLI::App* const app =
-            (grouped ? queue : &app_)->add_subcommand(std::string(name.substr(grouped ? 6 : 0)));
+            (grouped ? &queue : &app_)->add_subcommand(std::string(name.substr(grouped ? 6 : 0)));
         app->group("");  // not in the help
         app->set_help_flag();
         app->prefix_command();

@@ -157,6 +157,7 @@ class Core : public storage::JournalListener {
     friend class Backup;
     friend class CheckpointPass;
     friend class Salvage;
+    friend class Start;
     friend class LostState;
     friend class Mender;
     friend class StoreCheck;
@@ -232,6 +233,7 @@ class Core : public storage::JournalListener {
     [[nodiscard]] storage::GroupTime group_time() const;
 
     // --- start (start.cpp)
+    void go_on_from_recovery();
     Result<void> check_complete() const;
     Result<void> check_group_size() const;
     [[nodiscard]] MessageNumber next_after_crash(const engine::Queue& queue) const;

@@ -79,113 +79,182 @@ Result<storage::Checkpoint> read_state(storage::Disk& disk, Replay& replay) {
 
 }  // namespace
 
-Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
-                         Now now) {
-    now_ = now;
-    if (auto there = check_journal_there(disk); !there) {
+// What a start knows until it is over.
+class Start {
+  public:
+    Start(Core& core, storage::Disk& disk)
+        : core_(core),
+          disk_(disk),
+          salvaging_(core.options_.on_damage == OnDamage::salvage),
+          mender_(core, disk),
+          replay_(salvaging_ ? Replay(core, mending(mender_), &mender_) : Replay(core)),
+          salvage_(core, disk) {}
+
+    Result<void> run(storage::Worker& commit, storage::Worker& background);
+
+  private:
+    Result<storage::Checkpoint> restore_state();
+    Result<void> open_journal(storage::Worker& commit, storage::Worker& background);
+    Result<void> judge_journal();
+    Result<void> find_bodies();
+    Result<void> find_bodies_elsewhere();
+    void take_over_journal();
+
+    Core& core_;
+    storage::Disk& disk_;
+    const bool salvaging_;
+    Mender mender_;
+    Replay replay_;
+    Salvage salvage_;
+    storage::Checkpoint checkpoint_;
+};
+
+Result<void> Start::run(storage::Worker& commit, storage::Worker& background) {
+    if (auto there = check_journal_there(disk_); !there) {
         return there;
     }
-    backlog_ = std::make_unique<Backlog>(*this, disk, background);
-    const bool salvaging = options_.on_damage == OnDamage::salvage;
-    Mender mender(*this, disk);
-    Replay replay = salvaging ? Replay(*this, mending(mender), &mender) : Replay(*this);
-    LostState lost_state(*this, disk, mender, replay);
-    const auto lost = salvaging ? lost_state.is_lost() : Result<bool>(false);
-    if (!lost) {
-        return lost.error();
-    }
-    const auto checkpoint = *lost ? lost_state.restore() : read_state(disk, replay);
+    core_.backlog_ = std::make_unique<Backlog>(core_, disk_, background);
+    auto checkpoint = restore_state();
     if (!checkpoint) {
         return checkpoint.error();
     }
+    checkpoint_ = *checkpoint;
+    if (auto opened = open_journal(commit, background); !opened) {
+        return opened;
+    }
+    if (auto judged = judge_journal(); !judged) {
+        return judged;
+    }
+    core_.checkpoint_ = std::make_unique<CheckpointPass>(core_, disk_, background, checkpoint_);
+    core_.backup_ = std::make_unique<Backup>(core_, disk_, background);
+    core_.go_on_from_recovery();
+    if (auto fitting = core_.check_group_size(); !fitting) {
+        return fitting;
+    }
+    if (auto found = salvaging_ ? find_bodies() : core_.check_complete(); !found) {
+        return found;
+    }
+    if (auto opened = core_.backlog_->open(); !opened) {
+        return opened;
+    }
+    if (auto removed = storage::remove_left_snapshot(disk_); !removed) {
+        return removed;
+    }
+    take_over_journal();
+    core_.append_start_records();
+    mender_.append_records();
+    salvage_.append_records();
+    return {};
+}
+
+Result<storage::Checkpoint> Start::restore_state() {
+    if (!salvaging_) {
+        return read_state(disk_, replay_);
+    }
+    LostState lost_state(core_, disk_, mender_, replay_);
+    const auto lost = lost_state.is_lost();
+    if (!lost) {
+        return lost.error();
+    }
+    return *lost ? lost_state.restore() : read_state(disk_, replay_);
+}
+
+Result<void> Start::open_journal(storage::Worker& commit, storage::Worker& background) {
     const storage::JournalSalvage passing_over{[&](const storage::Damage& damage) -> Result<void> {
-                                                   mender.note_damage(damage.text);
+                                                   mender_.note_damage(damage.text);
                                                    return {};
                                                },
-                                               checkpoint->through, mender.is_without_state()};
+                                               checkpoint_.through, mender_.is_without_state()};
     auto opened = storage::Journal::open(
-        disk, commit, background, options_.journal, *this,
+        disk_, commit, background, core_.options_.journal, core_,
         [&](const storage::GroupView& group) -> Result<void> {
-            auto applied = replay.group(group);
-            return applied && mender.failure() ? *mender.failure() : applied;
+            auto applied = replay_.group(group);
+            return applied && mender_.failure() ? *mender_.failure() : applied;
         },
-        salvaging ? &passing_over : nullptr);
+        salvaging_ ? &passing_over : nullptr);
     if (!opened) {
         return opened.error();
     }
-    journal_ = std::move(*opened);
-    const storage::Recovery& recovery = journal_->recovery();
-    if (recovery.last < checkpoint->through) {
+    core_.journal_ = std::move(*opened);
+    return {};
+}
+
+Result<void> Start::judge_journal() {
+    const storage::Recovery& recovery = core_.journal_->recovery();
+    if (recovery.last < checkpoint_.through) {
         const std::string text =
             "the journal ends with group " + std::to_string(recovery.last.value()) +
-            ", and the checkpoint tells of group " + std::to_string(checkpoint->through.value());
-        if (!salvaging) {
+            ", and the checkpoint tells of group " + std::to_string(checkpoint_.through.value());
+        if (!salvaging_) {
             return Error{ErrorCode::damaged, text};
         }
-        mender.note_damage(text);
+        mender_.note_damage(text);
     }
-    if (mender.damaged()) {
-        mender.note_lost_end(recovery.last < journal_->last());
+    if (mender_.damaged()) {
+        mender_.note_lost_end(recovery.last < core_.journal_->last());
     }
-    mender.tell_losses();
-    checkpoint_ = std::make_unique<CheckpointPass>(*this, disk, background, *checkpoint);
-    backup_ = std::make_unique<Backup>(*this, disk, background);
-    const std::chrono::nanoseconds wall = now.wall.time_since_epoch();
-    now_.journal = engine::Time(std::chrono::nanoseconds(
-        recovery.last_time.journal_ns +
-        std::max<std::int64_t>(0, wall.count() - recovery.last_time.wall_ns)));
-    options_.frame_body_bytes_max = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(options_.frame_body_bytes_max, journal_->group_bytes_max()));
-    if (auto fitting = check_group_size(); !fitting) {
-        return fitting;
+    mender_.tell_losses();
+    return {};
+}
+
+Result<void> Start::find_bodies() {
+    if (auto looked = salvage_.forget_damaged_pages(); !looked) {
+        return looked;
     }
-    Salvage salvage(*this, disk);
-    if (auto complete = salvaging ? salvage.forget_damaged_pages() : check_complete(); !complete) {
-        return complete;
-    }
-    if (salvaging && mender.any_nowhere()) {
-        const storage::JournalSalvage once_more{
-            [](const storage::Damage&) { return Result<void>(); }, passing_over.seen,
-            passing_over.begin_anew};
-        const auto read = storage::salvage_journal(
-            disk, [&](const storage::GroupView& group) { return replay.bodies(group); }, once_more);
-        if (!read) {
-            return read.error();
-        }
-        if (auto searched = mender.search_segments(); !searched) {
-            return searched;
+    if (mender_.any_nowhere()) {
+        if (auto found = find_bodies_elsewhere(); !found) {
+            return found;
         }
     }
-    if (salvaging) {
-        salvage.give_up();
-    }
-    if (auto opened_backlog = backlog_->open(); !opened_backlog) {
-        return opened_backlog;
-    }
-    if (auto removed = storage::remove_left_snapshot(disk); !removed) {
-        return removed;
-    }
+    salvage_.give_up();
+    return {};
+}
+
+Result<void> Start::find_bodies_elsewhere() {
+    const storage::JournalSalvage once_more{[](const storage::Damage&) { return Result<void>(); },
+                                            checkpoint_.through, mender_.is_without_state()};
+    const auto read = storage::salvage_journal(
+        disk_, [&](const storage::GroupView& group) { return replay_.bodies(group); }, once_more);
+    return read ? mender_.search_segments() : read.error();
+}
+
+void Start::take_over_journal() {
+    storage::Journal& journal = *core_.journal_;
     std::uint64_t booked = 0;
-    journal_blocks_.for_each_file([&](storage::FileOrdinal, const Block* block) {
+    core_.journal_blocks_.for_each_file([&](storage::FileOrdinal, const Block* block) {
         for (; block != nullptr; block = block->next) {
             booked += block->booked_bytes;
         }
         return true;
     });
-    journal_->book_recovered(booked);
-    applied_durable_ = applied_written_ = journal_->last();
-    if (journal_->current_file().value() != 0 &&
-        (journal_files_.empty() || journal_files_.back().file != journal_->current_file())) {
-        journal_files_.push_back({journal_->current_file(), journal_->last()});
+    journal.book_recovered(booked);
+    core_.applied_durable_ = core_.applied_written_ = journal.last();
+    auto& files = core_.journal_files_;
+    if (journal.current_file().value() != 0 &&
+        (files.empty() || files.back().file != journal.current_file())) {
+        files.push_back({journal.current_file(), journal.last()});
     }
-    if (recovery.damaged || salvage.found_damage()) {
-        backlog_->empty_files(journal_->current_file());
+    if (journal.recovery().damaged || salvage_.found_damage()) {
+        core_.backlog_->empty_files(journal.current_file());
     }
-    release_files();
-    append_start_records();
-    mender.append_records();
-    salvage.append_records();
-    return {};
+    core_.release_files();
+}
+
+Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
+                         Now now) {
+    now_ = now;
+    return Start(*this, disk).run(commit, background);
+}
+
+// The journal clock goes on behind the last group's, and frames have to fit into a group.
+void Core::go_on_from_recovery() {
+    const storage::Recovery& recovery = journal_->recovery();
+    const std::chrono::nanoseconds wall = now_.wall.time_since_epoch();
+    now_.journal = engine::Time(std::chrono::nanoseconds(
+        recovery.last_time.journal_ns +
+        std::max<std::int64_t>(0, wall.count() - recovery.last_time.wall_ns)));
+    options_.frame_body_bytes_max = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(options_.frame_body_bytes_max, journal_->group_bytes_max()));
 }
 
 // What is carried has to fit into a group: the files may have become smaller than those of which

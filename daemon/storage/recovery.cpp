@@ -327,7 +327,7 @@ Result<bool> Recoverer::stopped(std::size_t index, File& file, JournalReader& re
             rest_ = std::move(*rest);
             journal_.told.bytes_read += ahead.bytes_read();
         }
-        const auto damaged = told ? Result<bool>(true) : judge_end(stored, offset, at, *rest_);
+        auto damaged = told ? Result<bool>(true) : judge_end(stored, offset, at, *rest_);
         if (!damaged || !*damaged) {
             return damaged;
         }
