@@ -335,8 +335,10 @@ void Core::release_files() {
 
 // One is due whenever a journal file was begun since the last one began.
 void Core::checkpoint_turn() {
-    const bool due = journal_files_.size() >= 2 &&
-                     journal_files_.back().first > checkpoint_->last().from.plus(1) &&
+    // After a salvage the only file may be one that does not begin where the checkpoint ends.
+    const Sequence told = checkpoint_->last().from.plus(1);
+    const bool due = !journal_files_.empty() && journal_files_.back().first > told &&
+                     (journal_files_.size() >= 2 || journal_files_.front().first > told) &&
                      applied_durable_ >= journal_files_.back().first;
     const bool wanted = !stopping_ || waits_for_room_;  // files are recycled only after it
     const bool held = checkpoint_->active() || backup_->holds_checkpoints();

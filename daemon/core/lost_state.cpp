@@ -112,7 +112,7 @@ Result<void> LostState::read_names() {
         return {};
     };
     const storage::JournalSalvage passing_over{
-        [](const storage::Damage&) { return Result<void>(); }, {}, true};
+        [](const storage::Damage&) { return Result<void>(); }, {}, {}};
     const auto read = storage::salvage_journal(disk_, learn, passing_over);
     return read ? Result<void>() : read.error();
 }

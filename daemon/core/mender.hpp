@@ -36,6 +36,8 @@ class Mender {
     // A record of that queue does not fit; told once for each queue and reason, by tell_losses().
     void note_misfit(QueueId id, const std::string& what, const std::string& first);
     void tell_losses();
+    // Whether what was read, as it was read, is not the state: it has to be written anew.
+    [[nodiscard]] bool mended() const { return damaged_ || !misfits_.empty(); }
 
     // No checkpoint tells what was before the journal begins; what it says builds upon less.
     void without_state() { without_state_ = true; }

@@ -164,7 +164,8 @@ Result<void> Start::open_journal(storage::Worker& commit, storage::Worker& backg
                                                    mender_.note_damage(damage.text);
                                                    return {};
                                                },
-                                               checkpoint_.through, mender_.is_without_state()};
+                                               checkpoint_.through,
+                                               [this] { return mender_.mended(); }};
     auto opened = storage::Journal::open(
         disk_, commit, background, core_.options_.journal, core_,
         [&](const storage::GroupView& group) -> Result<void> {
@@ -211,8 +212,8 @@ Result<void> Start::find_bodies() {
 }
 
 Result<void> Start::find_bodies_elsewhere() {
-    const storage::JournalSalvage once_more{[](const storage::Damage&) { return Result<void>(); },
-                                            checkpoint_.through, mender_.is_without_state()};
+    const storage::JournalSalvage once_more{
+        [](const storage::Damage&) { return Result<void>(); }, {}, {}};
     const auto read = storage::salvage_journal(
         disk_, [&](const storage::GroupView& group) { return replay_.bodies(group); }, once_more);
     return read ? mender_.search_segments() : read.error();

@@ -86,8 +86,9 @@ using DamageFunction = std::function<Result<void>(const Damage&)>;
 struct JournalSalvage {
     DamageFunction damage;
     Sequence seen;  // groups up to here are known to have been
-    // Something else of the store is damaged: what comes goes into a new file in any case.
-    bool begin_anew = false;
+    // Asked when all is replayed: whether something else of the store is damaged, so that what
+    // comes goes into a new file in any case. Empty: no.
+    std::function<bool()> begin_anew;
 };
 
 // What recovery tells about the store.

@@ -34,7 +34,7 @@ class Recoverer {
     enum class LostHeaders { leave, rescue };
     Recoverer(Disk& disk, const ReplayFunction& replay, const DamageFunction& damage,
               LostHeaders lost_headers = LostHeaders::leave, Sequence seen = {},
-              bool begin_anew = false)
+              const std::function<bool()>& begin_anew = {})
         : disk_(disk),
           replay_(replay),
           damage_(damage),
@@ -70,7 +70,7 @@ class Recoverer {
     const DamageFunction& damage_;  // empty: the first damage ends it
     const LostHeaders lost_headers_;
     const Sequence seen_;
-    const bool begin_anew_;
+    const std::function<bool()> begin_anew_;
     RecoveredJournal journal_;
     std::uint64_t expected_ = 0;     // sequence of the next group
     bool last_file_stands_ = false;  // at least one group of it does
@@ -121,7 +121,7 @@ Result<RecoveredJournal> Recoverer::run() {
     if (auto checked = check_suspects(); !checked) {
         return checked.error();
     }
-    if (journal_.told.damaged || journal_.told.last < seen_ || begin_anew_) {
+    if (journal_.told.damaged || journal_.told.last < seen_ || (begin_anew_ && begin_anew_())) {
         journal_.told.damaged = true;
         journal_.told.clean = false;
         if (auto found = find_highest(); !found) {
