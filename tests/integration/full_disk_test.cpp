@@ -216,9 +216,8 @@ TEST_CASE("full disk: a daemon that is killed and started on it has lost nothing
         expect_queued(client, next - 1);
         auto producer = client.producer("orders");
         REQUIRE(producer);
-        const std::uint64_t wanted = next;
+        // A start may give some room back: pages that were written, and not placed before the kill.
         CHECK(publish_until_refused(*producer, next).code == ErrorCode::disk_full);
-        CHECK(next == wanted);
         expect_and_ack(client, 1, 10);
     }
     daemon.restart();

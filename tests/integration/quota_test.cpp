@@ -149,7 +149,8 @@ std::uint64_t publish_until_no_more(DaemonProcess& daemon) {
 
 }  // namespace
 
-TEST_CASE("quota: when it is used up, publishes are refused or the daemon ends; nothing is lost") {
+TEST_CASE(
+    "quota: when it is used up, publishes are refused or the daemon ends, and nothing is lost") {
     constexpr std::size_t quota_bytes = 24 * mib;
     const auto disk = QuotaFileSystem::mount(quota_bytes);
     if (!disk) {

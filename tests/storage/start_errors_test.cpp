@@ -216,7 +216,7 @@ TEST_CASE_FIXTURE(JournalStart, "start errors: a journal of which something is l
     }
     const SimDisk::Image image = disk.image();
     std::vector<std::uint64_t> saved;
-    const JournalSalvage salvage{[](const Damage&) -> Result<void> { return {}; }, Sequence(0)};
+    const JournalSalvage salvage{[](const Damage&) -> Result<void> { return {}; }, Sequence(0), {}};
     const auto start = [&](Disk& over) -> Result<void> {
         disk.load(image);
         saved.clear();
@@ -253,7 +253,8 @@ TEST_CASE_FIXTURE(JournalStart, "start errors: who is told of damage may end the
                                                     ? Result<void>()
                                                     : Error{ErrorCode::damaged, damage.text};
                                      },
-                                     Sequence(0)};
+                                     Sequence(0),
+                                     {}};
         const auto opened = Journal::open(
             disk, commit_worker, background, options, *this,
             [](const GroupView&) -> Result<void> { return {}; }, &salvage);
