@@ -182,7 +182,8 @@ std::vector<SegmentNumber> SegmentStore::told_files() const {
     std::vector<SegmentNumber> numbers;
     for (const auto& [number, segment] : segments_) {
         const bool being_made =
-            segment.in_batch && std::any_of(batch_->begin(), batch_->end(), [&](const Run& run) {
+            segment.in_batch &&
+            std::any_of(batch_->begin(), batch_->end(), [&, number = number](const Run& run) {
                 return run.segment == number && run.creates;
             });
         if (!being_made && !segment.in_vain) {
