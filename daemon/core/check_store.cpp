@@ -247,10 +247,7 @@ void StoreCheck::note_misfit(const Replay::Misfit& misfit) {
     QueueId id;
     MessageRange range;
     if (misfit.record) {
-        if (const auto found = decode_queue_id(misfit.record->body.first(
-                std::min<std::size_t>(misfit.record->body.size(), sizeof(std::uint32_t))))) {
-            id = *found;
-        }
+        id = decode_queue_id(misfit.record->body).value_or(id);
         const bool messages = misfit.record->type == RecordType::add_messages ||
                               misfit.record->type == RecordType::carry_messages;
         if (const auto found = messages ? decode_messages(misfit.record->body) : std::nullopt) {

@@ -133,10 +133,9 @@ void LostState::apply(const RecordView& record) {
             begin_part(*part);
         }
         return;
-    } else if (const auto id =
-                   decode_queue_id(record.body.first(std::min<std::size_t>(4, record.body.size())));
-               record.type == RecordType::restore_messages ||
+    } else if (record.type == RecordType::restore_messages ||
                record.type == RecordType::place_messages) {
+        const auto id = decode_queue_id(record.body);
         if (!id || mender_.queue_for(*id) == nullptr) {
             return;
         }

@@ -7,8 +7,6 @@
 // have been acked. Loop thread only, during the start; writes nothing.
 
 #include <map>
-#include <set>
-#include <vector>
 
 #include "daemon/core/mender.hpp"
 #include "daemon/core/replay.hpp"
@@ -30,7 +28,6 @@ class LostState {
 
   private:
     Result<void> read_names();
-    Result<void> apply(const std::vector<storage::LooseChunk>& chunks);
     void apply(const RecordView& record);
     void begin_part(const StatePart& part);
     Result<void> revive_segments();

@@ -1,8 +1,6 @@
 #include "daemon/core/mender.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/read_page.hpp"
@@ -63,10 +61,8 @@ engine::Queue* Mender::queue_for(QueueId id) {
     command.id = id;
     const auto learnt = learnt_.find(id);
     if (learnt != learnt_.end() && core_.engine_.find(learnt->second.definition.name) == nullptr) {
-        command = learnt->second;
-        core_.engine_.apply(command);
-        engine::Queue* queue = core_.engine_.find(id);
-        return queue->durable() ? queue : nullptr;
+        core_.engine_.apply(learnt->second);
+        return queue_for(id);
     }
     command.definition.name = "salvaged." + std::to_string(id.value());
     for (unsigned copy = 2; core_.engine_.find(command.definition.name) != nullptr; ++copy) {
@@ -160,9 +156,7 @@ void Mender::revive_page(engine::Queue& queue, const PageRecord& record) {
 
 Result<void> Mender::read(ReadPage& page) {
     page.run(disk_, ReadPage::From::device);
-    const bool gone =
-        page.error && (page.error->code == ErrorCode::damaged || page.error->os_errno == ENOENT);
-    return page.error && !gone ? Result<void>(*page.error) : Result<void>();
+    return page.error && !page.is_gone() ? Result<void>(*page.error) : Result<void>();
 }
 
 void Mender::end_living(engine::Queue& queue, MessageRange range) {

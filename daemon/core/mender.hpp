@@ -79,12 +79,12 @@ class Mender {
     void append_records();
 
   private:
-    void tell_gaps();
     struct Misfits {
         std::string first;
         std::uint64_t times = 0;
     };
 
+    void tell_gaps();
     [[nodiscard]] bool any_nowhere(const engine::Queue& queue, MessageRange range) const;
     Result<void> search(storage::SegmentNumber number, const PageFunction& fn);
     Result<void> adopt(engine::Queue& queue, const PageRecord& record);

@@ -3,6 +3,7 @@
 // One page on its way into memory: read, checked and cut into blocks on the storage worker, taken
 // over on the loop thread.
 
+#include <cerrno>
 #include <optional>
 #include <vector>
 
@@ -26,6 +27,11 @@ struct ReadPage {
     enum class From { anywhere, device };
     // On the worker. Afterwards there are blocks, or an error.
     void run(storage::Disk& disk, From from = From::anywhere);
+
+    // Afterwards: it is damaged or not there, and not only unreadable now.
+    [[nodiscard]] bool is_gone() const {
+        return error && (error->code == ErrorCode::damaged || error->os_errno == ENOENT);
+    }
 
     const QueueId queue;
     const MessageRange range;

@@ -135,6 +135,7 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 // --- decoding: nothing if malformed
 
 [[nodiscard]] std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body);
+// Also of any record that begins with its queue's id.
 [[nodiscard]] std::optional<QueueId> decode_queue_id(wire::Bytes body);
 [[nodiscard]] std::optional<MessagesRecord> decode_messages(wire::Bytes body);
 // The ranges go to `ranges`, which the command views.

@@ -1,7 +1,6 @@
 #include "daemon/core/salvage.hpp"
 
 #include <algorithm>
-#include <cerrno>
 
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/read_page.hpp"
@@ -66,7 +65,7 @@ Result<void> Salvage::look_at(engine::Queue& queue, Page& page) {
         page.held = static_cast<std::uint32_t>(std::max<std::uint64_t>(page.held, live));
         return {};
     }
-    if (read.error->code == ErrorCode::damaged || read.error->os_errno == ENOENT) {
+    if (read.is_gone()) {
         gone_.push_back({queue.id(), page.range, read.error->text});
         return {};
     }

@@ -57,11 +57,9 @@ Replay::MisfitFunction mending(Mender& mender) {
         if (misfit.no_state && !mender.is_without_state()) {
             return Error{ErrorCode::damaged, Replay::text_of(misfit)};
         }
-        QueueId id;
-        if (misfit.record && misfit.record->body.size() >= sizeof(std::uint32_t)) {
-            id = decode_queue_id(misfit.record->body.first(sizeof(std::uint32_t))).value_or(id);
-        }
-        mender.note_misfit(id, std::string(misfit.what), Replay::text_of(misfit));
+        const auto id = misfit.record ? decode_queue_id(misfit.record->body) : std::nullopt;
+        mender.note_misfit(id.value_or(QueueId()), std::string(misfit.what),
+                           Replay::text_of(misfit));
         return {};
     };
 }
