@@ -11,6 +11,10 @@ namespace mqd::core {
 namespace {
 
 constexpr std::chrono::seconds first_scrub_after{10};
+// Empty files are removed at such a rate, or within such a time if that is faster: a file system
+// that tells its device what is free keeps it busy for milliseconds a file, and every commit waits.
+constexpr std::uint64_t removed_bytes_per_second = 256u << 20;
+constexpr std::uint64_t removed_within_seconds = 4;
 
 }  // namespace
 
@@ -114,11 +118,20 @@ Result<void> Backlog::open() {
 
 // --- a turn
 
+bool Backlog::may_remove_files() const {
+    return !dead_.empty() && dead_.front().commit <= core_.durable_commit_ &&
+           !core_.backup_->holds_segments();
+}
+
 void Backlog::groups_durable() {
-    if (core_.backup_->holds_segments()) {
-        return;
-    }
-    while (!dead_.empty() && dead_.front().commit <= core_.durable_commit_) {
+    const bool short_of_room = refusal_ || core_.journal_->disk_full();
+    while (may_remove_files() && (short_of_room || core_.now_.journal >= removal_deadline_)) {
+        const std::uint64_t waiting = store_.figures().dead_bytes;
+        const std::uint64_t rate =
+            std::max(removed_bytes_per_second, waiting / removed_within_seconds);
+        const std::uint64_t bytes = store_.file_bytes(dead_.front().segment);
+        removal_deadline_ =
+            core_.now_.journal + std::chrono::microseconds(bytes * 1'000'000 / rate);
         remove_file(dead_.front().segment);
         dead_.pop_front();
         if (refusal_) {
@@ -209,9 +222,8 @@ void Backlog::removed(engine::Queue& queue, std::span<const MessageRange> ranges
     }
     if (owner->pages.empty()) {
         queues_.erase(queue.id());
-    } else if (queue.consumers() > 0 && !owner->wanted) {
-        owner->wanted = true;
-        wanted_.push_back(queue.id());
+    } else if (queue.consumers() > 0) {
+        want_pages(*owner);
     }
     retire_files();
 }

@@ -93,7 +93,7 @@ class Backlog {
     // Why nothing can be written to segments now; it is tried again.
     [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
     [[nodiscard]] engine::Time next_deadline() const {
-        return std::min({retry_deadline_, read_retry_, next_scrub()});
+        return std::min({retry_deadline_, read_retry_, next_scrub(), next_removal(), next_read()});
     }
     // Every message of that file is written to a segment, or ended.
     [[nodiscard]] bool holds_all_of(storage::FileOrdinal file) const;
@@ -159,6 +159,10 @@ class Backlog {
     void unlist_in_segment(Page& page);
     void retire_files();
     void remove_file(storage::SegmentNumber number);
+    [[nodiscard]] bool may_remove_files() const;
+    [[nodiscard]] engine::Time next_removal() const {
+        return may_remove_files() ? removal_deadline_ : engine::Time::max();
+    }
 
     // --- writing (flush.cpp)
     [[nodiscard]] std::optional<storage::FileOrdinal> flush_limit() const;
@@ -180,6 +184,9 @@ class Backlog {
 
     // --- reading and dropping (paging.cpp)
     void read_ahead(QueuePages& owner);
+    [[nodiscard]] bool may_read() const;
+    void want_pages(QueuePages& owner);
+    [[nodiscard]] engine::Time next_read() const;
     void read(Page& page, bool to_carry);
     void page_read(const std::shared_ptr<ReadPage>& job);
     [[nodiscard]] std::optional<Error> what_lacks(ReadPage& job, const Page& page) const;
@@ -218,6 +225,8 @@ class Backlog {
         storage::SegmentNumber segment;
     };
     std::deque<Dead> dead_;
+    engine::Time read_deadline_{};     // of the pace of reading
+    engine::Time removal_deadline_{};  // no file is removed before
     bool arrived_ = false;
     storage::FileOrdinal to_empty_;  // with all before it; 0: none
     std::uint64_t batch_bytes_;      // flushed at once; less after a refusal

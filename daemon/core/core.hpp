@@ -267,6 +267,7 @@ class Core : public storage::JournalListener {
     std::deque<CommitGroup> in_flight_;  // submitted, not yet durable
     std::vector<CommitGroup> spare_groups_;
     engine::Time ride_deadline_ = engine::Time::max();  // of what nobody waits for in pending_
+    engine::Time last_durable_publish_{};
     engine::Time sync_deadline_ = engine::Time::max();  // of what is written and not synced
     engine::Time seal_deadline_ = engine::Time::max();
     engine::Time retry_deadline_ = engine::Time::max();  // while the disk is full

@@ -16,6 +16,10 @@ namespace {
 // So much of a queue is read ahead of its consumers, if its share of the budget allows it.
 constexpr std::uint64_t read_ahead_bytes_max = 4 * 1024 * 1024;
 constexpr std::uint64_t read_ahead_share = 4;  // of the budget: a quarter at most
+// While producers wait for commits: some two million messages of 128 bytes a second.
+constexpr std::int64_t paced_bytes_per_second = 256 << 20;
+constexpr std::chrono::milliseconds pace_burst{8};       // of reading, at once
+constexpr std::chrono::milliseconds pace_ends_after{5};  // without a durable publish
 // How many queues are looked at to find one that can spare memory.
 constexpr std::size_t victims_looked_at = 64;
 
@@ -59,6 +63,13 @@ bool ReadPage::cut(wire::Bytes body) {
 
 // --- reading
 
+void Backlog::want_pages(QueuePages& owner) {
+    if (!owner.wanted) {
+        owner.wanted = true;
+        wanted_.push_back(owner.queue.id());
+    }
+}
+
 void Backlog::read_turn() {
     for (engine::Queue* queue : core_.engine_.starved()) {
         QueuePages* owner = find_pages(queue->id());
@@ -70,9 +81,8 @@ void Backlog::read_turn() {
         MQD_ASSERT(page != nullptr, queue->id(), head);  // every message is somewhere
         if (page->unreadable) {
             core_.engine_.set_aside(*queue, page->range);
-        } else if (!owner->wanted) {
-            owner->wanted = true;
-            wanted_.push_back(queue->id());
+        } else {
+            want_pages(*owner);
         }
     }
     if (read_retry_ != engine::Time::max() && core_.now_.journal < read_retry_) {
@@ -80,12 +90,27 @@ void Backlog::read_turn() {
     }
     arrived_ = arrived_ || read_retry_ != engine::Time::max();
     read_retry_ = engine::Time::max();
+    if (!may_read()) {
+        return;
+    }
     for (const QueueId id : std::exchange(wanted_, {})) {
         if (QueuePages* owner = find_pages(id)) {
             owner->wanted = false;
             read_ahead(*owner);
         }
     }
+}
+
+// A consumer that reads an old backlog is faster than anything that waits for the disk, and would
+// leave little of processor and memory to it: while producers wait for commits, reading is paced.
+bool Backlog::may_read() const {
+    return core_.now_.journal >= read_deadline_ ||
+           core_.now_.journal - core_.last_durable_publish_ > pace_ends_after;
+}
+
+engine::Time Backlog::next_read() const {
+    const bool waits = !wanted_.empty() && !core_.stopping_ && read_retry_ == engine::Time::max();
+    return waits ? read_deadline_ : engine::Time::max();
 }
 
 void Backlog::read_ahead(QueuePages& owner) {
@@ -108,6 +133,13 @@ void Backlog::read_ahead(QueuePages& owner) {
         }
         bytes += page.address.bytes;
         if (page.blocks == nullptr && !page.reading) {
+            if (!may_read()) {
+                want_pages(owner);
+                return;
+            }
+            read_deadline_ = std::max(read_deadline_, core_.now_.journal - pace_burst) +
+                             std::chrono::nanoseconds(std::chrono::seconds(1)) *
+                                 page.address.bytes / paced_bytes_per_second;
             read(page, false);
         }
     }
@@ -162,10 +194,7 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
         return;  // it ended meanwhile
     }
     page->reading = false;
-    if (!owner->wanted) {
-        owner->wanted = true;
-        wanted_.push_back(job->queue);
-    }
+    want_pages(*owner);
     if (job->error) {
         if (storage::is_passing(*job->error)) {
             read_retry_ = core_.now_.journal + storage::retry_every;  // it is in wanted_

@@ -166,6 +166,7 @@ void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.
     const Durability most = std::max(level, queue.definition().durability);
     raise_need(group, most == Durability::disk ? Need::durable : Need::written);
+    last_durable_publish_ = now_.journal;
     if (level == Durability::written || queue.definition().durability == Durability::written) {
         raise_need(group, Need::written);
     }

@@ -96,8 +96,14 @@ class SegmentStore {
         std::uint64_t files = 0;
         std::uint64_t bytes = 0;
         std::uint64_t live_bytes = 0;
+        std::uint64_t dead_bytes = 0;  // of files that hold nothing any more
     };
-    [[nodiscard]] Figures figures() const { return {segments_.size(), bytes_, live_bytes_}; }
+    [[nodiscard]] Figures figures() const {
+        return {segments_.size(), bytes_, live_bytes_, dead_bytes_};
+    }
+    [[nodiscard]] std::uint64_t file_bytes(SegmentNumber number) const {
+        return segments_.at(number).bytes;
+    }
 
   private:
     struct Segment {

@@ -92,6 +92,7 @@ TEST_CASE_FIXTURE(BackupFixture, "backup: what is not linked or copied yet stays
     pull(other, copy);
     CHECK(copy.count("segment-") == segments);
     CHECK(bodies_in(copy, options, "q").size() == 300);
+    daemon.settle_for(std::chrono::milliseconds(100));  // files are removed at a pace
     const auto there = std::count_if(copy.files.begin(), copy.files.end(), [&](const auto& file) {
         return file.first.starts_with("segment-") && disk.exists(file.first);
     });
