@@ -6,10 +6,12 @@
 //     mqd-bench-backlog … --queues N      so many queues with ten messages each; publishing
 //                                         round-robin to a tenth of them, against one
 //     mqd-bench-backlog … --beside        a busy queue, alone and beside a consumer that reads an
-//                                         old backlog (of --messages)
+//                                         old backlog (of --messages), seven pairs of runs with
+//                                         a hundredth of it each
 //     mqd-bench-backlog … --state N       so many messages leased or acked out of order, among
 //                                         10,000 queues: the longest turn of the loop
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <chrono>
@@ -26,6 +28,9 @@
 #include "bench/failure.hpp"
 #include "bench/message.hpp"
 #include "bench/mqd_daemon.hpp"
+#include "client/connection.hpp"
+#include "client/socket.hpp"
+#include "client/url.hpp"
 #include "mqd/client.hpp"
 
 namespace mqd::bench {
@@ -37,6 +42,9 @@ constexpr std::uint32_t unacked_max = 10'000;
 constexpr std::chrono::milliseconds memory_sampled_every{20};
 constexpr std::uint64_t round_robin_messages = 2'000'000;
 constexpr std::uint64_t round_robin_unconfirmed = 10;  // per queue, at least
+constexpr std::uint64_t messages_each = 10;            // of many queues
+constexpr std::uint64_t pipelined_queues = 500;
+constexpr int pairs = 7;  // of runs that are compared
 
 struct Options {
     std::string program;
@@ -54,6 +62,11 @@ struct Figure {
     double value = 0;
     std::string unit;
 };
+
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -257,8 +270,63 @@ double consume_slowly(const MqdDaemon& daemon, const std::string& queue,
     return static_cast<double>(taken) / seconds_since(begin);
 }
 
+std::shared_ptr<client::Connection> connect_session(const MqdDaemon& daemon) {
+    const auto deadline = client::Deadline::after(std::chrono::seconds(10));
+    const auto address = take(client::parse_url(daemon.url(Transport::unix_socket)), "the URL");
+    auto socket = take(client::Socket::connect(address, deadline), "connecting");
+    return take(client::Connection::greet(std::move(socket), {}, deadline), "greeting");
+}
+
+// The requests of each step go out together, and then all answers are waited for.
+void fill_queues(client::Connection& connection, std::uint64_t from, std::uint64_t to) {
+    client::Session& session = connection.session();
+    std::vector<CorrelationId> asked;
+    const auto await = [&] {
+        for (const CorrelationId correlation : std::exchange(asked, {})) {
+            (void)take(connection.await_reply(correlation, connection.default_deadline()),
+                       "waiting for an answer");
+        }
+    };
+    for (std::uint64_t i = from; i < to; ++i) {
+        const std::string name = queue_name(i);
+        wire::QueueCreate create;
+        create.queue = name;
+        create.options.durability = Durability::disk;
+        asked.push_back(session.request(create, wire::FrameType::queue_info));
+    }
+    await();
+    std::vector<HandleId> handles;
+    for (std::uint64_t i = from; i < to; ++i) {
+        const auto opening = take(session.open_producer(queue_name(i), {}), "opening a producer");
+        handles.push_back(opening.handle);
+        asked.push_back(opening.correlation);
+    }
+    await();
+    const std::string body(body_bytes, 'x');
+    for (const HandleId handle : handles) {
+        for (std::uint64_t k = 0; k < messages_each; ++k) {
+            if (!take(session.producer(handle).send(wire::as_bytes(body), {}), "publishing")) {
+                fail("no credit for ten messages");
+            }
+        }
+    }
+    session.flush();
+    for (const HandleId handle : handles) {
+        const bool confirmed = connection.run_until(connection.default_deadline(), [&] {
+            return session.producer(handle).unconfirmed() == 0;
+        });
+        if (!confirmed) {
+            fail("no confirm");
+        }
+        asked.push_back(session.close(handle));
+    }
+    await();
+    for (const HandleId handle : handles) {
+        session.release(handle);
+    }
+}
+
 std::vector<Figure> measure_queues(const Options& options) {
-    constexpr std::uint64_t each = 10;
     MqdDaemonOptions how;
     how.program = options.program;
     how.folder = options.folder;
@@ -271,24 +339,11 @@ std::vector<Figure> measure_queues(const Options& options) {
     };
     daemon->process().await_quiet();
     const double before = daemon->process().resident_kib();
+    const auto connection = connect_session(*daemon);
     const auto begin = std::chrono::steady_clock::now();
-    std::vector<std::jthread> threads;
-    constexpr std::uint64_t connections = 64;
-    for (std::uint64_t t = 0; t < connections; ++t) {
-        threads.emplace_back([&, t] {
-            Client client = connect(*daemon);
-            const std::string body(body_bytes, 'x');
-            const std::vector<Message> messages(each, Message{body, {}});
-            for (std::uint64_t i = t; i < options.queues; i += connections) {
-                (void)take(client.create_queue(queue_name(i), {.durability = Durability::disk}),
-                           "creating a queue");
-                Producer producer = take(client.producer(queue_name(i)), "opening a producer");
-                (void)take(producer.publish_many(messages), "publishing");
-                take(producer.close(), "closing a producer");
-            }
-        });
+    for (std::uint64_t i = 0; i < options.queues; i += pipelined_queues) {
+        fill_queues(*connection, i, std::min(options.queues, i + pipelined_queues));
     }
-    threads.clear();
     add("create_and_fill", seconds_since(begin), "s");
     daemon->process().await_quiet();
     add("resident_per_queue",
@@ -323,26 +378,38 @@ std::vector<Figure> measure_beside(const Options& options) {
     take(daemon->create_queue("backlog", Durability::disk), "creating a queue");
     (void)publish(*daemon, "backlog", options.messages);
     daemon->process().await_quiet();
-    const std::uint64_t some = std::max<std::uint64_t>(options.messages / 5, 1000);
+    const std::uint64_t some = std::max<std::uint64_t>(options.messages / 100, 1000);
     const auto run_busy = [&] {
         const auto consumer =
             std::async(std::launch::async, [&] { (void)consume(*daemon, "busy", some); });
         return publish(*daemon, "busy", some);
     };
-    const double alone = run_busy();
-    std::atomic<bool> end = false;
-    double drained = 0;
-    double beside = 0;
-    {
-        const auto reader = std::async(std::launch::async,
-                                       [&] { drained = consume_slowly(*daemon, "backlog", end); });
-        beside = run_busy();
+    // In turn, so that a machine whose speed changes is the same for both.
+    std::vector<double> alone;
+    std::vector<double> beside;
+    std::vector<double> ratios;
+    std::vector<double> drained;
+    for (int pair = 0; pair < pairs; ++pair) {
+        alone.push_back(run_busy());
+        std::atomic<bool> end = false;
+        auto reader =
+            std::async(std::launch::async, [&] { return consume_slowly(*daemon, "backlog", end); });
+        beside.push_back(run_busy());
         end = true;
+        drained.push_back(reader.get());
+        ratios.push_back(beside.back() / alone.back());
     }
-    return {{"busy_alone", alone, "messages/s"},
-            {"busy_beside_reader", beside, "messages/s"},
-            {"beside_ratio", beside / alone, "of alone"},
-            {"reader", drained, "messages/s taken from the backlog meanwhile"}};
+    Client client = connect(*daemon);
+    if (take(client.show_queue("backlog"), "looking at the backlog").ready <= unacked_max) {
+        fail("the backlog ended before the busy queue did: take more --messages");
+    }
+    return {{"busy_alone", median(alone), "messages/s"},
+            {"busy_beside_reader", median(beside), "messages/s"},
+            {"beside_ratio", median(ratios),
+             "of alone, the median of " + std::to_string(pairs) + " pairs"},
+            {"beside_ratio_least", *std::min_element(ratios.begin(), ratios.end()), ""},
+            {"beside_ratio_most", *std::max_element(ratios.begin(), ratios.end()), ""},
+            {"reader", median(drained), "messages/s taken from the backlog meanwhile"}};
 }
 
 // Every second message acked, and the others kept, while other queues go on.
