@@ -33,12 +33,12 @@ void Engine::dispatch(Time now, std::vector<Delivery>& out) {
 }
 
 void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
-    while (!queue.ready_.empty() && !queue.takers_.empty()) {
+    while (!queue.in(LiveState::ready).empty() && !queue.takers_.empty()) {
         // An equal share for each, from the one that waits longest; what credit and room leave over
         // is shared again.
         const std::uint64_t takers = queue.takers_.count();
-        const std::uint64_t quota = (queue.ready_.count() + takers - 1) / takers;
-        for (std::uint64_t i = 0; i < takers && !queue.ready_.empty(); ++i) {
+        const std::uint64_t quota = (queue.in(LiveState::ready).count() + takers - 1) / takers;
+        for (std::uint64_t i = 0; i < takers && !queue.in(LiveState::ready).empty(); ++i) {
             Consumer& consumer = *queue.takers_.first();
             if (!consumer.has_room()) {
                 consumer.room->wanted = true;
@@ -58,8 +58,9 @@ void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
 bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                          std::vector<Delivery>& out) {
     bool delivered = false;
-    while (quota > 0 && consumer.has_credit() && consumer.has_room() && !queue.ready_.empty()) {
-        const auto run = queue.ready_.front();
+    while (quota > 0 && consumer.has_credit() && consumer.has_room() &&
+           !queue.in(LiveState::ready).empty()) {
+        const auto run = queue.in(LiveState::ready).front();
         const Extent* extent = queue.extent_at(run.range.first);
         if (extent == nullptr) {
             break;  // order is kept: the queue waits until it is resident
@@ -73,8 +74,8 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
                       consumer.message_limit - consumer.messages_delivered});
         const MessageRange range{first, count};
         const Lease lease{run.value + 1, lease_deadline(now, consumer.lease)};
-        queue.ready_.take(range, [](MessageRange, std::uint32_t) {});
-        queue.leased_.insert(range, lease.attempt);
+        queue.in(LiveState::ready).take(range, [](MessageRange, std::uint32_t) {});
+        queue.in(LiveState::leased).insert(range, lease.attempt);
         consumer.leased.insert(range, lease);
         set_floor(consumer, std::min(consumer.lease_floor, lease.deadline));
         consumer.messages_delivered += count;

@@ -116,7 +116,7 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
     const std::uint64_t acked =
         consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
             end_lease(queue, piece);
-            queue.ending_.insert(piece, lease.attempt);
+            queue.in(LiveState::ending).insert(piece, lease.attempt);
             if (!decided.empty() && decided.back().end() == piece.first) {
                 decided.back().count += piece.count;
             } else {
@@ -127,15 +127,16 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
 }
 
 void Engine::admit_end(Queue& queue, MessageRange range) {
-    queue.ready_.take(range, [&](MessageRange piece, std::uint32_t attempts) {
-        queue.ending_.insert(piece, attempts);
+    queue.in(LiveState::ready).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        queue.in(LiveState::ending).insert(piece, attempts);
     });
 }
 
 void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
-    for (RangeMap<std::uint32_t>* some : {&queue.ready_, &queue.aside_}) {
+    for (RangeMap<std::uint32_t>* some :
+         {&queue.in(LiveState::ready), &queue.in(LiveState::aside)}) {
         some->for_each([&](MessageRange range, std::uint32_t attempts) {
-            queue.ending_.insert(range, attempts);
+            queue.in(LiveState::ending).insert(range, attempts);
             decided.push_back(range);
         });
         some->clear();
@@ -143,8 +144,8 @@ void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
 }
 
 void Engine::set_aside(Queue& queue, MessageRange range) {
-    queue.ready_.take(range, [&](MessageRange piece, std::uint32_t attempts) {
-        queue.aside_.insert(piece, attempts);
+    queue.in(LiveState::ready).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        queue.in(LiveState::aside).insert(piece, attempts);
     });
     mark_dirty(queue);
 }
@@ -158,9 +159,9 @@ void Engine::apply(const RemoveMessages& command) {
 void Engine::apply(Queue& queue, const RemoveMessages& command) {
     for (const MessageRange& range : command.ranges) {
         const auto forget = [](MessageRange, std::uint32_t) {};
-        std::uint64_t removed = queue.ending_.take(range, forget);
+        std::uint64_t removed = queue.in(LiveState::ending).take(range, forget);
         if (removed != range.count) {  // replay, where nothing was admitted
-            removed += queue.ready_.take(range, forget);
+            removed += queue.in(LiveState::ready).take(range, forget);
         }
         MQD_ASSERT(removed == range.count, range.first, range.count, removed);
         release(queue, range);
@@ -171,10 +172,11 @@ void Engine::apply(const CountDelivery& command) {
     Queue* queue = find(command.id);
     MQD_ASSERT(queue != nullptr, command.id);
     std::vector<MessageRange> pieces;
-    queue->ready_.take(command.range,
-                       [&](MessageRange piece, std::uint32_t) { pieces.push_back(piece); });
+    queue->in(LiveState::ready).take(command.range, [&](MessageRange piece, std::uint32_t) {
+        pieces.push_back(piece);
+    });
     for (const MessageRange& piece : pieces) {
-        queue->ready_.insert(piece, command.attempts);
+        queue->in(LiveState::ready).insert(piece, command.attempts);
     }
 }
 
@@ -264,12 +266,13 @@ void Engine::mark_dirty(Queue& queue) {
 }
 
 void Engine::end_lease(Queue& queue, MessageRange range) {
-    const std::uint64_t ended = queue.leased_.take(range, [](MessageRange, std::uint32_t) {});
+    const std::uint64_t ended =
+        queue.in(LiveState::leased).take(range, [](MessageRange, std::uint32_t) {});
     MQD_ASSERT(ended == range.count, range.first, range.count, ended);
 }
 
 void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts) {
-    queue.ready_.insert(range, attempts);
+    queue.in(LiveState::ready).insert(range, attempts);
     mark_dirty(queue);
 }
 

@@ -4,16 +4,22 @@
 
 namespace mqd::engine {
 
+namespace {
+
+template <std::size_t... I>
+auto make_states(std::pmr::memory_resource* memory, std::index_sequence<I...> /*each*/) {
+    return std::array{((void)I, RangeMap<std::uint32_t>(memory))...};
+}
+
+}  // namespace
+
 Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
              std::pmr::memory_resource* memory)
     : id_(id),
       definition_(std::move(definition)),
       next_admitted_(next),
       next_applied_(next),
-      ready_(memory),
-      leased_(memory),
-      ending_(memory),
-      aside_(memory),
+      states_(make_states(memory, std::make_index_sequence<live_states>())),
       extents_(memory) {}
 
 const Extent* Queue::extent_at(MessageNumber number) const {
@@ -39,16 +45,27 @@ const Extent* Queue::extent_from(MessageNumber number) const {
 }
 
 std::uint64_t Queue::ready_in(MessageRange range) const {
-    return ready_.count_in(range);
+    return in(LiveState::ready).count_in(range);
+}
+
+std::uint64_t Queue::live() const {
+    std::uint64_t count = 0;
+    for (const RangeMap<std::uint32_t>& some : states_) {
+        count += some.count();
+    }
+    return count;
 }
 
 std::uint64_t Queue::live_in(MessageRange range) const {
-    return ready_.count_in(range) + leased_.count_in(range) + ending_.count_in(range) +
-           aside_.count_in(range);
+    std::uint64_t count = 0;
+    for (const RangeMap<std::uint32_t>& some : states_) {
+        count += some.count_in(range);
+    }
+    return count;
 }
 
 bool Queue::wants_dispatch() const {
-    if (ready_.empty()) {
+    if (in(LiveState::ready).empty()) {
         return false;
     }
     const Consumer* taker = takers_.first();
@@ -63,10 +80,9 @@ std::vector<LiveRun> Queue::live_runs() const {
     const auto add = [&](MessageRange range, std::uint32_t attempts) {
         live.insert(range, attempts);
     };
-    ready_.for_each(add);
-    leased_.for_each(add);
-    ending_.for_each(add);
-    aside_.for_each(add);
+    for (const RangeMap<std::uint32_t>& some : states_) {
+        some.for_each(add);
+    }
     std::vector<LiveRun> runs;
     runs.reserve(live.runs());
     live.for_each([&](MessageRange range, std::uint32_t attempts) {
@@ -95,17 +111,10 @@ bool Queue::peek_state(MessageNumber from, Peeked& out) const {
         }
     };
     RangeMap<std::uint32_t>::Run run;
-    if (ready_.find_from(from, run)) {
-        offer(run.range, run.value, LiveState::ready);
-    }
-    if (leased_.find_from(from, run)) {
-        offer(run.range, run.value, LiveState::leased);
-    }
-    if (ending_.find_from(from, run)) {
-        offer(run.range, run.value, LiveState::ending);
-    }
-    if (aside_.find_from(from, run)) {
-        offer(run.range, run.value, LiveState::aside);
+    for (std::size_t i = 0; i < live_states; ++i) {
+        if (states_[i].find_from(from, run)) {
+            offer(run.range, run.value, static_cast<LiveState>(i));
+        }
     }
     return found;
 }

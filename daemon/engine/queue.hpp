@@ -12,6 +12,7 @@
 // gone at once. Cost follows runs of numbers, not messages. No clock, no I/O; owned by the Engine.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -40,6 +41,7 @@ struct Delivery {
 };
 
 enum class LiveState : std::uint8_t { ready, leased, ending, aside };
+inline constexpr std::size_t live_states = 4;
 
 // A run of live messages with equal delivery count.
 struct LiveRun {
@@ -61,11 +63,11 @@ class Queue {
     // A delete was admitted: no publish, no new handle.
     [[nodiscard]] bool deleting() const { return deleting_; }
 
-    [[nodiscard]] std::uint64_t ready() const { return ready_.count(); }
-    [[nodiscard]] std::uint64_t leased() const { return leased_.count(); }
-    [[nodiscard]] std::uint64_t ending() const { return ending_.count(); }
-    [[nodiscard]] std::uint64_t aside() const { return aside_.count(); }
-    [[nodiscard]] std::uint64_t live() const { return ready() + leased() + ending() + aside(); }
+    [[nodiscard]] std::uint64_t ready() const { return in(LiveState::ready).count(); }
+    [[nodiscard]] std::uint64_t leased() const { return in(LiveState::leased).count(); }
+    [[nodiscard]] std::uint64_t ending() const { return in(LiveState::ending).count(); }
+    [[nodiscard]] std::uint64_t aside() const { return in(LiveState::aside).count(); }
+    [[nodiscard]] std::uint64_t live() const;
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
     // Handles that publish to it; core counts them here and the engine does not look at it.
     [[nodiscard]] std::uint32_t producers() const { return producers_; }
@@ -90,10 +92,10 @@ class Queue {
     [[nodiscard]] MessageNumber resident_from(MessageNumber number) const;
     // The first message that is to be delivered next. False: none is ready.
     [[nodiscard]] bool first_ready(MessageNumber& number) const {
-        if (ready_.empty()) {
+        if (in(LiveState::ready).empty()) {
             return false;
         }
-        number = ready_.front().range.first;
+        number = in(LiveState::ready).front().range.first;
         return true;
     }
     // How many messages of the range are ready.
@@ -119,6 +121,13 @@ class Queue {
   private:
     friend class Engine;
 
+    [[nodiscard]] RangeMap<std::uint32_t>& in(LiveState state) {
+        return states_[static_cast<std::size_t>(state)];
+    }
+    [[nodiscard]] const RangeMap<std::uint32_t>& in(LiveState state) const {
+        return states_[static_cast<std::size_t>(state)];
+    }
+
     struct Peeked {
         MessageRange range;
         std::uint32_t attempts = 0;
@@ -130,10 +139,8 @@ class Queue {
     QueueDefinition definition_;
     MessageNumber next_admitted_;
     MessageNumber next_applied_;
-    RangeMap<std::uint32_t> ready_;   // value: deliveries so far
-    RangeMap<std::uint32_t> leased_;  // likewise; what any of the consumers holds
-    RangeMap<std::uint32_t> ending_;  // likewise
-    RangeMap<std::uint32_t> aside_;   // likewise
+    // The live messages of each state; value: deliveries so far, the one under way included.
+    std::array<RangeMap<std::uint32_t>, live_states> states_;
     std::uint64_t resident_bytes_ = 0;
     std::pmr::map<MessageNumber, Extent*> extents_;  // by last number
     mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
