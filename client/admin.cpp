@@ -119,7 +119,8 @@ Result<QueueInfo> Client::create_queue(std::string_view name, QueueSpec spec) {
     }
     wire::QueueCreate create;
     create.queue = name;
-    create.options = {spec.durability, static_cast<std::uint32_t>(spec.lease.count())};
+    create.options.durability = spec.durability;
+    create.options.lease_ms = static_cast<std::uint32_t>(spec.lease.count());
     return to_queue_info(connection_->call(create, wire::FrameType::queue_info));
 }
 

@@ -156,6 +156,7 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::nack:
         case wire::FrameType::extend:
         case wire::FrameType::queue_create:
+        case wire::FrameType::queue_update:
         case wire::FrameType::queue_delete:
         case wire::FrameType::queue_purge:
         case wire::FrameType::queue_list:

@@ -273,7 +273,11 @@ void reload(const CommandLine& line, Config& current) {
 std::vector<engine::QueueDefinition> queue_definitions(const Config& config) {
     std::vector<engine::QueueDefinition> queues;
     for (const QueueConfig& queue : config.queues) {
-        queues.push_back({queue.name, queue.durability, queue.lease});
+        engine::QueueDefinition& definition = queues.emplace_back();
+        definition.name = queue.name;
+        definition.durability = queue.durability;
+        definition.lease = queue.lease;
+        definition.max_attempts = core::CoreOptions().max_attempts;
     }
     return queues;
 }

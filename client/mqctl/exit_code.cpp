@@ -16,7 +16,7 @@ ExitCode exit_code(ErrorCode code) {
         case ErrorCode::journal_full:
         case ErrorCode::disk_full:
         case ErrorCode::resume_needed:
-        case ErrorCode::queue_busy:
+        case ErrorCode::queue_full:
         case ErrorCode::backup_running:
         case ErrorCode::frame_too_big:
         case ErrorCode::credit_exceeded:

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "daemon/core/core.hpp"
+#include "daemon/core/queue_options.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
 #include "daemon/storage/passing_error.hpp"
@@ -223,9 +224,7 @@ void Core::apply_written(CommitGroup& group) {
     }
     group.applied_written = true;
     for (PendingCommand& command : group.commands) {
-        if (command.queue != nullptr &&
-            command.queue->definition().durability == Durability::written &&
-            command.kind != PendingCommand::Kind::remove_queue) {
+        if (command.level == Durability::written) {
             apply(group, command);
         }
     }
@@ -236,9 +235,7 @@ void Core::apply_written(CommitGroup& group) {
 void Core::apply_durable(CommitGroup& group) {
     apply_written(group);
     for (PendingCommand& command : group.commands) {
-        if (command.queue == nullptr ||
-            command.queue->definition().durability != Durability::written ||
-            command.kind == PendingCommand::Kind::remove_queue) {
+        if (command.level == Durability::disk) {
             apply(group, command);
         }
     }
@@ -265,6 +262,7 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             break;
         }
         case PendingCommand::Kind::create: engine_.apply(group.creates[command.first]); break;
+        case PendingCommand::Kind::update: apply_update(group.updates[command.first]); break;
         case PendingCommand::Kind::remove_queue: {
             const QueueId id = command.queue->id();
             forget_queue(*command.queue);
@@ -275,6 +273,20 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             break;
         }
     }
+}
+
+void Core::apply_update(const PendingUpdate& update) {
+    const engine::Queue* queue = engine_.find(update.id);
+    if (queue == nullptr) {
+        return;  // deleted meanwhile
+    }
+    wire::QueueOptions options = update.options;
+    if (options.dead_letter) {
+        options.dead_letter = update.dead_letter;
+    }
+    engine::QueueDefinition definition = queue->definition();
+    set_options(definition, options);
+    engine_.apply(engine::UpdateQueue{update.id, std::move(definition)});
 }
 
 // The queue is about to go: no handle may point to it any more.

@@ -9,6 +9,7 @@
 #include "daemon/core/handle.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/group_buffer.hpp"
+#include "mqd/wire/admin.hpp"
 
 namespace mqd::core {
 
@@ -20,12 +21,19 @@ enum class Need : std::uint8_t {
 };
 
 struct PendingCommand {
-    enum class Kind : std::uint8_t { add, remove, create, remove_queue };
+    enum class Kind : std::uint8_t { add, remove, create, update, remove_queue };
     Kind kind{};
-    engine::Queue* queue = nullptr;  // not for create
+    Durability level{};              // written or disk: it is applied when the group is that
+    engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    std::uint32_t first = 0;         // remove: in ranges; create: in creates
+    std::uint32_t first = 0;         // remove: in ranges; create: in creates; update: in updates
     std::uint32_t count = 0;         // remove: ranges
+};
+
+struct PendingUpdate {
+    QueueId id;
+    wire::QueueOptions options;
+    std::string dead_letter;  // what the options view
 };
 
 struct CommitGroup {
@@ -34,6 +42,7 @@ struct CommitGroup {
     std::vector<PendingCommand> commands;
     std::vector<MessageRange> ranges;
     std::vector<engine::CreateQueue> creates;
+    std::vector<PendingUpdate> updates;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
     // Files of blocks that lie in segments, as this group says.
     std::vector<storage::FileOrdinal> placed;
@@ -47,6 +56,7 @@ struct CommitGroup {
         commands.clear();
         ranges.clear();
         creates.clear();
+        updates.clear();
         carried.clear();
         placed.clear();
         need = Need::nothing;

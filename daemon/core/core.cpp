@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/core/queue_options.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
 #include "daemon/storage/passing_error.hpp"
@@ -285,8 +286,8 @@ void Core::remove(engine::Queue& queue, std::span<const MessageRange> ranges, Ne
         const auto some = ranges.first(std::min(ranges.size(), remove_ranges_max));
         CommitGroup& group = open_group(record_header_bytes + 8 + some.size() * 16);
         append_remove(group.buffer, queue.id(), some);
-        group.commands.push_back({PendingCommand::Kind::remove, &queue, nullptr,
-                                  static_cast<std::uint32_t>(group.ranges.size()),
+        group.commands.push_back({PendingCommand::Kind::remove, queue.definition().durability,
+                                  &queue, nullptr, static_cast<std::uint32_t>(group.ranges.size()),
                                   static_cast<std::uint32_t>(some.size())});
         group.ranges.insert(group.ranges.end(), some.begin(), some.end());
         raise_need(group, need);
@@ -314,19 +315,21 @@ void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId cor
 // --- queues
 
 void Core::declare_queue(const engine::QueueDefinition& definition) {
-    auto created = engine_.admit_create(definition);
-    if (!created) {
-        return;  // it is there
+    if (auto created = engine_.admit_create(definition)) {  // else it is there
+        append_create(*std::move(created));
     }
-    CommitGroup& group = open_group(record_header_bytes + 18 + definition.name.size());
-    append_create_queue(group.buffer, *created);
-    group.commands.push_back({PendingCommand::Kind::create, nullptr, nullptr,
+}
+
+void Core::append_create(engine::CreateQueue command) {
+    CommitGroup& group = open_group(create_queue_bytes(command.definition));
+    append_create_queue(group.buffer, command);
+    group.commands.push_back({PendingCommand::Kind::create, Durability::disk, nullptr, nullptr,
                               static_cast<std::uint32_t>(group.creates.size()), 0});
-    group.creates.push_back(std::move(*created));
+    group.creates.push_back(std::move(command));
     raise_need(group, Need::durable);
 }
 
-Result<void> Core::create_queue(const engine::QueueDefinition& definition, Session& session,
+Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session,
                                 CorrelationId correlation) {
     std::size_t queues = engine_.queues().size();
     for (const CommitGroup& group : pending_) {
@@ -338,32 +341,59 @@ Result<void> Core::create_queue(const engine::QueueDefinition& definition, Sessi
     if (queues >= options_.queues_max) {
         return Error{ErrorCode::too_many_queues, "limits.queues is reached", options_.queues_max};
     }
+    engine::QueueDefinition definition;
+    definition.name = frame.queue;
+    definition.durability = options_.durability;
+    definition.lease = options_.lease;
+    definition.max_attempts = options_.max_attempts;
+    set_options(definition, frame.options);
     Waiter waiter;
     waiter.kind = Waiter::Kind::queue_info;
     waiter.level = Durability::disk;
     waiter.correlation = correlation;
     waiter.queue = definition.name;
-    if (const engine::Queue* same = engine_.find(definition.name);
-        same != nullptr && !same->deleting() &&
-        same->definition().durability == definition.durability &&
-        same->definition().lease == definition.lease) {
-        waiter.commit = CommitId(0);  // there already, as asked for
-    } else if (same != nullptr) {
-        return Error{ErrorCode::queue_exists,
-                     "queue \"" + definition.name + "\" exists with other options"};
+    if (const engine::Queue* same = engine_.find(definition.name)) {
+        // As asked for, if what was said of it holds; an update may have changed the rest.
+        engine::QueueDefinition wanted = same->definition();
+        wanted.durability = definition.durability;
+        wanted.lease = definition.lease;
+        set_options(wanted, frame.options);
+        if (same->deleting() || wanted != same->definition()) {
+            return Error{ErrorCode::queue_exists,
+                         "queue \"" + definition.name + "\" exists with other options"};
+        }
+        waiter.commit = CommitId(0);
     } else {
-        auto created = engine_.admit_create(definition);
+        auto created = engine_.admit_create(std::move(definition));
         if (!created) {
             return created.error();  // being created at this moment
         }
-        CommitGroup& group = open_group(record_header_bytes + 18 + definition.name.size());
-        append_create_queue(group.buffer, *created);
-        group.commands.push_back({PendingCommand::Kind::create, nullptr, nullptr,
-                                  static_cast<std::uint32_t>(group.creates.size()), 0});
-        group.creates.push_back(std::move(*created));
-        raise_need(group, Need::durable);
-        waiter.commit = group.id;
+        append_create(*std::move(created));
+        waiter.commit = pending_.back().id;
     }
+    wait(session, std::move(waiter));
+    return {};
+}
+
+Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& options,
+                                Session& session, CorrelationId correlation) {
+    if (options.durability != Durability::unspecified &&
+        options.durability != queue.definition().durability) {
+        return Error{ErrorCode::bad_option, "the durability of a queue cannot be changed"};
+    }
+    std::string dead_letter(options.dead_letter.value_or(std::string_view()));
+    CommitGroup& group = open_group(create_queue_bytes(queue.definition()) + dead_letter.size());
+    append_update_queue(group.buffer, queue.id(), options);
+    group.commands.push_back({PendingCommand::Kind::update, Durability::disk, nullptr, nullptr,
+                              static_cast<std::uint32_t>(group.updates.size()), 0});
+    group.updates.push_back({queue.id(), options, std::move(dead_letter)});
+    raise_need(group, Need::durable);
+    Waiter waiter;
+    waiter.kind = Waiter::Kind::queue_info;
+    waiter.commit = group.id;
+    waiter.level = Durability::disk;
+    waiter.correlation = correlation;
+    waiter.queue = queue.name();
     wait(session, std::move(waiter));
     return {};
 }
@@ -375,7 +405,8 @@ Result<void> Core::delete_queue(engine::Queue& queue, Session& session, Correlat
     engine_.admit_delete(queue);
     CommitGroup& group = open_group(record_header_bytes + 4);
     append_delete_queue(group.buffer, queue.id());
-    group.commands.push_back({PendingCommand::Kind::remove_queue, &queue, nullptr, 0, 0});
+    group.commands.push_back(
+        {PendingCommand::Kind::remove_queue, Durability::disk, &queue, nullptr, 0, 0});
     raise_need(group, Need::durable);
     Waiter waiter;
     waiter.kind = Waiter::Kind::done;
@@ -464,6 +495,8 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     info.next_number = queue.next_applied();
     info.consumers = static_cast<std::uint32_t>(queue.consumers());
     info.producers = queue.producers();
+    info.dying = 0;
+    info.options = options_of(queue.definition());
     return info;
 }
 

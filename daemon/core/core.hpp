@@ -41,6 +41,7 @@ struct Now {
 struct CoreOptions {
     Durability durability = Durability::disk;          // of a queue created without
     std::chrono::milliseconds lease{30'000};           // of a queue created without
+    std::uint32_t max_attempts = 16;                   // of a queue created without; 0: no limit
     std::chrono::milliseconds commit_delay_max{5};     // of what nobody waits for
     std::chrono::milliseconds written_sync_max{1000};  // `written` data is synced after so long
     std::chrono::milliseconds seal_delay{50};          // an idle journal is sealed after so long
@@ -176,8 +177,10 @@ class Core : public storage::JournalListener {
     void close_consumer(ConsumerHandle& consumer);
     void ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId correlation,
              bool confirm);
-    Result<void> create_queue(const engine::QueueDefinition& definition, Session& session,
+    Result<void> create_queue(const wire::QueueCreate& frame, Session& session,
                               CorrelationId correlation);
+    Result<void> update_queue(engine::Queue& queue, const wire::QueueOptions& options,
+                              Session& session, CorrelationId correlation);
     Result<void> delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
     void purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
     [[nodiscard]] wire::QueueInfo queue_info(const engine::Queue& queue) const;
@@ -187,6 +190,7 @@ class Core : public storage::JournalListener {
     Result<Block*> take_batch(const wire::Publish& frame, const engine::Queue& queue);
     Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
     void append_add(engine::Queue& queue, Block& block, Durability level);
+    void append_create(engine::CreateQueue command);
     void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);
     void deliver();
     void count_deliveries();
@@ -217,6 +221,7 @@ class Core : public storage::JournalListener {
     void apply_written(CommitGroup& group);
     void apply_durable(CommitGroup& group);
     void apply(CommitGroup& group, PendingCommand& command);
+    void apply_update(const PendingUpdate& update);
     void forget_queue(engine::Queue& queue);
     void retry_growth_turn();
     void carry_turn();

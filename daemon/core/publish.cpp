@@ -162,7 +162,8 @@ void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
                                 block.sender,
                                 {block.data(), block.bytes}};
     append_messages(group.buffer, RecordType::add_messages, record);
-    group.commands.push_back({PendingCommand::Kind::add, &queue, &block, 0, 0});
+    group.commands.push_back(
+        {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, 0, 0});
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.
     const Durability most = std::max(level, queue.definition().durability);
     raise_need(group, most == Durability::disk ? Need::durable : Need::written);

@@ -3,8 +3,7 @@
 #include <cstring>
 
 #include "daemon/core/block.hpp"
-
-#include "mqd/wire/admin.hpp"
+#include "daemon/core/queue_options.hpp"
 
 namespace mqd::core {
 
@@ -44,16 +43,61 @@ class RecordWriter {
     std::byte* end_;
 };
 
+// What is not as it is without being said.
+wire::QueueOptions stored_options(const engine::QueueDefinition& definition) {
+    const engine::QueueDefinition otherwise;
+    wire::QueueOptions options = options_of(definition);
+    const auto leave_out = [](auto& option, const auto& value) {
+        if (option == value) {
+            option.reset();
+        }
+    };
+    leave_out(options.max_attempts, otherwise.max_attempts);
+    leave_out(options.dead_letter, otherwise.dead_letter);
+    leave_out(options.max_messages, otherwise.max_messages);
+    leave_out(options.max_bytes, otherwise.max_bytes);
+    if (options.on_full == otherwise.on_full) {
+        options.on_full = OnFull::unspecified;
+    }
+    return options;
+}
+
+// Without dead_letter.
+constexpr std::size_t options_bytes_max = 64;
+
 }  // namespace
 
 void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue& command) {
     const std::string& name = command.definition.name;
-    RecordWriter record(group, RecordType::create_queue, 4 + 1 + 4 + 8 + 1 + name.size());
+    std::vector<std::byte> options;
+    if (const wire::QueueOptions stored = stored_options(command.definition);
+        stored.any_but_durability_and_lease()) {
+        wire::Writer writer(options);
+        stored.encode(writer);
+    }
+    RecordWriter record(group, RecordType::create_queue,
+                        4 + 1 + 4 + 8 + 1 + name.size() + options.size());
     record.number(command.id.value());
     record.number(static_cast<std::uint8_t>(command.definition.durability));
     record.number(static_cast<std::uint32_t>(command.definition.lease.count()));
     record.number(command.next.value());
     record.number(static_cast<std::uint8_t>(name.size())).bytes(wire::as_bytes(name));
+    record.bytes(options);
+}
+
+std::size_t create_queue_bytes(const engine::QueueDefinition& definition) {
+    return record_header_bytes + 18 + definition.name.size() + options_bytes_max +
+           definition.dead_letter.size();
+}
+
+void append_update_queue(storage::GroupBuffer& group, QueueId id,
+                         const wire::QueueOptions& options) {
+    std::vector<std::byte> encoded;
+    wire::Writer writer(encoded);
+    options.encode(writer);
+    RecordWriter(group, RecordType::update_queue, 4 + encoded.size())
+        .number(id.value())
+        .bytes(encoded);
 }
 
 void append_delete_queue(storage::GroupBuffer& group, QueueId id) {
@@ -153,11 +197,25 @@ std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body) {
     command.definition.lease = std::chrono::milliseconds(r.number<std::uint32_t>());
     command.next = MessageNumber(r.number<std::uint64_t>());
     command.definition.name = std::string(r.string8());
+    bool known = true;
+    if (!r.rest().empty()) {
+        const wire::QueueOptions options = wire::QueueOptions::decode(r);
+        known = check_options(command.definition.name, options).has_value();
+        set_options(command.definition, options);
+    }
     const bool sane = durability >= static_cast<std::uint8_t>(Durability::memory) &&
                       durability <= static_cast<std::uint8_t>(Durability::disk) &&
-                      command.next.value() >= 1 && command.definition.lease.count() > 0 &&
+                      command.next.value() >= 1 && command.definition.lease.count() > 0 && known &&
                       wire::valid_queue_name(command.definition.name);
     return r.ok() && sane ? std::optional(command) : std::nullopt;
+}
+
+std::optional<UpdateRecord> decode_update_queue(wire::Bytes body) {
+    wire::Reader r(body);
+    UpdateRecord record;
+    record.id = QueueId(r.number<std::uint32_t>());
+    record.options = wire::QueueOptions::decode(r);
+    return r.ok() && check_options({}, record.options) ? std::optional(record) : std::nullopt;
 }
 
 std::optional<QueueId> decode_queue_id(wire::Bytes body) {
@@ -188,8 +246,8 @@ Block* Block::from_record(const MessagesRecord& record) {
         return nullptr;
     }
     Block* block = create(count, static_cast<std::uint32_t>(record.batch.size()));
-    if (wire::check_batch(record.batch, count, wire::message_body_bytes_hard_max,
-                          block->offsets())) {
+    if (wire::check_batch(record.batch, count, wire::message_body_bytes_hard_max, block->offsets(),
+                          wire::Author::daemon)) {
         block->drop_reference();
         return nullptr;
     }

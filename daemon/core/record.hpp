@@ -15,6 +15,7 @@
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/group_buffer.hpp"
 #include "daemon/storage/segment_format.hpp"
+#include "mqd/wire/admin.hpp"
 #include "mqd/wire/frame.hpp"
 
 namespace mqd::core {
@@ -39,7 +40,8 @@ constexpr std::uint64_t carry_bytes_max(std::uint64_t batch_bytes, std::uint64_t
 }
 
 enum class RecordType : std::uint8_t {
-    create_queue = 1,      // u32 id | u8 durability | u32 lease_ms | u64 next | string8 name
+    // u32 id | u8 durability | u32 lease_ms | u64 next | string8 name | options, if there are any
+    create_queue = 1,
     delete_queue = 2,      // u32 id
     add_messages = 3,      // MessagesRecord
     carry_messages = 4,    // MessagesRecord: messages that live, written again in a younger file
@@ -53,6 +55,7 @@ enum class RecordType : std::uint8_t {
     see_checkpoint = 12,   // u64 number: the state is in that checkpoint, or a later one
     state_of = 13,         // StatePart: restores and pages of that part of a queue follow
     next_segment = 14,     // u32 number
+    update_queue = 15,     // u32 id | options (mqd/wire/admin.hpp): those that change
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -118,6 +121,10 @@ class RecordReader {
 // --- encoding, each into the group that is being filled
 
 void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue& command);
+// What such a record takes; or rather more.
+[[nodiscard]] std::size_t create_queue_bytes(const engine::QueueDefinition& definition);
+void append_update_queue(storage::GroupBuffer& group, QueueId id,
+                         const wire::QueueOptions& options);
 void append_delete_queue(storage::GroupBuffer& group, QueueId id);
 // Type add_messages or carry_messages.
 void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record);
@@ -135,6 +142,11 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 // --- decoding: nothing if malformed
 
 [[nodiscard]] std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body);
+struct UpdateRecord {
+    QueueId id;
+    wire::QueueOptions options;  // views the body
+};
+[[nodiscard]] std::optional<UpdateRecord> decode_update_queue(wire::Bytes body);
 // Also of any record that begins with its queue's id.
 [[nodiscard]] std::optional<QueueId> decode_queue_id(wire::Bytes body);
 [[nodiscard]] std::optional<MessagesRecord> decode_messages(wire::Bytes body);

@@ -14,6 +14,7 @@
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/mender.hpp"
+#include "daemon/core/queue_options.hpp"
 #include "daemon/core/record.hpp"
 
 namespace mqd::core {
@@ -253,6 +254,7 @@ class Replay {
                                          const RecordView& record) {
         switch (record.type) {
             case RecordType::create_queue: return create(record.body);
+            case RecordType::update_queue: return update(record.body);
             case RecordType::delete_queue: return remove_queue(record.body);
             case RecordType::add_messages: return add(group, record.body);
             case RecordType::carry_messages: return carry(group, record.body);
@@ -302,6 +304,24 @@ class Replay {
                        : no_queue("create_queue of a queue that exists");
         }
         engine_.apply(*command);
+        return {};
+    }
+
+    // It tells what the options are from then on, so that it does no harm where the checkpoint has
+    // seen it.
+    std::string_view update(wire::Bytes body) {
+        const auto record = decode_update_queue(body);
+        if (!record) {
+            return "malformed update_queue";
+        }
+        const engine::Queue* queue = engine_.find(record->id);
+        if (queue == nullptr) {
+            return no_queue("update_queue of a queue that does not exist");
+        }
+        engine::QueueDefinition definition = queue->definition();
+        set_options(definition, record->options);
+        definition.durability = queue->definition().durability;
+        engine_.apply(engine::UpdateQueue{record->id, std::move(definition)});
         return {};
     }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/core/backlog.hpp"
+#include "daemon/core/queue_options.hpp"
 #include "daemon/core/session.hpp"
 
 namespace mqd::core {
@@ -11,9 +12,8 @@ namespace {
 
 constexpr std::uint32_t list_max = 1000;
 constexpr std::size_t list_fixed_bytes = 5;
-constexpr std::size_t list_entry_bytes = 2 + 50;  // and the name
+constexpr std::size_t list_entry_bytes = 2 + 110;  // and the names
 constexpr std::uint32_t peek_max = 1000;
-constexpr std::uint32_t lease_ms_max = 24 * 3600 * 1000;
 // Of batches in one PEEK_REPLY; the first message goes in whatever its size.
 constexpr std::uint64_t peek_bytes_max = 1024 * 1024;
 
@@ -25,33 +25,28 @@ void Session::on_queue_create(CorrelationId correlation, const wire::QueueCreate
             {ErrorCode::bad_name, "a queue name has 1 to 200 letters, digits, '.', '_' or '-'"},
             correlation);
     }
-    if (frame.unknown_option) {
-        return send_error(
-            {ErrorCode::bad_option, "queue option " + std::to_string(*frame.unknown_option) +
-                                        " is not known to this daemon"},
-            correlation);
-    }
-    if (frame.options.durability > Durability::disk) {
-        return send_error({ErrorCode::bad_option, "durability: 1 memory, 2 written, 3 disk"},
-                          correlation);
-    }
-    if (frame.options.lease_ms > lease_ms_max) {
-        return send_error({ErrorCode::bad_option, "lease_ms is more than a day", lease_ms_max},
-                          correlation);
+    if (const auto sound = check_options(frame.queue, frame.options); !sound) {
+        return send_error(sound.error(), correlation);
     }
     if (core_.stopping_) {
         return send_error({ErrorCode::stopping, "the daemon is shutting down"}, correlation);
     }
-    engine::QueueDefinition definition;
-    definition.name = frame.queue;
-    definition.durability = frame.options.durability != Durability::unspecified
-                                ? frame.options.durability
-                                : core_.options_.durability;
-    definition.lease = frame.options.lease_ms != 0
-                           ? std::chrono::milliseconds(frame.options.lease_ms)
-                           : core_.options_.lease;
-    if (const auto created = core_.create_queue(definition, *this, correlation); !created) {
+    if (const auto created = core_.create_queue(frame, *this, correlation); !created) {
         send_error(created.error(), correlation);
+    }
+}
+
+void Session::on_queue_update(CorrelationId correlation, const wire::QueueUpdate& frame) {
+    engine::Queue* queue = find_queue(frame.queue, correlation);
+    if (queue == nullptr) {
+        return;
+    }
+    if (const auto sound = check_options(frame.queue, frame.options); !sound) {
+        return send_error(sound.error(), correlation);
+    }
+    if (const auto updated = core_.update_queue(*queue, frame.options, *this, correlation);
+        !updated) {
+        send_error(updated.error(), correlation);
     }
 }
 
@@ -82,7 +77,7 @@ void Session::on_queue_list(CorrelationId correlation, const wire::QueueList& fr
     auto at = queues.upper_bound(frame.after);
     std::size_t bytes = list_fixed_bytes;
     for (; at != queues.end() && reply.queues.size() < std::clamp(frame.max, 1u, list_max); ++at) {
-        bytes += list_entry_bytes + at->first.size();
+        bytes += list_entry_bytes + at->first.size() + at->second->definition().dead_letter.size();
         if (bytes > frame_body_bytes_max_) {
             break;  // `more` says so
         }

@@ -161,6 +161,9 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::queue_create:
             return with<wire::QueueCreate>(body,
                                            [&](const auto& f) { on_queue_create(correlation, f); });
+        case FrameType::queue_update:
+            return with<wire::QueueUpdate>(body,
+                                           [&](const auto& f) { on_queue_update(correlation, f); });
         case FrameType::queue_delete:
             return with<wire::QueueDelete>(body,
                                            [&](const auto& f) { on_queue_delete(correlation, f); });

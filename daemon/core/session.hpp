@@ -116,6 +116,7 @@ class Session {
 
     // --- the administrator (requests.cpp)
     void on_queue_create(CorrelationId correlation, const wire::QueueCreate& frame);
+    void on_queue_update(CorrelationId correlation, const wire::QueueUpdate& frame);
     void on_queue_delete(CorrelationId correlation, const wire::QueueDelete& frame);
     void on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame);
     void on_queue_show(CorrelationId correlation, const wire::QueueShow& frame);

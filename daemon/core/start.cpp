@@ -327,15 +327,12 @@ void Core::append_start_records() {
     for (engine::Queue* queue : queues) {
         const std::size_t bytes = 4 * record_header_bytes + 64 + queue->name().size();
         if (!queue->durable()) {
-            CommitGroup& group = open_group(bytes);
+            CommitGroup& group = open_group(bytes + create_queue_bytes(queue->definition()));
             engine_.admit_delete(*queue);
             append_delete_queue(group.buffer, queue->id());
-            group.commands.push_back({PendingCommand::Kind::remove_queue, queue, nullptr, 0, 0});
-            group.creates.push_back(engine_.admit_recreate(*queue));
-            append_create_queue(group.buffer, group.creates.back());
-            group.commands.push_back({PendingCommand::Kind::create, nullptr, nullptr,
-                                      static_cast<std::uint32_t>(group.creates.size() - 1), 0});
-            raise_need(group, Need::durable);
+            group.commands.push_back(
+                {PendingCommand::Kind::remove_queue, Durability::disk, queue, nullptr, 0, 0});
+            append_create(engine_.admit_recreate(*queue));
         } else if (const MessageNumber next = next_after_crash(*queue);
                    next > queue->next_applied() && !journal_->recovery().clean) {
             CommitGroup& group = open_group(bytes);

@@ -51,6 +51,14 @@ void Engine::apply(const CreateQueue& command) {
     next_queue_id_ = std::max(next_queue_id_, command.id.plus(1));
 }
 
+void Engine::apply(const UpdateQueue& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    MQD_ASSERT(queue->name() == command.definition.name);
+    MQD_ASSERT(queue->definition().durability == command.definition.durability, command.id);
+    queue->definition_ = command.definition;
+}
+
 void Engine::apply(const DeleteQueue& command) {
     Queue* queue = find(command.id);
     MQD_ASSERT(queue != nullptr, command.id);

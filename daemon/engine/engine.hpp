@@ -30,6 +30,11 @@ struct CreateQueue {
     QueueDefinition definition;
     MessageNumber next;  // the first number it gives out; 1 for a new queue
 };
+// Name and durability are as they were.
+struct UpdateQueue {
+    QueueId id;
+    QueueDefinition definition;
+};
 struct DeleteQueue {
     QueueId id;
 };
@@ -98,6 +103,7 @@ class Engine {
     DeleteQueue admit_delete(Queue& queue);
     // Detaches its consumers; hands back its extents through released().
     void apply(const CreateQueue& command);
+    void apply(const UpdateQueue& command);
     void apply(const DeleteQueue& command);
     // The id that the next queue gets; kept by the state group, so that none is used twice.
     [[nodiscard]] QueueId next_queue_id() const { return next_queue_id_; }

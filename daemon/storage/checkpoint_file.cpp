@@ -56,7 +56,7 @@ class ChunkReader {
             header_.crc != crc32c(memory_.bytes().first(sizeof header_).subspan(8))) {
             return Found::nothing;
         }
-        if (header_.version != checkpoint_version) {
+        if (header_.version < 1 || header_.version > checkpoint_version) {
             return Found::newer_version;
         }
         const std::uint64_t bytes = chunk_file_bytes(header_.body_bytes);

@@ -31,7 +31,7 @@
 
 namespace mqd::storage {
 
-inline constexpr std::uint32_t checkpoint_version = 1;
+inline constexpr std::uint32_t checkpoint_version = 2;
 
 enum class ChunkKind : std::uint32_t { state = 0, end = 1 };
 

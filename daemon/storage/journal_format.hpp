@@ -36,7 +36,7 @@ namespace mqd::storage {
 
 // 1: a file's state group told all small state. 2: it names the checkpoint that does; groups say
 // what lies in segments. Files of both are read, and stand side by side in one store.
-inline constexpr std::uint32_t journal_version = 2;
+inline constexpr std::uint32_t journal_version = 3;
 inline constexpr std::uint64_t file_bytes_min = 16 * block_bytes;
 inline constexpr std::uint64_t file_bytes_limit = 1024ull * 1024 * 1024;
 inline constexpr std::uint64_t number_max = std::uint64_t{1} << 62;  // ordinals, sequences

@@ -32,7 +32,7 @@ enum class ErrorCode : std::uint16_t {
     queue_deleted = 17,           // the queue of this handle was deleted; close the handle
     stopping = 18,                // the daemon is shutting down
     not_permitted = 19,
-    queue_busy = 20,      // reserved for refusals by a queue's own limits
+    queue_full = 20,      // the queue has reached its own limit of messages or bytes
     backup_running = 21,  // one is being taken already: there is one at a time
     no_backup = 22,       // a part was asked for, and none is being taken, or not any more
     backup_failed = 23,   // the store could not be copied; the text says why
@@ -96,7 +96,7 @@ struct Error {
         case ErrorCode::queue_deleted: return "queue_deleted";
         case ErrorCode::stopping: return "stopping";
         case ErrorCode::not_permitted: return "not_permitted";
-        case ErrorCode::queue_busy: return "queue_busy";
+        case ErrorCode::queue_full: return "queue_full";
         case ErrorCode::backup_running: return "backup_running";
         case ErrorCode::no_backup: return "no_backup";
         case ErrorCode::backup_failed: return "backup_failed";

@@ -67,6 +67,14 @@ enum class Durability : std::uint8_t {
     disk = 3,         // synced to the disk; survives a power loss
 };
 
+// What becomes of a publish to a queue that has reached its limit of messages or bytes. The values
+// are on the wire.
+enum class OnFull : std::uint8_t {
+    unspecified = 0,  // in a request only: the daemon's default, or as it is
+    reject = 1,       // it is refused: queue_full
+    drop_oldest = 2,  // ready messages are dropped, the oldest first, until there is room
+};
+
 // Whom the daemon saw at the other end of the socket when a batch came in. Stamped by the daemon;
 // no client can set it. On TCP, `unknown_id` stands in every field.
 struct Identity {

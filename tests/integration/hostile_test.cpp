@@ -67,6 +67,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::nack:
         case FrameType::extend:
         case FrameType::queue_create:
+        case FrameType::queue_update:
         case FrameType::queue_delete:
         case FrameType::queue_purge:
         case FrameType::queue_list:

@@ -37,8 +37,10 @@ class RunningServer {
         disk_ = std::move(*disk);
         server_ = std::make_unique<Server>(core::CoreOptions{}, options);
         REQUIRE(server_->open(*disk_));
-        REQUIRE(
-            server_->declare({{"orders", Durability::disk, std::chrono::milliseconds(60'000)}}));
+        engine::QueueDefinition orders;
+        orders.name = "orders";
+        orders.lease = std::chrono::milliseconds(60'000);
+        REQUIRE(server_->declare({orders}));
         const auto local = listen_unix(path(), 0600);
         const auto other = listen_unix(other_path(), 0600);
         const auto tcp = listen_tcp("127.0.0.1", 0);

@@ -31,6 +31,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::nack: return visit(Nack{}), true;
         case FrameType::extend: return visit(Extend{}), true;
         case FrameType::queue_create: return visit(QueueCreate{}), true;
+        case FrameType::queue_update: return visit(QueueUpdate{}), true;
         case FrameType::queue_delete: return visit(QueueDelete{}), true;
         case FrameType::queue_purge: return visit(QueuePurge{}), true;
         case FrameType::queue_list: return visit(QueueList{}), true;

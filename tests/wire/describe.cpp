@@ -94,6 +94,14 @@ void describe_body(Description& d, const Settle<Type>& f) {
     describe_ranges(d, f.ranges);
 }
 
+void describe_body(Description& d, const Nack& f) {
+    d.number("delay_ms", f.delay_ms);
+    describe_ranges(d, f.ranges);
+    if (!f.reason.empty()) {
+        d.text("reason", f.reason);
+    }
+}
+
 void describe_body(Description& d, const Hello& f) {
     d.number("magic", f.magic);
     d.number("version_min", f.version_min);
@@ -190,21 +198,50 @@ void describe_body(Description& d, const LeaseLost& f) {
     describe_ranges(d, f.ranges);
 }
 
-void describe_body(Description& d, const QueueCreate& f) {
-    d.text("queue", f.queue);
-    const bool durability = f.options.durability != Durability::unspecified;
-    const bool lease = f.options.lease_ms != 0;
-    d.number("options", (durability ? 1 : 0) + (lease ? 1 : 0));
+void describe_options(Description& d, const QueueOptions& o) {
+    const bool durability = o.durability != Durability::unspecified;
+    const bool on_full = o.on_full != OnFull::unspecified;
+    const auto option = [&](QueueOptionId id, std::size_t bytes) {
+        d.number("option", static_cast<std::uint16_t>(id));
+        d.number("value_bytes", bytes);
+    };
+    d.number("options", durability + (o.lease_ms != 0) + o.max_attempts.has_value() +
+                            o.dead_letter.has_value() + o.max_messages.has_value() +
+                            o.max_bytes.has_value() + on_full);
     if (durability) {
-        d.number("option", static_cast<std::uint16_t>(QueueOptionId::durability));
-        d.number("value_bytes", 1);
-        d.durability(f.options.durability);
+        option(QueueOptionId::durability, 1);
+        d.durability(o.durability);
     }
-    if (lease) {
-        d.number("option", static_cast<std::uint16_t>(QueueOptionId::lease_ms));
-        d.number("value_bytes", 4);
-        d.number("lease_ms", f.options.lease_ms);
+    if (o.lease_ms != 0) {
+        option(QueueOptionId::lease_ms, 4);
+        d.number("lease_ms", o.lease_ms);
     }
+    if (o.max_attempts) {
+        option(QueueOptionId::max_attempts, 4);
+        d.number("max_attempts", *o.max_attempts);
+    }
+    if (o.dead_letter) {
+        option(QueueOptionId::dead_letter, o.dead_letter->size());
+        d.text("dead_letter", *o.dead_letter);
+    }
+    if (o.max_messages) {
+        option(QueueOptionId::max_messages, 8);
+        d.number("max_messages", *o.max_messages);
+    }
+    if (o.max_bytes) {
+        option(QueueOptionId::max_bytes, 8);
+        d.number("max_bytes", *o.max_bytes);
+    }
+    if (on_full) {
+        option(QueueOptionId::on_full, 1);
+        d.number("on_full", static_cast<unsigned>(o.on_full));
+    }
+}
+
+template <FrameType Type>
+void describe_body(Description& d, const QueueWithOptions<Type>& f) {
+    d.text("queue", f.queue);
+    describe_options(d, f.options);
 }
 
 void describe_body(Description& d, const QueueInfo& f) {
@@ -218,6 +255,8 @@ void describe_body(Description& d, const QueueInfo& f) {
     d.number("next_number", f.next_number.value());
     d.number("consumers", f.consumers);
     d.number("producers", f.producers);
+    d.number("dying", f.dying);
+    describe_options(d, f.options);
 }
 
 void describe_body(Description& d, const QueueList& f) {

@@ -6,62 +6,132 @@
 
 namespace mqd::wire {
 
-// Options of a queue, as they travel: u16 n | n x (u16 id, u16 value_bytes, value). An unknown id
-// is refused.
+// Options of a queue, as they travel and as records keep them:
+//
+//     u16 n | n x (u16 id, u16 value_bytes, value)
+//
+// An unknown id is refused. What is not there is left to the daemon: its default when the queue is
+// made, as it is when the queue is changed.
 enum class QueueOptionId : std::uint16_t {
-    durability = 1,  // u8
-    lease_ms = 2,    // u32
+    durability = 1,    // u8
+    lease_ms = 2,      // u32
+    max_attempts = 3,  // u32: deliveries, after which a message is a dead letter; 0: no limit
+    dead_letter = 4,   // the name of the queue that dead letters go to; empty: NAME.dead
+    max_messages = 5,  // u64: that live; 0: no limit
+    max_bytes = 6,     // u64: of batches; 0: no limit
+    on_full = 7,       // u8
 };
 
 struct QueueOptions {
-    Durability durability = Durability::unspecified;  // unspecified: the daemon's default
-    std::uint32_t lease_ms = 0;                       // 0: the daemon's default
-};
+    Durability durability = Durability::unspecified;  // unspecified: not there
+    std::uint32_t lease_ms = 0;                       // 0: not there
+    std::optional<std::uint32_t> max_attempts;
+    std::optional<std::string_view> dead_letter;
+    std::optional<std::uint64_t> max_messages;
+    std::optional<std::uint64_t> max_bytes;
+    OnFull on_full = OnFull::unspecified;     // unspecified: not there
+    std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
-struct QueueCreate {
-    static constexpr FrameType type = FrameType::queue_create;
-    std::string_view queue;
-    QueueOptions options;
-    std::optional<std::uint16_t> unknown_option;  // decoded: the first id that is not known
+    [[nodiscard]] bool any_but_durability_and_lease() const {
+        return max_attempts || dead_letter || max_messages || max_bytes ||
+               on_full != OnFull::unspecified;
+    }
 
     void encode(Writer& w) const {
-        w.string8(queue);
-        const bool lease = options.lease_ms != 0;
-        const bool durability = options.durability != Durability::unspecified;
-        w.number(static_cast<std::uint16_t>((lease ? 1 : 0) + (durability ? 1 : 0)));
-        if (durability) {
-            w.number(static_cast<std::uint16_t>(QueueOptionId::durability));
-            w.number(std::uint16_t{1}).number(static_cast<std::uint8_t>(options.durability));
+        w.number(static_cast<std::uint16_t>(
+            (durability != Durability::unspecified ? 1 : 0) + (lease_ms != 0 ? 1 : 0) +
+            (max_attempts ? 1 : 0) + (dead_letter ? 1 : 0) + (max_messages ? 1 : 0) +
+            (max_bytes ? 1 : 0) + (on_full != OnFull::unspecified ? 1 : 0)));
+        if (durability != Durability::unspecified) {
+            option(w, QueueOptionId::durability, static_cast<std::uint8_t>(durability));
         }
-        if (lease) {
-            w.number(static_cast<std::uint16_t>(QueueOptionId::lease_ms));
-            w.number(std::uint16_t{4}).number(options.lease_ms);
+        if (lease_ms != 0) {
+            option(w, QueueOptionId::lease_ms, lease_ms);
+        }
+        if (max_attempts) {
+            option(w, QueueOptionId::max_attempts, *max_attempts);
+        }
+        if (dead_letter) {
+            w.number(static_cast<std::uint16_t>(QueueOptionId::dead_letter));
+            w.string16(*dead_letter);
+        }
+        if (max_messages) {
+            option(w, QueueOptionId::max_messages, *max_messages);
+        }
+        if (max_bytes) {
+            option(w, QueueOptionId::max_bytes, *max_bytes);
+        }
+        if (on_full != OnFull::unspecified) {
+            option(w, QueueOptionId::on_full, static_cast<std::uint8_t>(on_full));
         }
     }
-    [[nodiscard]] static std::optional<QueueCreate> decode(Bytes body) {
-        Reader r(body);
-        QueueCreate f;
-        f.queue = r.string8();
+    // Fails the reader if malformed.
+    [[nodiscard]] static QueueOptions decode(Reader& r) {
+        QueueOptions options;
         const auto n = r.number<std::uint16_t>();
         for (std::uint16_t i = 0; i < n && r.ok(); ++i) {
             const auto id = r.number<std::uint16_t>();
-            Reader value(r.take(r.number<std::uint16_t>()));
+            const Bytes bytes = r.take(r.number<std::uint16_t>());
+            Reader value(bytes);
             switch (static_cast<QueueOptionId>(id)) {
                 case QueueOptionId::durability:
-                    f.options.durability = static_cast<Durability>(value.number<std::uint8_t>());
+                    options.durability = static_cast<Durability>(value.number<std::uint8_t>());
                     break;
                 case QueueOptionId::lease_ms:
-                    f.options.lease_ms = value.number<std::uint32_t>();
+                    options.lease_ms = value.number<std::uint32_t>();
                     break;
-                default: f.unknown_option = f.unknown_option.value_or(id); continue;
+                case QueueOptionId::max_attempts:
+                    options.max_attempts = value.number<std::uint32_t>();
+                    break;
+                case QueueOptionId::dead_letter: options.dead_letter = as_text(bytes); break;
+                case QueueOptionId::max_messages:
+                    options.max_messages = value.number<std::uint64_t>();
+                    break;
+                case QueueOptionId::max_bytes:
+                    options.max_bytes = value.number<std::uint64_t>();
+                    break;
+                case QueueOptionId::on_full:
+                    options.on_full = static_cast<OnFull>(value.number<std::uint8_t>());
+                    break;
+                default: options.unknown_id = options.unknown_id.value_or(id); break;
             }
             if (!value.ok()) {
-                return std::nullopt;
+                r.fail();
             }
         }
+        return options;
+    }
+
+  private:
+    template <typename T>
+    static void option(Writer& w, QueueOptionId id, T value) {
+        w.number(static_cast<std::uint16_t>(id));
+        w.number(static_cast<std::uint16_t>(sizeof value)).number(value);
+    }
+};
+
+// A frame about a queue and its options.
+template <FrameType Type>
+struct QueueWithOptions {
+    static constexpr FrameType type = Type;
+    std::string_view queue;
+    QueueOptions options;
+
+    void encode(Writer& w) const {
+        w.string8(queue);
+        options.encode(w);
+    }
+    [[nodiscard]] static std::optional<QueueWithOptions> decode(Bytes body) {
+        Reader r(body);
+        QueueWithOptions f;
+        f.queue = r.string8();
+        f.options = QueueOptions::decode(r);
         return r.ok() ? std::optional(f) : std::nullopt;
     }
 };
+using QueueCreate = QueueWithOptions<FrameType::queue_create>;
+// Changes the options that are there; durability cannot be changed.
+using QueueUpdate = QueueWithOptions<FrameType::queue_update>;
 
 // A frame whose body is the name of a queue.
 template <FrameType Type>
@@ -93,12 +163,15 @@ struct QueueInfo {
     MessageNumber next_number;
     std::uint32_t consumers = 0;
     std::uint32_t producers = 0;
+    std::uint64_t dying = 0;  // messages that wait to be moved to the dead letters
+    QueueOptions options;     // all but durability and lease
 
     void encode(Writer& w) const {
         w.string8(queue).number(incarnation.value());
         w.number(static_cast<std::uint8_t>(durability)).number(lease_ms);
         w.number(ready).number(leased).number(bytes).number(next_number.value());
-        w.number(consumers).number(producers);
+        w.number(consumers).number(producers).number(dying);
+        options.encode(w);
     }
     [[nodiscard]] static QueueInfo decode(Reader& r) {
         QueueInfo f;
@@ -112,6 +185,10 @@ struct QueueInfo {
         f.next_number = MessageNumber(r.number<std::uint64_t>());
         f.consumers = r.number<std::uint32_t>();
         f.producers = r.number<std::uint32_t>();
+        if (!r.rest().empty()) {  // a daemon of version 0.1.0 ended here
+            f.dying = r.number<std::uint64_t>();
+            f.options = QueueOptions::decode(r);
+        }
         return f;
     }
     [[nodiscard]] static std::optional<QueueInfo> decode(Bytes body) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "mqd/error.hpp"
+#include "mqd/types.hpp"
 #include "mqd/wire/bytes.hpp"
 
 namespace mqd::wire {
@@ -32,7 +33,8 @@ inline constexpr std::uint32_t attributes_bytes_max = 65'535;
 inline constexpr std::uint32_t batch_messages_max = 65'536;
 
 enum class AttributeId : std::uint16_t {
-    header = 1,  // u8 key_bytes | key | value; may stand several times
+    header = 1,        // u8 key_bytes | key | value; may stand several times
+    dead_letter = 16,  // DeadLetterView; set by the daemon, and refused in a PUBLISH
     // Reserved: 2 priority, 3 delay, 4 due, 5 ttl, 6 dedup id, 7 group, 8 reply_to. All but
     // reply_to are sent with the critical bit, so that a daemon that does not know them refuses the
     // message.
@@ -54,6 +56,35 @@ struct HeaderView {
     std::string_view key;
     std::string_view value;
 };
+
+// How a message came to be a dead letter.
+//
+//     u8 cause | u8 0 | u16 0 | u32 attempts | i64 first_failed_us | i64 last_failed_us
+//     | u32 incarnation | u64 number | string8 queue | reason: what is left
+enum class DeadLetterCause : std::uint8_t {
+    attempts = 1,  // it was delivered as often as its queue allows
+    rejected = 2,  // a consumer said so
+};
+
+struct DeadLetterView {
+    DeadLetterCause cause{};
+    std::uint32_t attempts = 0;
+    WallTime first_failed;  // the first time a delivery ended without an ack
+    WallTime last_failed;
+    QueueId incarnation;  // of the queue that it was in, and its number there
+    MessageNumber number;
+    std::string_view queue;
+    std::string_view reason;  // what the last consumer said that gave one
+};
+
+inline void encode_dead_letter(Writer& w, const DeadLetterView& dead) {
+    w.number(static_cast<std::uint8_t>(dead.cause))
+        .number(std::uint8_t{0})
+        .number(std::uint16_t{0});
+    w.number(dead.attempts).number(dead.first_failed.time_since_epoch().count());
+    w.number(dead.last_failed.time_since_epoch().count()).number(dead.incarnation.value());
+    w.number(dead.number.value()).string8(dead.queue).bytes(as_bytes(dead.reason));
+}
 
 class AttributeReader {
   public:
@@ -97,6 +128,29 @@ class AttributeReader {
     return HeaderView{key, as_text(reader.rest())};
 }
 
+// Nothing if it is another attribute, or malformed.
+[[nodiscard]] inline std::optional<DeadLetterView> decode_dead_letter(
+    const AttributeView& attribute) {
+    if (attribute.id != static_cast<std::uint16_t>(AttributeId::dead_letter)) {
+        return std::nullopt;
+    }
+    Reader r(attribute.value);
+    DeadLetterView dead;
+    dead.cause = static_cast<DeadLetterCause>(r.number<std::uint8_t>());
+    (void)r.take(3);
+    dead.attempts = r.number<std::uint32_t>();
+    dead.first_failed = WallTime(std::chrono::microseconds(r.number<std::int64_t>()));
+    dead.last_failed = WallTime(std::chrono::microseconds(r.number<std::int64_t>()));
+    dead.incarnation = QueueId(r.number<std::uint32_t>());
+    dead.number = MessageNumber(r.number<std::uint64_t>());
+    dead.queue = r.string8();
+    if (!r.ok()) {
+        return std::nullopt;
+    }
+    dead.reason = as_text(r.rest());
+    return dead;
+}
+
 // Reads the messages of a batch in order. Total: malformed bytes end the batch and clear ok().
 class BatchReader {
   public:
@@ -133,15 +187,21 @@ class BatchReader {
     bool ok_ = true;
 };
 
+// Who wrote a batch: some attributes are the daemon's.
+enum class Author : std::uint8_t { client, daemon };
+
 // Whether a daemon of this version takes these attributes.
-[[nodiscard]] inline std::optional<ErrorCode> check_attributes(Bytes attributes) {
+[[nodiscard]] inline std::optional<ErrorCode> check_attributes(Bytes attributes,
+                                                               Author author = Author::client) {
     AttributeReader reader(attributes);
     while (const auto attribute = reader.next()) {
         if (attribute->id == static_cast<std::uint16_t>(AttributeId::header)) {
             if (!decode_header(*attribute)) {
                 return ErrorCode::protocol_violation;
             }
-        } else if (attribute->critical) {
+        } else if (attribute->critical ||
+                   (author == Author::client &&
+                    attribute->id == static_cast<std::uint16_t>(AttributeId::dead_letter))) {
             return ErrorCode::unknown_attribute;
         }
     }
@@ -153,7 +213,8 @@ class BatchReader {
 // behind message i. Precondition: end_offsets has room for `count` numbers.
 [[nodiscard]] inline std::optional<ErrorCode> check_batch(Bytes batch, std::uint32_t count,
                                                           std::uint32_t body_bytes_max,
-                                                          std::uint32_t* end_offsets) {
+                                                          std::uint32_t* end_offsets,
+                                                          Author author = Author::client) {
     std::size_t at = 0;
     for (std::uint32_t i = 0; i < count; ++i) {
         if (batch.size() - at < message_header_bytes) {
@@ -169,7 +230,8 @@ class BatchReader {
             return ErrorCode::message_too_big;
         }
         if (attributes != 0) {
-            const auto bad = check_attributes(batch.subspan(at + message_header_bytes, attributes));
+            const auto bad =
+                check_attributes(batch.subspan(at + message_header_bytes, attributes), author);
             if (bad) {
                 return bad;
             }

@@ -75,13 +75,13 @@ class Reader {
 
     [[nodiscard]] Bytes rest() const { return bytes_; }
     [[nodiscard]] bool ok() const { return ok_; }
-
-  private:
+    // What was read makes no sense: ok() is false from now on, and nothing is left.
     void fail() {
         ok_ = false;
         bytes_ = {};
     }
 
+  private:
     Bytes bytes_;
     bool ok_ = true;
 };

@@ -53,6 +53,7 @@ enum class FrameType : std::uint8_t {
     status = 0x26,
     backup = 0x27,
     backup_next = 0x28,
+    queue_update = 0x29,
     // daemon to client
     welcome = 0x81,
     goodbye_reply = 0x82,
@@ -77,6 +78,8 @@ enum class FrameType : std::uint8_t {
 // flags of ACK, NACK, EXTEND: answer with SETTLED, for ACK after the ack is as durable as the
 // queue.
 inline constexpr std::uint8_t flag_confirm = 0x01;
+// Of NACK: the messages go to the dead letters at once.
+inline constexpr std::uint8_t flag_dead_letter = 0x02;
 
 struct FrameHeader {
     std::uint32_t body_bytes = 0;
@@ -513,13 +516,36 @@ struct Settle {
     }
 };
 using Ack = Settle<FrameType::ack>;
-using Nack = Settle<FrameType::nack>;
 using Extend = Settle<FrameType::extend>;
+
+// u32 delay_ms (0: ready at once) | ranges | string8 reason, which need not be there.
+struct Nack {
+    static constexpr FrameType type = FrameType::nack;
+    std::uint32_t delay_ms = 0;
+    RangeList ranges;
+    std::string_view reason;  // for people: why it failed
+
+    [[nodiscard]] static std::optional<Nack> decode(Bytes body) {
+        Reader r(body);
+        Nack f;
+        f.delay_ms = r.number<std::uint32_t>();
+        const auto ranges = RangeList::decode(r);
+        if (!ranges) {
+            return std::nullopt;
+        }
+        f.ranges = *ranges;
+        if (!r.rest().empty()) {
+            f.reason = r.string8();
+        }
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+};
 
 // What a client sends: the ranges as it has them.
 struct SettleRequest {
-    std::uint32_t lease_ms = 0;
+    std::uint32_t lease_ms = 0;  // NACK: delay_ms
     std::span<const MessageRange> ranges;
+    std::string_view reason = {};  // NACK: at most 255 bytes
 };
 
 inline void append_settle(std::vector<std::byte>& out, FrameType type, const SettleRequest& request,
@@ -529,6 +555,9 @@ inline void append_settle(std::vector<std::byte>& out, FrameType type, const Set
     Writer writer(out);
     writer.number(request.lease_ms);
     RangeList::encode(writer, request.ranges);
+    if (!request.reason.empty()) {
+        writer.string8(request.reason);
+    }
     const auto body = static_cast<std::uint32_t>(out.size() - at - frame_header_bytes);
     encode_frame_header(out.data() + at, {body, type, flags, correlation, handle});
 }

@@ -1,0 +1,18 @@
+#pragma once
+
+// The options of a queue between the wire, the records and the engine. Pure functions.
+
+#include "daemon/engine/queue.hpp"
+#include "mqd/result.hpp"
+#include "mqd/wire/admin.hpp"
+
+namespace mqd::core {
+
+// All but durability and lease; it views the definition.
+[[nodiscard]] wire::QueueOptions options_of(const engine::QueueDefinition& definition);
+// The definition with what is there of the options.
+void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& options);
+// What is wrong with the options for a queue of that name: bad_option.
+[[nodiscard]] Result<void> check_options(std::string_view queue, const wire::QueueOptions& options);
+
+}  // namespace mqd::core
