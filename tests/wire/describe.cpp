@@ -97,9 +97,7 @@ void describe_body(Description& d, const Settle<Type>& f) {
 void describe_body(Description& d, const Nack& f) {
     d.number("delay_ms", f.delay_ms);
     describe_ranges(d, f.ranges);
-    if (!f.reason.empty()) {
-        d.text("reason", f.reason);
-    }
+    d.text("reason", f.reason);
 }
 
 void describe_body(Description& d, const Hello& f) {

@@ -518,7 +518,7 @@ struct Settle {
 using Ack = Settle<FrameType::ack>;
 using Extend = Settle<FrameType::extend>;
 
-// u32 delay_ms (0: ready at once) | ranges | string8 reason, which need not be there.
+// u32 delay_ms (0: ready at once) | ranges | string8 reason. The first clients sent no reason.
 struct Nack {
     static constexpr FrameType type = FrameType::nack;
     std::uint32_t delay_ms = 0;
@@ -555,7 +555,7 @@ inline void append_settle(std::vector<std::byte>& out, FrameType type, const Set
     Writer writer(out);
     writer.number(request.lease_ms);
     RangeList::encode(writer, request.ranges);
-    if (!request.reason.empty()) {
+    if (type == FrameType::nack) {
         writer.string8(request.reason);
     }
     const auto body = static_cast<std::uint32_t>(out.size() - at - frame_header_bytes);
