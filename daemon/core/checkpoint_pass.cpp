@@ -85,7 +85,12 @@ void CheckpointPass::encode_some() {
         }
         const engine::Queue* queue = core_.engine_.find(at_id_);
         MQD_ASSERT(queue != nullptr, at_id_);
-        in_queue_ = encode_part(*queue, left);
+        if (!in_failures_) {
+            in_failures_ = !encode_part(*queue, left);
+            from_ = in_failures_ ? MessageNumber(0) : from_;
+        } else {
+            in_queue_ = encode_failures(*queue, left);
+        }
         if (buffer_.body_bytes() >= options.checkpoint_chunk_bytes) {
             writer_.add(buffer_);
             return;
@@ -97,11 +102,30 @@ void CheckpointPass::begin_queue(const engine::Queue& queue) {
     at_name_ = queue.name();
     at_id_ = queue.id();
     in_queue_ = true;
+    in_failures_ = false;
     from_ = MessageNumber(0);
     append_create_queue(buffer_, {queue.id(), queue.definition(), queue.next_applied()});
     if (const auto told = core_.told_early_.find(queue.id()); told != core_.told_early_.end()) {
         append_tell_numbers(buffer_, queue.id(), told->second.next);
     }
+}
+
+// What failed before, as it is now: what the journal tells of it besides is merged with it. Returns
+// whether more follow.
+bool CheckpointPass::encode_failures(const engine::Queue& queue, std::size_t& left) {
+    if (!queue.durable()) {
+        return false;
+    }
+    engine::RangeMap<engine::Failure>::Run run;
+    while (queue.failures().find_from(from_, run)) {
+        if (left == 0 || buffer_.body_bytes() >= core_.options_.backlog.checkpoint_chunk_bytes) {
+            return true;
+        }
+        append_note_failure(buffer_, {queue.id(), run.range, run.value});
+        from_ = run.range.end();
+        --left;
+    }
+    return false;
 }
 
 // Runs and pages in the order of their first numbers, as many as are left. Returns whether more

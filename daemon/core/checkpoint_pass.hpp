@@ -49,6 +49,7 @@ class CheckpointPass {
     void encode_some();
     void begin_queue(const engine::Queue& queue);
     [[nodiscard]] bool encode_part(const engine::Queue& queue, std::size_t& left);
+    [[nodiscard]] bool encode_failures(const engine::Queue& queue, std::size_t& left);
     void done(const Result<void>& written);
 
     Core& core_;
@@ -60,7 +61,8 @@ class CheckpointPass {
     std::string at_name_;  // the queue that is being encoded, or was last
     QueueId at_id_;
     bool in_queue_ = false;
-    MessageNumber from_;  // of its next part
+    bool in_failures_ = false;  // its parts are encoded
+    MessageNumber from_;        // of its next part, or of its failures
     std::vector<engine::LiveRun> runs_;
     std::vector<const Page*> pages_;
     std::uint64_t written_ = 0;

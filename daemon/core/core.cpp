@@ -58,6 +58,7 @@ void Core::end_turn() {
         deliver();
     }
     answer_peeks();
+    dead_letters_.turn();
     retry_growth_turn();
     checkpoint_turn();
     backlog_->write_turn();
@@ -93,7 +94,8 @@ std::optional<engine::Time> Core::next_deadline() const {
     if (failure_) {
         return std::nullopt;
     }
-    engine::Time next = std::min(retry_deadline_, backlog_->next_deadline());
+    engine::Time next =
+        std::min({retry_deadline_, backlog_->next_deadline(), dead_letters_.next_deadline()});
     if (checkpoint_retry_ > now_.journal) {
         next = std::min(next, checkpoint_retry_);
     }
@@ -183,23 +185,67 @@ void Core::count_deliveries() {
     flush();
 }
 
-void Core::close_consumer(ConsumerHandle& consumer) {
+// A delivery that the daemon itself ends, by stopping, does not count, nor one that the consumer
+// gives back: neither in the journal nor in a checkpoint that is still to come.
+void Core::close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end) {
     engine::Queue* queue = consumer.queue;
     if (queue == nullptr) {
         return;
     }
-    std::vector<engine::CountDelivery> uncounted;
-    if (stopping_ && queue->durable() && !queue->deleting() && !failure_) {
-        consumer.leased.for_each([&](MessageRange range, const engine::Lease& lease) {
-            uncounted.push_back({queue->id(), range, lease.attempt - 1});
-        });
+    const bool gave_back = end == engine::ConsumerEnd::gave_back || stopping_;
+    const bool told = queue->durable() && !queue->deleting() && !failure_;
+    decided_.clear();
+    consumer.leased.for_each([&](MessageRange range, const engine::Lease& lease) {
+        if (gave_back && told) {
+            append_count_delivery(open_group(record_header_bytes + 24).buffer,
+                                  {queue->id(), range, lease.attempt - 1});
+        }
+        decided_.push_back(range);
+    });
+    engine_.detach(consumer,
+                   gave_back ? engine::ConsumerEnd::gave_back : engine::ConsumerEnd::failed);
+    if (!gave_back && !queue->deleting()) {
+        note_failures(*queue, decided_, failure_of("the connection of its consumer ended"));
     }
-    engine_.detach(consumer);
-    // A delivery that the daemon itself ends, by stopping, does not count: neither in the journal
-    // nor in a state group that is still to come.
-    for (const engine::CountDelivery& run : uncounted) {
-        append_count_delivery(open_group(record_header_bytes + 24).buffer, run);
-        engine_.apply(run);
+}
+
+engine::Failure Core::failure_of(std::string_view reason) const {
+    return {now_.wall, now_.wall, false,
+            reason.empty() ? nullptr : std::make_shared<const std::string>(reason)};
+}
+
+engine::SettleResult Core::nack(ConsumerHandle& consumer, const wire::Nack& frame, bool reject) {
+    engine::SettleResult result;
+    decided_.clear();
+    for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
+        const MessageRange range = frame.ranges[i];
+        if (consumer.queue == nullptr) {
+            result.not_leased += range.count;
+            continue;
+        }
+        const engine::SettleResult part = reject ? engine_.reject(consumer, range, decided_)
+                                                 : engine_.nack(consumer, range, decided_);
+        result.settled += part.settled;
+        result.not_leased += part.not_leased;
+    }
+    if (!decided_.empty() && !consumer.queue->deleting()) {
+        engine::Failure failure = failure_of(frame.reason);
+        failure.rejected = reject;
+        note_failures(*consumer.queue, decided_, failure);
+    }
+    return result;
+}
+
+// They ride along, as delivery counts do.
+void Core::note_failures(engine::Queue& queue, std::span<const MessageRange> ranges,
+                         const engine::Failure& failure) {
+    for (const MessageRange& range : ranges) {
+        const engine::NoteFailure command{queue.id(), range, failure};
+        engine_.apply(command);
+        if (queue.durable() && !failure_) {
+            append_note_failure(open_group(record_header_bytes + note_failure_bytes_max).buffer,
+                                command);
+        }
     }
 }
 
@@ -214,6 +260,7 @@ void Core::expire_leases() {
             decided_.push_back(losses_[i++].range);
         }
         consumer.session->send_lease_lost(consumer, decided_);
+        note_failures(*consumer.queue, decided_, failure_of("its lease ran out"));
     }
 }
 
@@ -495,7 +542,7 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     info.next_number = queue.next_applied();
     info.consumers = static_cast<std::uint32_t>(queue.consumers());
     info.producers = queue.producers();
-    info.dying = 0;
+    info.dying = queue.dying();
     info.options = options_of(queue.definition());
     return info;
 }

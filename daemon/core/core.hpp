@@ -22,6 +22,7 @@
 #include "daemon/core/backup.hpp"
 #include "daemon/core/checkpoint_pass.hpp"
 #include "daemon/core/commit_group.hpp"
+#include "daemon/core/dead_letters.hpp"
 #include "daemon/core/handle.hpp"
 #include "daemon/core/journal_blocks.hpp"
 #include "daemon/core/on_damage.hpp"
@@ -114,8 +115,9 @@ class Core : public storage::JournalListener {
     // end_turn() is wanted at once: sending made room for more output, or a checkpoint or a backup
     // has a piece to be written.
     [[nodiscard]] bool wants_turn() const {
-        return !failure_ && ((!stopping_ && engine_.wants_dispatch()) ||
-                             checkpoint_->wants_turn() || backup_->wants_turn());
+        return !failure_ &&
+               ((!stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn() ||
+                backup_->wants_turn() || dead_letters_.wants_turn());
     }
 
     // Refuses what is new and finishes what is old; stopped() when the journal is sealed. Sessions
@@ -156,6 +158,7 @@ class Core : public storage::JournalListener {
     friend class Replay;
     friend class Backlog;
     friend class Backup;
+    friend class DeadLetters;
     friend class CheckpointPass;
     friend class Salvage;
     friend class Start;
@@ -174,7 +177,8 @@ class Core : public storage::JournalListener {
     void list_pending(Producer& producer);
     void open_window(Producer& producer);
     void close_producer(Producer& producer);
-    void close_consumer(ConsumerHandle& consumer);
+    void close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end);
+    engine::SettleResult nack(ConsumerHandle& consumer, const wire::Nack& frame, bool reject);
     void ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId correlation,
              bool confirm);
     Result<void> create_queue(const wire::QueueCreate& frame, Session& session,
@@ -207,6 +211,9 @@ class Core : public storage::JournalListener {
     void answer(Session& session, const Waiter& waiter);
     [[nodiscard]] bool reached(CommitId commit, Durability level) const;
     void expire_leases();
+    [[nodiscard]] engine::Failure failure_of(std::string_view reason) const;
+    void note_failures(engine::Queue& queue, std::span<const MessageRange> ranges,
+                       const engine::Failure& failure);
     void free_released();
 
     // --- commit (commit.cpp)
@@ -307,6 +314,7 @@ class Core : public storage::JournalListener {
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;
     std::unique_ptr<Backup> backup_;
+    DeadLetters dead_letters_{*this};
 };
 
 }  // namespace mqd::core

@@ -159,7 +159,7 @@ void Session::on_close_handle(const wire::FrameHeader& header) {
         return;
     }
     if (auto* consumer = std::get_if<std::unique_ptr<ConsumerHandle>>(&handles_[index])) {
-        core_.close_consumer(**consumer);
+        core_.close_consumer(**consumer, engine::ConsumerEnd::gave_back);
     }
     handles_[index] = std::monostate{};
     send(wire::Closed{}, header.correlation, header.handle);
@@ -253,15 +253,12 @@ void Session::on_nack(const wire::FrameHeader& header, const wire::Nack& frame) 
     if (from == nullptr) {
         return;
     }
-    engine::SettleResult result;
-    for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
-        const MessageRange range = frame.ranges[i];
-        const engine::SettleResult part = from->queue != nullptr
-                                              ? core_.engine_.nack(*from, range)
-                                              : engine::SettleResult{0, range.count};
-        result.settled += part.settled;
-        result.not_leased += part.not_leased;
+    if (frame.delay_ms != 0) {
+        return send_error({ErrorCode::bad_option, "NACK with a delay is not known to this daemon"},
+                          header.correlation, header.handle);
     }
+    const engine::SettleResult result =
+        core_.nack(*from, frame, (header.flags & wire::flag_dead_letter) != 0);
     answer_settled(header, result);
 }
 
@@ -313,7 +310,7 @@ void Session::forget_queue(const engine::Queue& queue) {
             }
         } else if (auto* consumer = std::get_if<std::unique_ptr<ConsumerHandle>>(&handle)) {
             if ((*consumer)->queue == &queue) {
-                core_.close_consumer(**consumer);
+                core_.close_consumer(**consumer, engine::ConsumerEnd::gave_back);
                 send_error({ErrorCode::queue_deleted, "queue \"" + queue.name() + "\" was deleted"},
                            CorrelationId(0), (*consumer)->handle);
             }

@@ -100,6 +100,18 @@ void append_update_queue(storage::GroupBuffer& group, QueueId id,
         .bytes(encoded);
 }
 
+void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure& command) {
+    const engine::Failure& failure = command.failure;
+    const std::string_view reason = failure.reason ? std::string_view(*failure.reason) : "";
+    MQD_ASSERT(reason.size() <= UINT8_MAX, reason.size());
+    RecordWriter record(group, RecordType::note_failure, 4 + 4 * 8 + 1 + 1 + reason.size());
+    record.number(command.id.value());
+    record.number(command.range.first.value()).number(command.range.count);
+    record.number(wire::to_micros(failure.first)).number(wire::to_micros(failure.last));
+    record.number(static_cast<std::uint8_t>(failure.rejected));
+    record.number(static_cast<std::uint8_t>(reason.size())).bytes(wire::as_bytes(reason));
+}
+
 void append_delete_queue(storage::GroupBuffer& group, QueueId id) {
     RecordWriter(group, RecordType::delete_queue, 4).number(id.value());
 }
@@ -216,6 +228,24 @@ std::optional<UpdateRecord> decode_update_queue(wire::Bytes body) {
     record.id = QueueId(r.number<std::uint32_t>());
     record.options = wire::QueueOptions::decode(r);
     return r.ok() && check_options({}, record.options) ? std::optional(record) : std::nullopt;
+}
+
+std::optional<engine::NoteFailure> decode_note_failure(wire::Bytes body) {
+    wire::Reader r(body);
+    engine::NoteFailure command;
+    command.id = QueueId(r.number<std::uint32_t>());
+    command.range.first = MessageNumber(r.number<std::uint64_t>());
+    command.range.count = r.number<std::uint64_t>();
+    command.failure.first = wire::from_micros(r.number<std::int64_t>());
+    command.failure.last = wire::from_micros(r.number<std::int64_t>());
+    command.failure.rejected = r.number<std::uint8_t>() != 0;
+    const std::string_view reason = r.string8();
+    if (!reason.empty()) {
+        command.failure.reason = std::make_shared<const std::string>(reason);
+    }
+    const bool sane =
+        command.range.count > 0 && command.range.first.value() <= UINT64_MAX - command.range.count;
+    return r.ok() && sane ? std::optional(command) : std::nullopt;
 }
 
 std::optional<QueueId> decode_queue_id(wire::Bytes body) {

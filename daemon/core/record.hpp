@@ -26,6 +26,7 @@ inline constexpr std::size_t remove_ranges_max = 4096;   // in one record
 inline constexpr std::size_t restore_runs_max = 65'536;  // in one record
 inline constexpr std::size_t restore_run_bytes = 12;
 inline constexpr std::size_t place_bytes = 40;
+inline constexpr std::size_t note_failure_bytes_max = 4 + 4 * 8 + 1 + 1 + 255;
 // The head of a record of messages, in a page.
 inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_fixed_bytes;
 
@@ -56,6 +57,8 @@ enum class RecordType : std::uint8_t {
     state_of = 13,         // StatePart: restores and pages of that part of a queue follow
     next_segment = 14,     // u32 number
     update_queue = 15,     // u32 id | options (mqd/wire/admin.hpp): those that change
+    // u32 id | u64 first | u64 count | i64 first_us | i64 last_us | u8 rejected | string8 reason
+    note_failure = 16,
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -125,6 +128,7 @@ void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue&
 [[nodiscard]] std::size_t create_queue_bytes(const engine::QueueDefinition& definition);
 void append_update_queue(storage::GroupBuffer& group, QueueId id,
                          const wire::QueueOptions& options);
+void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure& command);
 void append_delete_queue(storage::GroupBuffer& group, QueueId id);
 // Type add_messages or carry_messages.
 void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record);
@@ -142,6 +146,7 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 // --- decoding: nothing if malformed
 
 [[nodiscard]] std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body);
+[[nodiscard]] std::optional<engine::NoteFailure> decode_note_failure(wire::Bytes body);
 struct UpdateRecord {
     QueueId id;
     wire::QueueOptions options;  // views the body

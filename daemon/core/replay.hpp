@@ -176,6 +176,7 @@ class Replay {
             case RecordType::tell_numbers: return tell(record.body);
             case RecordType::next_queue_id: return next_queue_id(record.body);
             case RecordType::next_segment: return next_segment(record.body);
+            case RecordType::note_failure: return note_failure(record.body);
             case RecordType::delete_queue:
                 if (const auto id = decode_queue_id(record.body)) {
                     delete_if_there(*id);
@@ -255,6 +256,7 @@ class Replay {
         switch (record.type) {
             case RecordType::create_queue: return create(record.body);
             case RecordType::update_queue: return update(record.body);
+            case RecordType::note_failure: return note_failure(record.body);
             case RecordType::delete_queue: return remove_queue(record.body);
             case RecordType::add_messages: return add(group, record.body);
             case RecordType::carry_messages: return carry(group, record.body);
@@ -322,6 +324,19 @@ class Replay {
         set_options(definition, record->options);
         definition.durability = queue->definition().durability;
         engine_.apply(engine::UpdateQueue{record->id, std::move(definition)});
+        return {};
+    }
+
+    // Failures are merged by their times, so that it does not matter what was seen, or when.
+    std::string_view note_failure(wire::Bytes body) {
+        const auto command = decode_note_failure(body);
+        if (!command) {
+            return "malformed note_failure";
+        }
+        if (durable_queue(command->id) == nullptr) {
+            return no_queue("note_failure of no such queue");
+        }
+        engine_.apply(*command);
         return {};
     }
 

@@ -30,18 +30,18 @@ Session::Session(Core& core, Identity identity, Owner owner)
 }
 
 Session::~Session() {
-    end_handles();
+    end_handles(engine::ConsumerEnd::failed);
     core_.remove_session(*this);
 }
 
 // What the consumers had leased is ready for others, at once; a backup ends likewise.
-void Session::end_handles() {
+void Session::end_handles(engine::ConsumerEnd end) {
     core_.backup_->session_ended(*this);
     for (Handle& handle : handles_) {
         if (auto* producer = std::get_if<std::unique_ptr<Producer>>(&handle)) {
             core_.close_producer(**producer);
         } else if (auto* consumer = std::get_if<std::unique_ptr<ConsumerHandle>>(&handle)) {
-            core_.close_consumer(**consumer);
+            core_.close_consumer(**consumer, end);
         }
     }
     handles_.clear();
@@ -249,7 +249,7 @@ void Session::answer_goodbye() {
     }
     send(wire::GoodbyeReply{}, goodbye_);
     closing_ = true;
-    end_handles();
+    end_handles(engine::ConsumerEnd::gave_back);
 }
 
 void Session::check_time() {
@@ -280,7 +280,7 @@ void Session::close(const Error& error) {
     send_error(error, CorrelationId(0));
     close_reason_ = error;
     closing_ = true;
-    end_handles();
+    end_handles(engine::ConsumerEnd::failed);
 }
 
 void Session::tell_stopping() {

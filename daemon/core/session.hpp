@@ -92,7 +92,7 @@ class Session {
     void with(wire::Bytes body, Fn&& fn);
     void on_hello(const wire::Hello& frame);
     void on_goodbye(CorrelationId correlation);
-    void end_handles();
+    void end_handles(engine::ConsumerEnd end);
     void sent();
 
     // --- producers and consumers (handles.cpp)

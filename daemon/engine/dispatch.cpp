@@ -132,7 +132,8 @@ void Engine::expire(Time now, std::vector<LeaseLoss>& lost) {
             }
         });
         for (std::size_t i = before; i < lost.size(); ++i) {
-            const SettleResult result = nack(consumer, lost[i].range);
+            expired_.clear();
+            const SettleResult result = nack(consumer, lost[i].range, expired_);
             MQD_ASSERT(result.not_leased == 0, result.not_leased);
         }
         if (floor != Time::max()) {

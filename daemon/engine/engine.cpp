@@ -68,6 +68,7 @@ void Engine::apply(const DeleteQueue& command) {
     release_all(*queue);
     std::erase(dirty_, queue);
     std::erase(starved_, queue);
+    std::erase(with_dying_, queue);
     by_name_.erase(queue->name());
     by_id_.erase(command.id);
 }
@@ -151,10 +152,18 @@ void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
     }
 }
 
-void Engine::set_aside(Queue& queue, MessageRange range) {
-    queue.in(LiveState::ready).take(range, [&](MessageRange piece, std::uint32_t attempts) {
-        queue.in(LiveState::aside).insert(piece, attempts);
+void Engine::admit_move(Queue& queue, MessageRange range) {
+    queue.in(LiveState::dying).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        queue.in(LiveState::ending).insert(piece, attempts);
     });
+}
+
+void Engine::set_aside(Queue& queue, MessageRange range) {
+    for (const LiveState state : {LiveState::ready, LiveState::dying}) {
+        queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+            queue.in(LiveState::aside).insert(piece, attempts);
+        });
+    }
     mark_dirty(queue);
 }
 
@@ -172,6 +181,9 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
             removed += queue.in(LiveState::ready).take(range, forget);
         }
         MQD_ASSERT(removed == range.count, range.first, range.count, removed);
+        if (!queue.failures_.empty()) {
+            queue.failures_.take(range, [](MessageRange, const Failure&) {});
+        }
         release(queue, range);
     }
 }
@@ -185,6 +197,56 @@ void Engine::apply(const CountDelivery& command) {
     });
     for (const MessageRange& piece : pieces) {
         queue->in(LiveState::ready).insert(piece, command.attempts);
+    }
+}
+
+void Engine::apply(const NoteFailure& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    std::vector<RangeMap<Failure>::Run> pieces;
+    LiveRun run;
+    for (MessageNumber at = command.range.first; queue->find_live(at, run);) {
+        at = std::min(run.range.end(), command.range.end());
+        if (run.range.first >= command.range.end()) {
+            break;
+        }
+        // What is not noted yet is as the command says; the rest is merged, in whatever order.
+        MessageNumber from = run.range.first;
+        const auto add = [&](MessageRange range, const Failure& failure) {
+            if (range.count > 0) {
+                pieces.push_back({range, failure});
+            }
+        };
+        queue->failures_.take({from, at - from}, [&](MessageRange range, const Failure& before) {
+            add({from, range.first - from}, command.failure);
+            Failure merged = before.last > command.failure.last ? before : command.failure;
+            merged.first = std::min(before.first, command.failure.first);
+            merged.rejected = before.rejected || command.failure.rejected;
+            add(range, merged);
+            from = range.end();
+        });
+        add({from, at - from}, command.failure);
+    }
+    for (const auto& piece : pieces) {
+        queue->failures_.insert(piece.range, piece.value);
+    }
+}
+
+void Engine::judge_attempts() {
+    for (const auto& [name, queue] : by_name_) {
+        const std::uint32_t most = queue->definition_.max_attempts;
+        std::vector<LiveRun> over;
+        if (most != 0) {
+            queue->in(LiveState::ready).for_each([&](MessageRange range, std::uint32_t attempts) {
+                if (attempts >= most) {
+                    over.push_back({range, attempts});
+                }
+            });
+        }
+        for (const LiveRun& run : over) {
+            queue->in(LiveState::ready).take(run.range, [](MessageRange, std::uint32_t) {});
+            make_dying(*queue, run.range, run.attempts);
+        }
     }
 }
 
@@ -212,12 +274,16 @@ void Engine::attach(Consumer& consumer, Queue& queue) {
     mark_dirty(queue);
 }
 
-void Engine::detach(Consumer& consumer) {
+void Engine::detach(Consumer& consumer, ConsumerEnd end) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
     consumer.leased.for_each([&](MessageRange range, const Lease& lease) {
         end_lease(queue, range);
-        make_ready(queue, range, lease.attempt);
+        if (end == ConsumerEnd::gave_back) {
+            make_ready(queue, range, lease.attempt - 1);
+        } else {
+            put_back(queue, range, lease.attempt);
+        }
     });
     consumer.leased.clear();
     set_floor(consumer, Time::max());
@@ -239,15 +305,34 @@ void Engine::grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_
     mark_dirty(*consumer.queue);
 }
 
-SettleResult Engine::nack(Consumer& consumer, MessageRange range) {
+template <typename Fn>
+SettleResult Engine::give_up(Consumer& consumer, MessageRange range,
+                             std::vector<MessageRange>& pieces, Fn&& put) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
-    const std::uint64_t returned =
+    const std::uint64_t given_up =
         consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
             end_lease(queue, piece);
-            make_ready(queue, piece, lease.attempt);
+            put(queue, piece, lease.attempt);
+            pieces.push_back(piece);
         });
-    return {returned, range.count - returned};
+    return {given_up, range.count - given_up};
+}
+
+SettleResult Engine::nack(Consumer& consumer, MessageRange range,
+                          std::vector<MessageRange>& returned) {
+    return give_up(consumer, range, returned,
+                   [this](Queue& queue, MessageRange piece, std::uint32_t attempts) {
+                       put_back(queue, piece, attempts);
+                   });
+}
+
+SettleResult Engine::reject(Consumer& consumer, MessageRange range,
+                            std::vector<MessageRange>& rejected) {
+    return give_up(consumer, range, rejected,
+                   [this](Queue& queue, MessageRange piece, std::uint32_t attempts) {
+                       make_dying(queue, piece, attempts);
+                   });
 }
 
 SettleResult Engine::extend(Consumer& consumer, MessageRange range, Time deadline) {
@@ -282,6 +367,35 @@ void Engine::end_lease(Queue& queue, MessageRange range) {
 void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts) {
     queue.in(LiveState::ready).insert(range, attempts);
     mark_dirty(queue);
+}
+
+void Engine::make_dying(Queue& queue, MessageRange range, std::uint32_t attempts) {
+    queue.in(LiveState::dying).insert(range, attempts);
+    list_dying(queue);
+}
+
+// What was delivered and not acked: it may be delivered again, or not.
+void Engine::put_back(Queue& queue, MessageRange range, std::uint32_t attempts) {
+    const std::uint32_t most = queue.definition_.max_attempts;
+    if (most != 0 && attempts >= most) {
+        make_dying(queue, range, attempts);
+    } else {
+        make_ready(queue, range, attempts);
+    }
+}
+
+void Engine::list_dying(Queue& queue) {
+    if (!queue.dying_listed_) {
+        queue.dying_listed_ = true;
+        with_dying_.push_back(&queue);
+    }
+}
+
+void Engine::forget_dying() {
+    std::erase_if(with_dying_, [](Queue* queue) {
+        queue->dying_listed_ = queue->dying() > 0;
+        return !queue->dying_listed_;
+    });
 }
 
 void Engine::release_all(Queue& queue) {

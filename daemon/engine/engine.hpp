@@ -65,6 +65,16 @@ struct SkipNumbers {
     MessageNumber next;
 };
 
+// A delivery of messages failed. Those that live keep the first time and the last reason.
+struct NoteFailure {
+    QueueId id;
+    MessageRange range;
+    Failure failure;
+};
+
+// How a consumer ended: what it had leased failed, or was given back, which counts as no delivery.
+enum class ConsumerEnd : std::uint8_t { failed, gave_back };
+
 struct SettleResult {
     std::uint64_t settled = 0;     // messages
     std::uint64_t not_leased = 0;  // messages
@@ -120,13 +130,15 @@ class Engine {
     // They are no longer, though they live: what of them is to be delivered waits until they are
     // announced again. The extent is core's from now on; released() does not name it.
     void forget_resident(Queue& queue, Extent& extent);
-    // The ready messages of the range cannot be read: they are not delivered any more.
+    // The ready and dying messages of the range cannot be read: they stay where they are.
     void set_aside(Queue& queue, MessageRange range);
     // Decides to end what of `ranges` the consumer has leased; appends the decision to `decided`.
     SettleResult admit_ack(Consumer& consumer, MessageRange range,
                            std::vector<MessageRange>& decided);
     // Decides to end what of the range is ready.
     void admit_end(Queue& queue, MessageRange range);
+    // Decides to end what of the range is dying: it is moved elsewhere.
+    void admit_move(Queue& queue, MessageRange range);
     // Decides to end all messages that are ready or set aside.
     void admit_purge(Queue& queue, std::vector<MessageRange>& decided);
     void apply(const RemoveMessages& command);
@@ -134,6 +146,13 @@ class Engine {
     void apply(const CountDelivery& command);
     void apply(const RestoreMessages& command);
     void apply(const SkipNumbers& command);
+    void apply(const NoteFailure& command);
+
+    // What has failed as often as its queue allows is dying from now on. At the end of a start.
+    void judge_attempts();
+    // Queues with dying messages, as of the last forget_dying() or since.
+    [[nodiscard]] const std::vector<Queue*>& with_dying() const { return with_dying_; }
+    void forget_dying();
 
     // Extents none of whose messages lives any more, in the order in which they ended; for core to
     // take and clear.
@@ -145,12 +164,16 @@ class Engine {
     // --- consumers
     // Precondition: not attached, queue not deleting.
     void attach(Consumer& consumer, Queue& queue);
-    // Everything it has leased is ready again, at once.
-    void detach(Consumer& consumer);
+    // Everything it has leased is ready again, at once; or dying, if it has failed often enough.
+    void detach(Consumer& consumer, ConsumerEnd end = ConsumerEnd::failed);
     void grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_t byte_limit);
     // There is output room again.
     void wake(Consumer& consumer);
-    SettleResult nack(Consumer& consumer, MessageRange range);
+    // Appends what it applied to.
+    SettleResult nack(Consumer& consumer, MessageRange range, std::vector<MessageRange>& returned);
+    // The same, and it is not to be delivered again.
+    SettleResult reject(Consumer& consumer, MessageRange range,
+                        std::vector<MessageRange>& rejected);
     SettleResult extend(Consumer& consumer, MessageRange range, Time deadline);
 
     // Delivers what can be delivered on the queues that changed: strictly in order of numbers,
@@ -176,6 +199,12 @@ class Engine {
     void list_taker(Consumer& consumer);
     static void end_lease(Queue& queue, MessageRange range);
     void make_ready(Queue& queue, MessageRange range, std::uint32_t attempts);
+    void make_dying(Queue& queue, MessageRange range, std::uint32_t attempts);
+    void put_back(Queue& queue, MessageRange range, std::uint32_t attempts);
+    void list_dying(Queue& queue);
+    template <typename Fn>
+    SettleResult give_up(Consumer& consumer, MessageRange range, std::vector<MessageRange>& pieces,
+                         Fn&& put);
     void set_floor(Consumer& consumer, Time floor);
     void release(Queue& queue, MessageRange range);
     void release_all(Queue& queue);
@@ -190,6 +219,8 @@ class Engine {
     std::vector<Queue*> dispatching_;
     std::vector<Queue*> starved_;
     std::vector<Extent*> released_;
+    std::vector<Queue*> with_dying_;
+    std::vector<MessageRange> expired_;                           // scratch
     std::map<std::pair<Time, std::uint64_t>, Consumer*> floors_;  // by lease_floor, serial
 };
 

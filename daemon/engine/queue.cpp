@@ -20,6 +20,7 @@ Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
       next_admitted_(next),
       next_applied_(next),
       states_(make_states(memory, std::make_index_sequence<live_states>())),
+      failures_(memory),
       extents_(memory) {}
 
 const Extent* Queue::extent_at(MessageNumber number) const {
@@ -89,6 +90,16 @@ std::vector<LiveRun> Queue::live_runs() const {
         runs.push_back({range, attempts});
     });
     return runs;
+}
+
+bool Queue::find_dying(MessageNumber from, LiveRun& out) const {
+    RangeMap<std::uint32_t>::Run run;
+    if (!in(LiveState::dying).find_from(from, run)) {
+        return false;
+    }
+    const MessageNumber first = std::max(run.range.first, from);
+    out = {{first, run.range.end() - first}, run.value};
+    return true;
 }
 
 bool Queue::find_live(MessageNumber from, LiveRun& out) const {

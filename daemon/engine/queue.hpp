@@ -3,9 +3,13 @@
 // One queue. Every number below next_number() is in exactly one state:
 //
 //     ready ──dispatch──► leased (by one consumer) ──ack──► ending ──applied──► gone
-//       ▲                   │                                  ▲
-//       └── nack, lease over, consumer gone            purge ──┘ (from ready)
+//       ▲                   │                                  ▲ ▲
+//       └── nack, lease over, consumer gone            purge ──┘ │ (from ready)
+//                           │                                    │
+//                           └── the same, for the last time ──► dying
 //
+// `dying` are messages that have failed as often as they may, or that a consumer rejected: they
+// wait to be moved to the dead letters.
 // `aside` are ready messages whose bodies cannot be read: they are kept, and can be purged.
 // `ending` are messages whose end was decided and is on its way to the disk: they can neither be
 // delivered nor expire, and they still count as alive until apply(). On a memory queue they are
@@ -15,6 +19,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -46,8 +51,18 @@ struct Delivery {
     std::uint32_t attempt = 0;
 };
 
-enum class LiveState : std::uint8_t { ready, leased, ending, aside };
-inline constexpr std::size_t live_states = 4;
+enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying };
+inline constexpr std::size_t live_states = 5;
+
+// What went wrong with a message, the last time and the first.
+struct Failure {
+    WallTime first;
+    WallTime last;
+    bool rejected = false;  // by a consumer: it is not to be delivered again
+    // Why, for people; shared by those that failed together. Null: nobody said.
+    std::shared_ptr<const std::string> reason;
+    friend bool operator==(const Failure&, const Failure&) = default;
+};
 
 // A run of live messages with equal delivery count.
 struct LiveRun {
@@ -73,6 +88,7 @@ class Queue {
     [[nodiscard]] std::uint64_t leased() const { return in(LiveState::leased).count(); }
     [[nodiscard]] std::uint64_t ending() const { return in(LiveState::ending).count(); }
     [[nodiscard]] std::uint64_t aside() const { return in(LiveState::aside).count(); }
+    [[nodiscard]] std::uint64_t dying() const { return in(LiveState::dying).count(); }
     [[nodiscard]] std::uint64_t live() const;
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
     // Handles that publish to it; core counts them here and the engine does not look at it.
@@ -117,6 +133,11 @@ class Queue {
     // How many messages of the range live.
     [[nodiscard]] std::uint64_t live_in(MessageRange range) const;
 
+    // The first messages from `from` on that are dying, with their delivery count. False: none.
+    [[nodiscard]] bool find_dying(MessageNumber from, LiveRun& out) const;
+    // What went wrong with those that failed before.
+    [[nodiscard]] const RangeMap<Failure>& failures() const { return failures_; }
+
     // Looks at live messages from `from` on, in order, until fn(extent, range, attempts, state)
     // says false; those that are set aside are passed over. A range lies in one extent, has one
     // state and one delivery count. Returns the first message that it did not come to because it is
@@ -147,6 +168,7 @@ class Queue {
     MessageNumber next_applied_;
     // The live messages of each state; value: deliveries so far, the one under way included.
     std::array<RangeMap<std::uint32_t>, live_states> states_;
+    RangeMap<Failure> failures_;  // of live messages
     std::uint64_t resident_bytes_ = 0;
     std::pmr::map<MessageNumber, Extent*> extents_;  // by last number
     mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
@@ -154,7 +176,8 @@ class Queue {
     TakerRing takers_;
     std::uint32_t producers_ = 0;
     bool deleting_ = false;
-    bool dirty_ = false;  // in the engine's list
+    bool dirty_ = false;         // in the engine's list
+    bool dying_listed_ = false;  // likewise
 };
 
 template <typename Fn>

@@ -57,6 +57,8 @@ struct EngineFixture {
         engine.apply(command);
     }
 
+    std::vector<MessageRange> returned;  // by nack()
+
     // Numbers only; what was published is resident when announce() says so.
     MessageRange add(Queue& queue, std::uint32_t count) {
         const AddMessages command = engine.admit_add(queue, count);

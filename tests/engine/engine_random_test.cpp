@@ -139,8 +139,8 @@ class RandomEngine : EngineFixture {
         Consumer& consumer = *attached_[dice_.below(attached_.size())];
         const MessageRange what = some_range();
         std::vector<MessageRange> decided;
-        const SettleResult result =
-            with_ack ? engine.admit_ack(consumer, what, decided) : engine.nack(consumer, what);
+        const SettleResult result = with_ack ? engine.admit_ack(consumer, what, decided)
+                                             : engine.nack(consumer, what, returned);
         std::uint64_t held = 0;
         for (auto at = records_.lower_bound(what.first);
              at != records_.end() && at->first < what.end(); ++at) {

@@ -58,7 +58,7 @@ TEST_CASE_FIXTURE(EngineFixture, "lease: a nack returns a message to its place")
     publish(queue, 10);
     Consumer& consumer = consume(queue, 5);
     (void)dispatch();
-    const SettleResult result = engine.nack(consumer, range(2, 2));
+    const SettleResult result = engine.nack(consumer, range(2, 2), returned);
     CHECK(result.settled == 2);
     engine.grant(consumer, 8, no_limit);
     const auto deliveries = dispatch();
@@ -188,7 +188,7 @@ TEST_CASE_FIXTURE(EngineFixture, "lease: each delivery counts") {
         const auto deliveries = dispatch();
         REQUIRE(deliveries.size() == 1);
         CHECK(deliveries[0].attempt == attempt);
-        (void)engine.nack(consumer, range(1, 1));
+        (void)engine.nack(consumer, range(1, 1), returned);
     }
 }
 

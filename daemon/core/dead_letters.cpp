@@ -1,0 +1,224 @@
+#include "daemon/core/dead_letters.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "daemon/core/core.hpp"
+#include "daemon/core/record.hpp"
+#include "daemon/storage/passing_error.hpp"
+#include "mqd/wire/batch.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+constexpr std::uint64_t moved_per_turn = 256;  // messages
+constexpr std::uint64_t moved_at_once = 64;    // in one batch
+constexpr std::size_t queue_name_bytes_max = 200;
+constexpr std::string_view suffix = ".dead";
+
+// The message as it was, but for what was said of an earlier death.
+void append_dead_letter(std::vector<std::byte>& batch, const wire::MessageView& message,
+                        wire::DeadLetterView dead, std::vector<std::byte>& attributes) {
+    attributes.clear();
+    wire::Writer writer(attributes);
+    wire::AttributeReader reader(message.attributes);
+    while (const auto attribute = reader.next()) {
+        if (attribute->id == static_cast<std::uint16_t>(wire::AttributeId::dead_letter)) {
+            continue;
+        }
+        writer.number(static_cast<std::uint16_t>(attribute->id |
+                                                 (attribute->critical ? wire::critical_bit : 0)));
+        writer.string16(wire::as_text(attribute->value));
+    }
+    std::vector<std::byte> value;
+    wire::Writer value_writer(value);
+    wire::encode_dead_letter(value_writer, dead);
+    if (attributes.size() + wire::attribute_header_bytes + value.size() <=
+        wire::attributes_bytes_max) {
+        writer.number(static_cast<std::uint16_t>(wire::AttributeId::dead_letter));
+        writer.string16(wire::as_text(value));
+    }
+    wire::append_message(batch, attributes, message.body);
+}
+
+}  // namespace
+
+std::string DeadLetters::target_of(const engine::Queue& queue) {
+    if (!queue.definition().dead_letter.empty()) {
+        return queue.definition().dead_letter;
+    }
+    return queue.name().substr(0, queue_name_bytes_max - suffix.size()) + std::string(suffix);
+}
+
+void DeadLetters::turn() {
+    more_ = false;
+    if (core_.engine_.with_dying().empty() || core_.stopping_) {
+        retry_deadline_ = engine::Time::max();
+        return;
+    }
+    if (retry_deadline_ != engine::Time::max() && core_.now_.journal < retry_deadline_) {
+        return;
+    }
+    retry_deadline_ = engine::Time::max();
+    core_.engine_.forget_dying();
+    std::uint64_t left = moved_per_turn;
+    for (engine::Queue* queue : core_.engine_.with_dying()) {
+        if (queue->deleting()) {
+            continue;  // they go with it
+        }
+        const Outcome outcome = move_some(*queue, left);
+        if (outcome == Outcome::refused) {
+            retry_deadline_ = core_.now_.journal + storage::retry_every;
+        }
+        if (left == 0) {
+            more_ = true;
+            return;
+        }
+    }
+}
+
+// Null: it is on its way, or another of its name is on its way out.
+engine::Queue* DeadLetters::target_for(const engine::Queue& queue) {
+    std::string name = target_of(queue);
+    if (engine::Queue* target = core_.engine_.find(name)) {
+        return target->deleting() ? nullptr : target;
+    }
+    engine::QueueDefinition definition;
+    definition.name = std::move(name);
+    definition.durability = queue.definition().durability;
+    definition.lease = queue.definition().lease;
+    core_.declare_queue(definition);
+    return nullptr;
+}
+
+DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, std::uint64_t& left) {
+    engine::Queue* target = target_for(queue);
+    if (target == nullptr) {
+        return Outcome::waits;
+    }
+    if (target == &queue) {  // of a name that has no room for the suffix
+        return Outcome::refused;
+    }
+    engine::LiveRun run;
+    for (MessageNumber at(0); left > 0 && queue.find_dying(at, run);) {
+        at = run.range.first;
+        const auto* block = static_cast<const Block*>(queue.extent_at(at));
+        if (block == nullptr) {
+            if (core_.backlog_->want(queue, at)) {
+                return Outcome::waits;  // until its page is read
+            }
+            continue;  // set aside
+        }
+        run.range.count = std::min({run.range.count, block->end() - at, left, moved_at_once});
+        if (!move(queue, *target, *block, run)) {
+            return Outcome::refused;
+        }
+        left -= run.range.count;
+    }
+    return Outcome::moved;
+}
+
+// False: there is no room for it now.
+bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block& block,
+                       const engine::LiveRun& run) {
+    Block* dead = make_block(queue, block, run);
+    if (target.durable()) {
+        if (carry_bytes_max(dead->bytes, dead->count) > core_.journal_->group_bytes_max() ||
+            core_.backlog_->refusal()) {
+            dead->drop_reference();
+            return false;
+        }
+        const std::uint64_t booked = dead->bytes + dead->count * booked_per_message;
+        if (core_.journal_->book(booked)) {
+            dead->drop_reference();
+            return false;
+        }
+        dead->booked_bytes = booked;
+        core_.durable_messages_ += dead->count;
+    }
+    dead->charge(core_.memory_bytes_);
+    const engine::AddMessages added = core_.engine_.admit_add(target, dead->count);
+    dead->first = added.range.first;
+    dead->queue = target.id();
+    dead->published = block.published;
+    dead->sender = block.sender;
+    core_.engine_.admit_move(queue, run.range);
+    append(queue, target, run.range, *dead);
+    return true;
+}
+
+Block* DeadLetters::make_block(const engine::Queue& queue, const Block& block,
+                               const engine::LiveRun& run) const {
+    std::vector<std::byte> batch;
+    std::vector<std::byte> attributes;
+    wire::BatchReader reader(block.slice(run.range));
+    for (std::uint64_t i = 0; i < run.range.count; ++i) {
+        const auto message = reader.next();
+        MQD_ASSERT(message.has_value(), run.range.first, i);  // it was checked when it came in
+        wire::DeadLetterView dead;
+        dead.attempts = run.attempts;
+        dead.incarnation = queue.id();
+        dead.number = run.range.first.plus(i);
+        dead.queue = queue.name();
+        dead.cause = wire::DeadLetterCause::attempts;
+        engine::RangeMap<engine::Failure>::Run failed;
+        if (queue.failures().find_from(dead.number, failed) && failed.range.first <= dead.number) {
+            dead.first_failed = failed.value.first;
+            dead.last_failed = failed.value.last;
+            dead.cause = failed.value.rejected ? wire::DeadLetterCause::rejected : dead.cause;
+            dead.reason = failed.value.reason ? std::string_view(*failed.value.reason) : "";
+        }
+        append_dead_letter(batch, *message, dead, attributes);
+    }
+    const auto count = static_cast<std::uint32_t>(run.range.count);
+    Block* made = Block::create(count, static_cast<std::uint32_t>(batch.size()));
+    const auto bad = wire::check_batch(batch, count, wire::message_body_bytes_hard_max,
+                                       made->offsets(), wire::Author::daemon);
+    MQD_ASSERT(!bad, run.range.first);
+    std::memcpy(made->data(), batch.data(), batch.size());
+    return made;
+}
+
+// Each end is applied when it is as durable as its own queue; that of a memory queue together with
+// the beginning in the other.
+void DeadLetters::append(engine::Queue& queue, engine::Queue& target, MessageRange range,
+                         Block& dead) {
+    const Durability there = target.definition().durability;
+    const Durability here = queue.durable() ? queue.definition().durability : there;
+    if (!target.durable()) {
+        core_.engine_.apply(target, engine::AddMessages{target.id(), {dead.first, dead.count}});
+        core_.engine_.announce_resident(target, dead);
+    }
+    if (here == Durability::memory) {
+        core_.engine_.apply(queue, engine::RemoveMessages{queue.id(), {&range, 1}});
+        core_.free_released();
+        return;
+    }
+    CommitGroup& group =
+        core_.open_group(2 * record_header_bytes + 24 + messages_fixed_bytes + dead.bytes);
+    if (queue.durable()) {
+        append_remove(group.buffer, queue.id(), {&range, 1});
+    }
+    group.commands.push_back({PendingCommand::Kind::remove, here, &queue, nullptr,
+                              static_cast<std::uint32_t>(group.ranges.size()), 1});
+    group.ranges.push_back(range);
+    if (target.durable()) {
+        append_messages(group.buffer, RecordType::add_messages,
+                        {target.id(),
+                         {dead.first, dead.count},
+                         dead.published,
+                         dead.sender,
+                         {dead.data(), dead.bytes}});
+        group.commands.push_back({PendingCommand::Kind::add, there, &target, &dead, 0, 0});
+    }
+    const auto need_of = [](Durability level) {
+        return level == Durability::written ? Need::written : Need::durable;
+    };
+    core_.raise_need(group, need_of(here));
+    if (target.durable()) {
+        core_.raise_need(group, need_of(there));
+    }
+}
+
+}  // namespace mqd::core

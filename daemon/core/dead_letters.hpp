@@ -1,0 +1,49 @@
+#pragma once
+
+// Messages that have failed as often as their queue allows, or that a consumer rejected, go to the
+// queue's dead letters: another queue, which is made when it is first needed. The end of a message
+// here and its beginning there stand in one commit group, so a crash leaves it in one place. It
+// keeps its bytes, its time and its sender, and gets an attribute that says what happened. What
+// cannot be moved now (a full disk, a page to be read first) waits, and lives on where it is. Loop
+// thread only.
+
+#include <string>
+
+#include "daemon/engine/engine.hpp"
+
+namespace mqd::core {
+
+class Core;
+struct Block;
+
+class DeadLetters {
+  public:
+    explicit DeadLetters(Core& core) : core_(core) {}
+
+    // Moves some of what waits.
+    void turn();
+    // When what could not be moved is tried again.
+    [[nodiscard]] engine::Time next_deadline() const { return retry_deadline_; }
+    // More could be moved at once.
+    [[nodiscard]] bool wants_turn() const { return more_; }
+
+    // Where the dead letters of a queue go.
+    [[nodiscard]] static std::string target_of(const engine::Queue& queue);
+
+  private:
+    enum class Outcome : std::uint8_t { moved, waits, refused };
+
+    [[nodiscard]] engine::Queue* target_for(const engine::Queue& queue);
+    [[nodiscard]] Outcome move_some(engine::Queue& queue, std::uint64_t& left);
+    [[nodiscard]] bool move(engine::Queue& queue, engine::Queue& target, const Block& block,
+                            const engine::LiveRun& run);
+    [[nodiscard]] Block* make_block(const engine::Queue& queue, const Block& block,
+                                    const engine::LiveRun& run) const;
+    void append(engine::Queue& queue, engine::Queue& target, MessageRange range, Block& dead);
+
+    Core& core_;
+    engine::Time retry_deadline_ = engine::Time::max();
+    bool more_ = false;
+};
+
+}  // namespace mqd::core
