@@ -247,6 +247,7 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
     switch (command.kind) {
         case PendingCommand::Kind::add: {
             Block& block = *command.block;
+            command.queue->arrived(block.bytes);
             engine_.apply(*command.queue,
                           engine::AddMessages{block.queue, {block.first, block.count}});
             engine_.announce_resident(*command.queue, block);

@@ -204,7 +204,7 @@ void Core::close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end) {
     });
     engine_.detach(consumer,
                    gave_back ? engine::ConsumerEnd::gave_back : engine::ConsumerEnd::failed);
-    if (!gave_back && !queue->deleting()) {
+    if (!gave_back) {
         note_failures(*queue, decided_, failure_of("the connection of its consumer ended"));
     }
 }
@@ -228,7 +228,7 @@ engine::SettleResult Core::nack(ConsumerHandle& consumer, const wire::Nack& fram
         result.settled += part.settled;
         result.not_leased += part.not_leased;
     }
-    if (!decided_.empty() && !consumer.queue->deleting()) {
+    if (!decided_.empty()) {
         engine::Failure failure = failure_of(frame.reason);
         failure.rejected = reject;
         note_failures(*consumer.queue, decided_, failure);
@@ -239,6 +239,9 @@ engine::SettleResult Core::nack(ConsumerHandle& consumer, const wire::Nack& fram
 // They ride along, as delivery counts do.
 void Core::note_failures(engine::Queue& queue, std::span<const MessageRange> ranges,
                          const engine::Failure& failure) {
+    if (queue.deleting()) {
+        return;  // its record is written already
+    }
     for (const MessageRange& range : ranges) {
         const engine::NoteFailure command{queue.id(), range, failure};
         engine_.apply(command);
@@ -394,6 +397,9 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
     definition.lease = options_.lease;
     definition.max_attempts = options_.max_attempts;
     set_options(definition, frame.options);
+    if (const auto sound = check_definition(definition); !sound) {
+        return sound.error();
+    }
     Waiter waiter;
     waiter.kind = Waiter::Kind::queue_info;
     waiter.level = Durability::disk;
@@ -427,6 +433,11 @@ Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& 
     if (options.durability != Durability::unspecified &&
         options.durability != queue.definition().durability) {
         return Error{ErrorCode::bad_option, "the durability of a queue cannot be changed"};
+    }
+    engine::QueueDefinition changed = queue.definition();
+    set_options(changed, options);
+    if (const auto sound = check_definition(changed); !sound) {
+        return sound.error();
     }
     std::string dead_letter(options.dead_letter.value_or(std::string_view()));
     CommitGroup& group = open_group(create_queue_bytes(queue.definition()) + dead_letter.size());

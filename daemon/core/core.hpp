@@ -193,6 +193,9 @@ class Core : public storage::JournalListener {
     // --- admission and confirms (core.cpp, publish.cpp)
     Result<Block*> take_batch(const wire::Publish& frame, const engine::Queue& queue);
     Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
+    [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
+                                                const wire::Publish& frame) const;
+    void drop_oldest(engine::Queue& queue, std::uint64_t count);
     void append_add(engine::Queue& queue, Block& block, Durability level);
     void append_create(engine::CreateQueue command);
     void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);

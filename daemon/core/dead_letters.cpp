@@ -6,6 +6,7 @@
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/storage/passing_error.hpp"
+#include "daemon/storage/planted_fault.hpp"
 #include "mqd/wire/batch.hpp"
 
 namespace mqd::core {
@@ -52,8 +53,9 @@ std::string DeadLetters::target_of(const engine::Queue& queue) {
 }
 
 void DeadLetters::turn() {
-    more_ = false;
-    if (core_.engine_.with_dying().empty() || core_.stopping_) {
+    const bool any = !core_.engine_.with_dying().empty() && !core_.stopping_;
+    more_ = any && !core_.serving_;  // the start comes first
+    if (!any || more_) {
         retry_deadline_ = engine::Time::max();
         return;
     }
@@ -197,7 +199,7 @@ void DeadLetters::append(engine::Queue& queue, engine::Queue& target, MessageRan
     }
     CommitGroup& group =
         core_.open_group(2 * record_header_bytes + 24 + messages_fixed_bytes + dead.bytes);
-    if (queue.durable()) {
+    if (queue.durable() && !storage::planted(storage::Fault::double_dead_letter)) {
         append_remove(group.buffer, queue.id(), {&range, 1});
     }
     group.commands.push_back({PendingCommand::Kind::remove, here, &queue, nullptr,
@@ -211,6 +213,7 @@ void DeadLetters::append(engine::Queue& queue, engine::Queue& target, MessageRan
                          dead.sender,
                          {dead.data(), dead.bytes}});
         group.commands.push_back({PendingCommand::Kind::add, there, &target, &dead, 0, 0});
+        target.admitted(dead.bytes);
     }
     const auto need_of = [](Durability level) {
         return level == Durability::written ? Need::written : Need::durable;

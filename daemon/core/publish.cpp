@@ -37,9 +37,16 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::durability_unavailable,
                      "queue \"" + queue.name() + "\" is kept in memory"};
     }
+    const Result<std::uint64_t> dropped = to_drop(queue, frame);
+    if (!dropped) {
+        return dropped.error();
+    }
     Result<Block*> taken = take_batch(frame, queue);
     if (!taken) {
         return taken.error();
+    }
+    if (*dropped > 0) {
+        drop_oldest(queue, *dropped);
     }
     Block& block = **taken;
     const engine::AddMessages added = engine_.admit_add(queue, frame.count);
@@ -65,6 +72,45 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     }
     list_pending(producer);
     return {};
+}
+
+// How many ready messages have to go for the queue's own limits; or why there is no room. What is
+// on its way in counts, what is on its way out does not.
+Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publish& frame) const {
+    const engine::QueueDefinition& definition = queue.definition();
+    if (definition.max_bytes != 0) {
+        const std::uint64_t held =
+            queue.resident_bytes() + backlog_->unread_bytes(queue.id()) + queue.admitted_bytes();
+        if (held + frame.batch.size() > definition.max_bytes) {
+            return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_bytes",
+                         definition.max_bytes, retry_after_ms};
+        }
+    }
+    if (definition.max_messages == 0) {
+        return std::uint64_t{0};
+    }
+    const std::uint64_t held =
+        queue.live() - queue.ending() + (queue.next_number() - queue.next_applied());
+    const std::uint64_t wanted = held + frame.count;
+    const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
+    const bool drops = definition.on_full == OnFull::drop_oldest;
+    if (over > (drops ? queue.ready() : 0)) {
+        return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
+                     definition.max_messages, retry_after_ms};
+    }
+    return over;
+}
+
+void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
+    decided_.clear();
+    while (count > 0) {
+        MessageRange oldest = queue.oldest_ready();
+        oldest.count = std::min(oldest.count, count);
+        engine_.admit_end(queue, oldest);
+        decided_.push_back(oldest);
+        count -= oldest.count;
+    }
+    remove(queue, decided_, Need::nothing);
 }
 
 // Checks the batch and copies it, with all that it needs reserved.
@@ -164,6 +210,7 @@ void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
     append_messages(group.buffer, RecordType::add_messages, record);
     group.commands.push_back(
         {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, 0, 0});
+    queue.admitted(block.bytes);
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.
     const Durability most = std::max(level, queue.definition().durability);
     raise_need(group, most == Durability::disk ? Need::durable : Need::written);

@@ -63,4 +63,12 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     return {};
 }
 
+Result<void> check_definition(const engine::QueueDefinition& definition) {
+    if (definition.on_full == OnFull::drop_oldest && definition.max_bytes != 0) {
+        return Error{ErrorCode::bad_option,
+                     "on_full drop-oldest goes with max_messages, and not with max_bytes"};
+    }
+    return {};
+}
+
 }  // namespace mqd::core

@@ -15,4 +15,7 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
 // What is wrong with the options for a queue of that name: bad_option.
 [[nodiscard]] Result<void> check_options(std::string_view queue, const wire::QueueOptions& options);
 
+// What contradicts itself in the definition: bad_option.
+[[nodiscard]] Result<void> check_definition(const engine::QueueDefinition& definition);
+
 }  // namespace mqd::core

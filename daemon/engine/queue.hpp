@@ -98,6 +98,13 @@ class Queue {
         MQD_ASSERT(producers_ > 0);
         --producers_;
     }
+    // Bytes of batches that are admitted and not applied yet; counted by core, as the producers.
+    [[nodiscard]] std::uint64_t admitted_bytes() const { return admitted_bytes_; }
+    void admitted(std::uint64_t bytes) { admitted_bytes_ += bytes; }
+    void arrived(std::uint64_t bytes) {
+        MQD_ASSERT(bytes <= admitted_bytes_, bytes);
+        admitted_bytes_ -= bytes;
+    }
     // Of the batches of its resident messages, whole extents.
     [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
     // The number of the next message to be admitted; behind what is still on its way to the disk.
@@ -120,6 +127,8 @@ class Queue {
         number = in(LiveState::ready).front().range.first;
         return true;
     }
+    // Precondition: some are ready.
+    [[nodiscard]] MessageRange oldest_ready() const { return in(LiveState::ready).front().range; }
     // How many messages of the range are ready.
     [[nodiscard]] std::uint64_t ready_in(MessageRange range) const;
 
@@ -175,6 +184,7 @@ class Queue {
     std::vector<Consumer*> consumers_;               // in no order
     TakerRing takers_;
     std::uint32_t producers_ = 0;
+    std::uint64_t admitted_bytes_ = 0;
     bool deleting_ = false;
     bool dirty_ = false;         // in the engine's list
     bool dying_listed_ = false;  // likewise

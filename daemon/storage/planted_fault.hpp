@@ -13,7 +13,8 @@ enum class Fault {
     drop_checksum,        // the reader believes every header and body
     reused_number,        // after a crash the numbers that it may have taken are given out again
     ack_applied_before_durable,  // an ack is answered as durable when it is written
-    lost_straggler,  // of what lives in a page that is carried, the last batch is left behind
+    double_dead_letter,  // a message that moves to the dead letters does not end where it was
+    lost_straggler,      // of what lives in a page that is carried, the last batch is left behind
 };
 
 #ifndef MQD_PLANTED_FAULT

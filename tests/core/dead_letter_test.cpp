@@ -155,7 +155,8 @@ TEST_CASE_FIXTURE(DeadLetter,
                 nack(client, {MessageNumber(1), 1}, reason);
                 client.end();
                 clients.pop_back();
-                daemon.settle_for(std::chrono::milliseconds(2000));
+                daemon.pass(std::chrono::seconds(2));
+                daemon.settle_for(std::chrono::milliseconds(100));
             };
             const auto again = [&] {
                 if (checkpoint) {

@@ -64,6 +64,7 @@ void Actor::act(client::Time now) {
         start();
     }
     if (draining_) {
+        drain_all();
         consume();
     } else if (dice_.percent(habits_.admin_percent)) {
         administer();
@@ -83,24 +84,42 @@ void Actor::act(client::Time now) {
 void Actor::start() {
     started_ = true;
     if (draining_) {
-        for (const std::string& queue : habits_.queues) {
-            ConsumerOptions options;
-            options.window_messages = 500;
-            options.lease = std::chrono::minutes(10);  // whatever it takes: the run is to end
-            if (const auto opening = session_.open_consumer(queue, options)) {
-                consuming_.push_back({opening->handle, opening->correlation, {}});
-            }
-        }
         return;
     }
-    for (std::size_t i = 0; i < habits_.queues.size(); ++i) {
-        wire::QueueCreate create;
-        create.queue = habits_.queues[i];
-        create.options.durability = habits_.durabilities[i];
-        ask(create, FrameType::queue_info);
+    for (std::size_t i = 0; i < habits_.made; ++i) {
+        create(i);
     }
     for (std::uint64_t i = dice_.between(1, 3); i > 0; --i) {
         open_something();
+    }
+}
+
+void Actor::create(std::size_t index) {
+    wire::QueueCreate frame;
+    frame.queue = habits_.queues[index];
+    frame.options.durability = habits_.durabilities[index];
+    frame.options.max_attempts = habits_.max_attempts[index];
+    if (habits_.max_messages != 0 && index * 2 < habits_.queues.size()) {  // no dead letters
+        frame.options.max_messages = habits_.max_messages;
+        frame.options.on_full = habits_.on_full;
+    }
+    ask(frame, FrameType::queue_info);
+}
+
+// Of queues that are not there yet, too: dead letters are made when they are needed.
+void Actor::drain_all() {
+    for (const std::string& queue : habits_.queues) {
+        const bool open = std::any_of(consuming_.begin(), consuming_.end(),
+                                      [&](const Consuming& one) { return one.queue == queue; });
+        ConsumerOptions options;
+        options.window_messages = 500;
+        options.lease = std::chrono::minutes(10);  // whatever it takes: the run is to end
+        if (open) {
+            continue;
+        }
+        if (const auto opening = session_.open_consumer(queue, options)) {
+            consuming_.push_back({opening->handle, opening->correlation, {}, queue});
+        }
     }
 }
 
@@ -150,13 +169,14 @@ void Actor::open_something() {
         }
         return;
     }
+    const std::string& queue = some_queue();
     ConsumerOptions options;
     options.window_messages = dice_.between(1, habits_.window_messages_max);
     options.window_bytes = dice_.between(1, 20'000);
     options.lease = std::chrono::milliseconds(dice_.between(1, habits_.lease_ms_max));
     options.renew_leases = dice_.one_in(2);
-    if (const auto opening = session_.open_consumer(some_queue(), options)) {
-        consuming_.push_back({opening->handle, opening->correlation, {}});
+    if (const auto opening = session_.open_consumer(queue, options)) {
+        consuming_.push_back({opening->handle, opening->correlation, {}, queue});
     }
 }
 
@@ -315,11 +335,7 @@ void Actor::administer() {
             break;
         case 2:
         case 3: {
-            wire::QueueCreate frame;
-            const std::size_t index = dice_.below(habits_.queues.size());
-            frame.queue = habits_.queues[index];
-            frame.options.durability = habits_.durabilities[index];
-            ask(frame, FrameType::queue_info);
+            create(dice_.below(habits_.made));
             break;
         }
         case 4: {

@@ -18,7 +18,11 @@ namespace mqd::sim {
 // What the clients of one run are like.
 struct Habits {
     std::vector<std::string> queues;
-    std::vector<Durability> durabilities;  // of the queues
+    std::vector<Durability> durabilities;     // of the queues
+    std::vector<std::uint32_t> max_attempts;  // likewise
+    std::uint64_t max_messages = 0;           // of each queue but dead letters; 0: no limit
+    OnFull on_full = OnFull::reject;
+    std::size_t made = 0;  // so many are made by clients; the others are dead letters
     std::size_t body_bytes_max = 1000;
     std::uint64_t burst_max = 12;
     std::uint64_t messages_max = 300;  // of all clients
@@ -59,9 +63,12 @@ class Actor {
         HandleId handle;
         CorrelationId opening;
         std::vector<MessageNumber> held;
+        std::string queue;
     };
 
     void start();
+    void create(std::size_t index);
+    void drain_all();
     void look_at_replies();
     void produce();
     void publish_burst(client::ProducerHandle& handle);

@@ -16,9 +16,21 @@ std::uint64_t hash_of(const wire::MessageView& message) {
         }
         hash = (hash ^ bytes.size()) * 0x100000001B3u;
     };
-    add(message.attributes);
+    // What the daemon says of a death is not the sender's.
+    wire::AttributeReader attributes(message.attributes);
+    while (const auto attribute = attributes.next()) {
+        if (attribute->id != static_cast<std::uint16_t>(wire::AttributeId::dead_letter)) {
+            add(attribute->value);
+        }
+    }
     add(message.body);
     return hash;
+}
+
+constexpr std::string_view dead_suffix = ".dead";
+
+bool is_dead_letters(std::string_view name) {
+    return name.ends_with(dead_suffix);
 }
 
 std::string text(MessageNumber number) {
@@ -64,6 +76,37 @@ std::string Judge::name(Uid uid) const {
 
 bool Judge::may_exist(const MessageRecord& message) const {
     return !message.refused && message.gone == Durability::unspecified && !message.queue->dead;
+}
+
+// --- dead letters
+
+std::uint32_t Judge::limit_of(const QueueRecord& queue) const {
+    return is_dead_letters(queue.name) ? 0 : attempts_limit_;
+}
+
+// Whether it may have been moved there without anybody having seen it.
+bool Judge::may_be_in(const MessageRecord& message, const QueueRecord& queue) {
+    return message.dying && message.origin == nullptr &&
+           queue.name == message.queue->name + std::string(dead_suffix);
+}
+
+void Judge::failed(MessageRecord& message, bool rejected) {
+    const std::uint32_t limit = limit_of(*message.queue);
+    message.dying = message.dying || rejected || (limit != 0 && message.attempts >= limit);
+}
+
+// It is seen among the dead letters: so it is there, and nowhere else.
+void Judge::move(MessageRecord& message, QueueRecord& dead_letters) {
+    message.origin = message.queue;
+    message.origin_number = message.number;
+    message.moved = dead_letters.durability;
+    message.queue = &dead_letters;
+    message.number = MessageNumber();
+    message.delivered = message.dead_attempts_max != 0;
+    message.attempts = 0;
+    message.attempts_max = message.dead_attempts_max;
+    message.attempts_exact = message.attempts_max == 0;
+    ++figures_.dead_letters;
 }
 
 // --- queues
@@ -117,7 +160,9 @@ void Judge::delete_asked(std::string_view queue_name) {
         queue.delete_asked = queue.delete_asked || queue.name == queue_name;
     }
     for (auto& [uid, message] : messages_) {
-        if (message.queue->name == queue_name) {
+        if (message.queue->name == queue_name ||
+            (message.dying && message.queue->name + std::string(dead_suffix) == queue_name) ||
+            (message.origin != nullptr && message.origin->name == queue_name)) {
             message.uncertain = true;
             message.kept = Durability::unspecified;
         }
@@ -134,16 +179,29 @@ EndingRecord Judge::purge_asked(QueueRecord& queue) {
     EndingRecord ending;
     ending.queue = &queue;
     for (auto& [uid, message] : messages_) {
-        if (message.queue != &queue || message.holder != nullptr || !may_exist(message)) {
+        const bool there = message.queue == &queue || message.origin == &queue;
+        if ((!there && !may_be_in(message, queue)) || message.holder != nullptr ||
+            message.refused || message.gone != Durability::unspecified) {
             continue;
         }
-        if (message.visible && !message.uncertain) {
+        // What is dying is not purged, and may be in either queue.
+        if (message.queue == &queue && !queue.dead && !message.dying && message.visible &&
+            !message.uncertain) {
             ending.messages.push_back(uid);
         }
         message.uncertain = true;
         message.kept = Durability::unspecified;
     }
     return ending;
+}
+
+void Judge::purge_asked(std::string_view queue_name) {
+    for (auto& [uid, message] : messages_) {
+        if (message.dying && message.queue->name + std::string(dead_suffix) == queue_name) {
+            message.uncertain = true;
+            message.kept = Durability::unspecified;
+        }
+    }
 }
 
 void Judge::purged(const EndingRecord& ending) {
@@ -174,9 +232,17 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.hash = hash_of(*message);
         record.asked = frame.durability != Durability::unspecified ? frame.durability
                                                                    : producer.queue->durability;
-        record.uncertain = producer.queue->delete_asked;
+        record.uncertain = producer.queue->delete_asked || drops_;
         producer.lines.push_back(uid);
         ++figures_.published;
+    }
+}
+
+void Judge::counted(const wire::QueueInfo& info) {
+    // Leased are also those whose end is on its way; they count no more.
+    if (messages_limit_ != 0 && !is_dead_letters(info.queue) && info.ready > messages_limit_) {
+        violate("queue " + std::string(info.queue) + " has " + std::to_string(info.ready) +
+                " messages ready, and may have " + std::to_string(messages_limit_));
     }
 }
 
@@ -213,10 +279,13 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             if (frame.durability < message.asked) {
                 violate(name(uid) + " is confirmed below what was asked for");
             }
-            if (message.number.value() != 0 && message.number != number) {
+            // It may have died since.
+            MessageNumber& known =
+                message.origin != nullptr ? message.origin_number : message.number;
+            if (known.value() != 0 && known != number) {
                 violate(name(uid) + " has a second number, " + text(number));
             }
-            message.number = number;
+            known = number;
             // Also one that a crash may take: it was told, and must not be told of another message.
             bind(*producer.queue, number, uid);
             if (frame.durability >= producer.queue->durability) {
@@ -246,6 +315,10 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
         ++figures_.refused;
     }
     producer.refused_line = producer.answered;
+    if (frame.error.code == ErrorCode::queue_full &&
+        (messages_limit_ == 0 || is_dead_letters(producer.queue->name))) {
+        violate("queue " + producer.queue->name + " has no limit, and is full");
+    }
 }
 
 // A number that anybody saw means one message, for ever.
@@ -256,6 +329,9 @@ bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
                 std::to_string(queue.id.value()) + " is used twice, for " + name(at->second) +
                 " and " + name(uid));
         return false;
+    }
+    if (is_dead_letters(queue.name)) {
+        return true;  // in the order in which they died
     }
     // Of one producer, the lines and the numbers rise together; it is enough to look at the
     // neighbours.
@@ -303,6 +379,9 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
                     " is delivered with a body that was never published");
             return;
         }
+        if (message->queue != consumer.queue && may_be_in(*message, *consumer.queue)) {
+            move(*message, *consumer.queue);
+        }
         if (message->number.value() != 0 && message->number != number) {
             violate(name(*uid) + " is delivered under the number " + text(number));
             return;
@@ -311,7 +390,7 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         if (!bind(*consumer.queue, number, *uid)) {
             return;
         }
-        if (const auto what = wrong(consumer, *message, frame)) {
+        if (const auto what = wrong(consumer, *message, frame, attempts_limit_)) {
             violate(name(*uid) + " " + *what);
             return;
         }
@@ -322,7 +401,7 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         ++(message->delivered ? figures_.redelivered : figures_.delivered);
         message->delivered = true;
         message->visible = true;
-        message->uncertain = message->queue->delete_asked;
+        message->uncertain = message->queue->delete_asked || drops_;
         if (!message->uncertain) {
             message->kept = std::max(message->kept, message->queue->durability);
         }
@@ -341,7 +420,8 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
 
 // What is wrong with delivering it, if anything.
 std::optional<std::string> Judge::wrong(const ConsumerRecord& consumer,
-                                        const MessageRecord& message, const wire::Deliver& frame) {
+                                        const MessageRecord& message, const wire::Deliver& frame,
+                                        std::uint32_t attempts_limit) {
     if (message.queue != consumer.queue) {
         return "is delivered from queue " + consumer.queue->name;
     }
@@ -361,6 +441,11 @@ std::optional<std::string> Judge::wrong(const ConsumerRecord& consumer,
                                : frame.attempt < 1 || frame.attempt > message.attempts_max + 1) {
         return "is delivered as attempt " + std::to_string(frame.attempt) + ", after " +
                std::to_string(message.attempts) + " deliveries";
+    }
+    const bool limited = !is_dead_letters(consumer.queue->name) && attempts_limit != 0;
+    if (limited && frame.attempt > attempts_limit) {
+        return "is delivered as attempt " + std::to_string(frame.attempt) + " of " +
+               std::to_string(attempts_limit);
     }
     if (message.published && *message.published != frame.published) {
         return "is delivered with another time of publishing";
@@ -445,8 +530,11 @@ void Judge::settled(const EndingRecord& ending, const wire::Settled& frame) {
     }
 }
 
-void Judge::nack(ConsumerRecord& consumer, const wire::RangeList& ranges) {
-    for_held(consumer, ranges, [&](Uid, MessageRecord& message) { release(message); });
+void Judge::nack(ConsumerRecord& consumer, const wire::RangeList& ranges, bool reject) {
+    for_held(consumer, ranges, [&](Uid, MessageRecord& message) {
+        release(message);
+        failed(message, reject);
+    });
 }
 
 void Judge::extend(ConsumerRecord& consumer, const wire::Extend& frame) {
@@ -470,18 +558,21 @@ void Judge::lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges) 
                 violate(name(at->second) + " lost its lease too early");
             }
             release(message);
+            failed(message, false);
             ++figures_.leases_lost;
         }
     }
 }
 
-void Judge::consumer_ended(ConsumerRecord& consumer) {
+void Judge::consumer_ended(ConsumerRecord& consumer, Lent how) {
     while (!consumer.held.empty()) {
         MessageRecord& message = messages_.at(consumer.held.begin()->second);
-        if (stopping_ && message.queue->durability != Durability::memory) {
-            --message.attempts;
-        }
         release(message);
+        if (stopping_ || how == Lent::gave_back) {
+            --message.attempts;
+        } else {
+            failed(message, false);
+        }
     }
 }
 
@@ -492,7 +583,9 @@ void Judge::peeked(QueueRecord& queue, const wire::Deliver& messages) {
         const MessageNumber number = messages.first_number.plus(i++);
         const auto uid = uid_of(view->body);
         const MessageRecord* message = uid ? find(*uid) : nullptr;
-        if (message == nullptr || message->hash != hash_of(*view) || message->queue != &queue) {
+        if (message == nullptr || message->hash != hash_of(*view) ||
+            (message->queue != &queue && message->origin != &queue &&
+             !may_be_in(*message, queue))) {
             violate("peek shows a body that was never published, as number " + text(number));
             return;
         }
@@ -523,6 +616,14 @@ void Judge::age(MessageRecord& message, End end) {
         message.visible = false;
     }
     message.attempts_exact = message.attempts_max == 0;
+    if (message.origin != nullptr && message.moved < least) {  // the move may be taken back
+        message.queue = std::exchange(message.origin, nullptr);
+        message.number = message.origin_number;
+        message.dead_attempts_max = message.attempts_max;
+        message.attempts_max = UINT32_MAX - 1;
+        message.attempts_exact = false;
+        message.uncertain = message.uncertain || message.queue->dead;
+    }
 }
 
 void Judge::restarted(End end) {
@@ -533,6 +634,9 @@ void Judge::restarted(End end) {
         if (message.holder != nullptr) {
             release(message);
         }
+        // The last delivery may have been under way, and counts unless the daemon stopped cleanly.
+        const std::uint32_t limit = limit_of(*message.queue);
+        message.dying = message.dying || (limit != 0 && message.attempts_max >= limit);
         age(message, end);
     }
     stopping_ = false;

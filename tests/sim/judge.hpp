@@ -74,7 +74,17 @@ struct MessageRecord {
     // the highest count that was ever seen is the bound.
     bool attempts_exact = true;
     std::uint32_t attempts_max = 0;
+    // It was rejected, or failed as often as it may: it may be in the dead letters, or on the way.
+    bool dying = false;
+    // Seen in the dead letters, as safe as that: where it was before.
+    QueueRecord* origin = nullptr;
+    MessageNumber origin_number;
+    Durability moved{};
+    std::uint32_t dead_attempts_max = 0;  // there, before a crash that may have taken it back
 };
+
+// How a consumer ended; as the daemon counts deliveries.
+enum class Lent { failed, gave_back };
 
 struct ConsumerRecord {
     QueueRecord* queue = nullptr;
@@ -95,6 +105,12 @@ class Judge {
     [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
     void violate(std::string what);
 
+    // Of all queues but dead letters; 0: none.
+    void set_attempts_limit(std::uint32_t limit) { attempts_limit_ = limit; }
+    void set_messages_limit(std::uint64_t limit, bool drops) {
+        messages_limit_ = limit;
+        drops_ = drops;
+    }
     void set_time(std::int64_t now_ns) { now_ns_ = now_ns; }
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
 
@@ -106,6 +122,8 @@ class Judge {
     void delete_asked(std::string_view name);
     void deleted(std::string_view name);
     [[nodiscard]] EndingRecord purge_asked(QueueRecord& queue);
+    // Also of dead letters that nobody has seen yet.
+    void purge_asked(std::string_view name);
     void purged(const EndingRecord& ending);
     [[nodiscard]] const std::deque<QueueRecord>& queues() const { return queues_; }
 
@@ -126,11 +144,13 @@ class Judge {
     void some_are_set_aside(bool after_error);
     [[nodiscard]] EndingRecord ack(ConsumerRecord& consumer, const wire::RangeList& ranges);
     void settled(const EndingRecord& ending, const wire::Settled& frame);
-    void nack(ConsumerRecord& consumer, const wire::RangeList& ranges);
+    void nack(ConsumerRecord& consumer, const wire::RangeList& ranges, bool reject);
     void extend(ConsumerRecord& consumer, const wire::Extend& frame);
     void lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges);
-    // What it held is ready again.
-    void consumer_ended(ConsumerRecord& consumer);
+    // What the daemon says of how many there are.
+    void counted(const wire::QueueInfo& info);
+    // What it held is ready again, or dying.
+    void consumer_ended(ConsumerRecord& consumer, Lent how);
     // From now on the daemon ends leases on its own behalf: those deliveries do not count.
     void stopping() { stopping_ = true; }
     void peeked(QueueRecord& queue, const wire::Deliver& messages);
@@ -148,6 +168,7 @@ class Judge {
         std::uint64_t redelivered = 0;
         std::uint64_t acked = 0;
         std::uint64_t leases_lost = 0;
+        std::uint64_t dead_letters = 0;  // that were delivered as such
 
         bool operator==(const Figures&) const = default;
     };
@@ -159,10 +180,15 @@ class Judge {
     [[nodiscard]] MessageRecord* find(Uid uid);
     [[nodiscard]] static std::optional<std::string> wrong(const ConsumerRecord& consumer,
                                                           const MessageRecord& message,
-                                                          const wire::Deliver& frame);
+                                                          const wire::Deliver& frame,
+                                                          std::uint32_t attempts_limit);
     bool bind(QueueRecord& queue, MessageNumber number, Uid uid);
     [[nodiscard]] bool may_exist(const MessageRecord& message) const;
     void release(MessageRecord& message);
+    void failed(MessageRecord& message, bool rejected);
+    [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
+    [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
+    void move(MessageRecord& message, QueueRecord& dead_letters);
     static void age(MessageRecord& message, End end);
     [[nodiscard]] std::string name(Uid uid) const;
     template <typename Fn>
@@ -170,6 +196,9 @@ class Judge {
 
     std::optional<std::string> violation_;
     std::int64_t now_ns_ = 0;
+    std::uint32_t attempts_limit_ = 0;
+    std::uint64_t messages_limit_ = 0;
+    bool drops_ = false;  // any message may be dropped for a younger one
     bool stopping_ = false;
     Figures figures_;
     std::uint64_t promises_ = 0;

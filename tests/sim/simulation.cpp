@@ -71,6 +71,7 @@ void Simulation::choose_options() {
         habits_.queues.push_back("q" + std::to_string(i));
         habits_.durabilities.push_back(all[dice_.below(std::size(all))]);
     }
+    choose_dead_letters();
     habits_.body_bytes_max = dice_.one_in(3) ? 3000 : 400;
     habits_.burst_max = dice_.between(2, 30);
     habits_.messages_max = dice_.between(50, 600);
@@ -89,6 +90,25 @@ void Simulation::choose_options() {
     pipe_bytes_max_ = dice_.one_in(3) ? 700 : 16 * 1024;
     work_steps_max_ = dice_.one_in(3) ? 1 : 4;
     turn_time_max_ = std::chrono::microseconds(dice_.one_in(2) ? 500 : 8000);
+}
+
+// Each queue has its dead letters, which clients consume too, and make in some runs.
+void Simulation::choose_dead_letters() {
+    const std::size_t queues = habits_.queues.size();
+    const auto limit = static_cast<std::uint32_t>(dice_.one_in(2) ? 0 : dice_.between(1, 5));
+    judge_.set_attempts_limit(limit);
+    habits_.max_attempts.assign(queues, limit);
+    for (std::size_t i = 0; i < queues; ++i) {
+        habits_.queues.push_back(habits_.queues[i] + ".dead");
+        habits_.durabilities.push_back(habits_.durabilities[i]);
+        habits_.max_attempts.push_back(0);
+    }
+    if (dice_.one_in(4)) {
+        habits_.max_messages = dice_.between(5, 60);
+        habits_.on_full = dice_.one_in(2) ? OnFull::drop_oldest : OnFull::reject;
+        judge_.set_messages_limit(habits_.max_messages, habits_.on_full == OnFull::drop_oldest);
+    }
+    habits_.made = dice_.one_in(2) ? queues : habits_.queues.size();
 }
 
 void Simulation::run() {

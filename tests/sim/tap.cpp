@@ -122,7 +122,7 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
             break;
         case FrameType::close_handle:
             if (ConsumerRecord* closed = consumer(header.handle)) {
-                judge_.consumer_ended(*closed);  // at once; CLOSED says it later
+                judge_.consumer_ended(*closed, Lent::gave_back);  // at once; CLOSED says it later
             }
             break;
         case FrameType::resume: judge_.resume(*producers_.at(header.handle)); break;
@@ -147,7 +147,8 @@ void Tap::take_settlement(const wire::FrameHeader& header, wire::Bytes body) {
             requests_[header.correlation] = {header.type, {}, std::move(ending)};
         }
     } else if (header.type == FrameType::nack) {
-        judge_.nack(*from, wire::Nack::decode(body)->ranges);
+        judge_.nack(*from, wire::Nack::decode(body)->ranges,
+                    (header.flags & wire::flag_dead_letter) != 0);
     } else {
         judge_.extend(*from, *wire::Extend::decode(body));
     }
@@ -164,6 +165,7 @@ void Tap::take_request(const wire::FrameHeader& header, wire::Bytes body) {
     if (header.type == FrameType::queue_delete) {
         judge_.delete_asked(request.queue);
     } else if (header.type == FrameType::queue_purge) {
+        judge_.purge_asked(request.queue);
         for (QueueRecord* queue : judge_.queues_named(request.queue)) {
             request.ending = judge_.purge_asked(*queue);
         }
@@ -230,6 +232,7 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::queue_info: {
             const auto info = wire::QueueInfo::decode(body);
             judge_.queue_seen(info->queue, info->incarnation, info->durability, info->lease_ms);
+            judge_.counted(*info);
             break;
         }
         case FrameType::error: {
@@ -292,7 +295,7 @@ void Tap::take_answer(const wire::FrameHeader& header, wire::Bytes body) {
 
 void Tap::end_handle(HandleId handle) {
     if (ConsumerRecord* ended = consumer(handle)) {
-        judge_.consumer_ended(*ended);
+        judge_.consumer_ended(*ended, Lent::gave_back);
         consumers_.erase(handle);
     }
     producers_.erase(handle);
@@ -300,7 +303,7 @@ void Tap::end_handle(HandleId handle) {
 
 void Tap::ended() {
     for (const auto& [handle, consumer] : consumers_) {
-        judge_.consumer_ended(*consumer);
+        judge_.consumer_ended(*consumer, said_goodbye_ ? Lent::gave_back : Lent::failed);
     }
     consumers_.clear();
     producers_.clear();
