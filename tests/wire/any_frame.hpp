@@ -91,6 +91,10 @@ std::vector<std::byte> encode_body(const Frame& frame) {
     if constexpr (requires { frame.lease_ms, frame.ranges; }) {
         writer.number(frame.lease_ms);
         encode_ranges(writer, frame.ranges);
+    } else if constexpr (requires { frame.delay_ms, frame.ranges; }) {
+        writer.number(frame.delay_ms);
+        encode_ranges(writer, frame.ranges);
+        writer.string8(frame.reason);
     } else if constexpr (requires { frame.ranges; }) {
         encode_ranges(writer, frame.ranges);
     } else {

@@ -28,9 +28,24 @@ std::vector<std::byte> attribute(std::uint16_t id, std::string_view value) {
     return bytes;
 }
 
-std::optional<ErrorCode> check(Bytes batch, std::uint32_t count = 1) {
+std::optional<ErrorCode> check(Bytes batch, std::uint32_t count = 1,
+                               Author author = Author::client) {
     std::vector<std::uint32_t> ends(count);
-    return check_batch(batch, count, body_max, ends.data());
+    return check_batch(batch, count, body_max, ends.data(), author);
+}
+
+constexpr auto dead_letter_id = static_cast<std::uint16_t>(AttributeId::dead_letter);
+
+// The value of the attribute.
+std::string encoded(const DeadLetterView& dead) {
+    std::vector<std::byte> bytes;
+    Writer writer(bytes);
+    encode_dead_letter(writer, dead);
+    return std::string(as_text(bytes));
+}
+
+std::optional<DeadLetterView> decoded(std::string_view value) {
+    return decode_dead_letter({dead_letter_id, false, as_bytes(value)});
 }
 
 }  // namespace
@@ -145,6 +160,48 @@ TEST_CASE("batch: an unknown attribute is ignored, unless it is critical") {
     CHECK(check(message(attribute(3 | critical_bit, "12345678"), "x")) ==
           ErrorCode::unknown_attribute);
     CHECK(check(message(attribute(1 | critical_bit, "\x01kv"), "x")) == std::nullopt);
+}
+
+TEST_CASE("batch: only the daemon says that a message is a dead letter") {
+    for (const int critical : {0, static_cast<int>(critical_bit)}) {
+        const auto id = static_cast<std::uint16_t>(dead_letter_id | critical);
+        CHECK(check(message(attribute(id, "v"), "x")) == ErrorCode::unknown_attribute);
+    }
+    const auto said = message(attribute(dead_letter_id, "v"), "x");
+    CHECK(check(said, 1, Author::daemon) == std::nullopt);
+    const auto unknown = message(attribute(99 | critical_bit, "v"), "x");
+    CHECK(check(unknown, 1, Author::daemon) == ErrorCode::unknown_attribute);
+}
+
+TEST_CASE("batch: a dead letter says what it was and why") {
+    const DeadLetterView dead{DeadLetterCause::rejected,
+                              7,
+                              WallTime(std::chrono::microseconds(-5)),
+                              WallTime(std::chrono::microseconds(1'700'000'000'000'000)),
+                              QueueId(3),
+                              MessageNumber(1842),
+                              "orders",
+                              "exit status 65"};
+    const std::string value = encoded(dead);
+    const auto again = decoded(value);
+    REQUIRE(again.has_value());
+    CHECK(again->cause == dead.cause);
+    CHECK(again->attempts == dead.attempts);
+    CHECK(again->first_failed == dead.first_failed);
+    CHECK(again->last_failed == dead.last_failed);
+    CHECK(again->incarnation == dead.incarnation);
+    CHECK(again->number == dead.number);
+    CHECK(again->queue == dead.queue);
+    CHECK(again->reason == dead.reason);
+    CHECK(decode_dead_letter({dead_letter_id + 1, false, as_bytes(value)}) == std::nullopt);
+
+    // The reason is what is left: nothing in front of it may be missing.
+    const std::size_t fixed = value.size() - dead.reason.size();
+    for (std::size_t size = 0; size < fixed; ++size) {
+        CAPTURE(size);
+        CHECK(!decoded(value.substr(0, size)).has_value());
+    }
+    CHECK(decoded(value.substr(0, fixed))->reason.empty());
 }
 
 TEST_CASE("batch: malformed attributes are refused") {

@@ -37,6 +37,19 @@ class Description {
     bool ok_ = true;
 };
 
+void describe_dead_letter(Description& d, const DeadLetterView& dead) {
+    d.word("cause", dead.cause == DeadLetterCause::attempts   ? "attempts"
+                    : dead.cause == DeadLetterCause::rejected ? "rejected"
+                                                              : "?");
+    d.number("attempts", dead.attempts);
+    d.signed_number("first_failed", dead.first_failed.time_since_epoch().count());
+    d.signed_number("last_failed", dead.last_failed.time_since_epoch().count());
+    d.number("incarnation", dead.incarnation.value());
+    d.number("number", dead.number.value());
+    d.text("queue", dead.queue);
+    d.text("reason", dead.reason);
+}
+
 void describe_batch(Description& d, Bytes batch) {
     BatchReader messages(batch);
     while (const auto message = messages.next()) {
@@ -51,6 +64,8 @@ void describe_batch(Description& d, Bytes batch) {
                 d.number("key_bytes", header->key.size());
                 d.text("key", header->key);
                 d.text("value", header->value);
+            } else if (const auto dead = decode_dead_letter(*attribute)) {
+                describe_dead_letter(d, *dead);
             } else {
                 d.text("value", attribute->value);
             }

@@ -75,6 +75,12 @@ TEST_CASE("vectors: append_frame and append_settle write them") {
     append_settle(out, FrameType::ack, {0, ranges}, CorrelationId(5), HandleId(2), flag_confirm);
     CHECK(out == read_vector("tests/wire/vectors/ack_confirm.txt").bytes);
 
+    out.clear();
+    const std::vector<MessageRange> one{{MessageNumber(1843), 1}};
+    append_settle(out, FrameType::nack, {0, one, "exit status 65"}, CorrelationId(7), HandleId(2),
+                  flag_confirm | flag_dead_letter);
+    CHECK(out == read_vector("tests/wire/vectors/nack_dead_letter.txt").bytes);
+
     std::vector<std::byte> attributes;
     append_header(attributes, "type", "ping");
     std::vector<std::byte> batch;
