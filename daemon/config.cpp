@@ -102,6 +102,8 @@ class Loader {
     Result<void> apply_queues(const toml::node& node);
 
     Result<void> check_sizes() const;
+    Result<void> check_queues() const;
+    void fill_in(QueueConfig& queue) const;
     Result<void> check_listeners() const;
     // At least one of the two keys stands in a file when they contradict each other: its place.
     [[nodiscard]] std::string place(const std::string& key, const std::string& other = {}) const;
@@ -316,10 +318,21 @@ Result<void> Loader::check_sizes() const {
                                     rule.formula + ')');
         }
     }
-    if (config_.queues.size() > limits.queues) {
+    return {};
+}
+
+Result<void> Loader::check_queues() const {
+    const std::uint32_t most = config_.limits.queues;
+    if (config_.queues.size() > most) {
         return config_error(place("limits.queues"),
-                            "limits.queues is " + std::to_string(limits.queues) + ", but " +
+                            "limits.queues is " + std::to_string(most) + ", but " +
                                 std::to_string(config_.queues.size()) + " queues are declared");
+    }
+    for (const QueueConfig& queue : config_.queues) {
+        if (queue.dead_letter == queue.name) {
+            const std::string key = "queue." + queue.name + ".dead_letter";
+            return config_error(place(key), key + " names the queue itself");
+        }
     }
     return {};
 }
@@ -345,21 +358,34 @@ Result<void> Loader::check_listeners() const {
     return {};
 }
 
+// What the section of the queue does not say, in any of the files.
+void Loader::fill_in(QueueConfig& queue) const {
+    const QueueDefaultsConfig& defaults = config_.queue_defaults;
+    const auto unsaid = [&](const char* key) {
+        return !places_.contains("queue." + queue.name + '.' + key);
+    };
+    queue.durability = unsaid("durability") ? config_.storage.durability : queue.durability;
+    queue.lease = unsaid("lease") ? defaults.lease : queue.lease;
+    queue.max_attempts = unsaid("max_attempts") ? defaults.max_attempts : queue.max_attempts;
+    queue.max_messages = unsaid("max_messages") ? defaults.max_messages : queue.max_messages;
+    queue.max_bytes = unsaid("max_bytes") ? defaults.max_bytes : queue.max_bytes;
+    queue.on_full = unsaid("on_full") ? defaults.on_full : queue.on_full;
+}
+
 Result<Config> Loader::finish() {
     if (config_.listeners.empty()) {
         config_.listeners = default_config().listeners;
     }
     for (QueueConfig& queue : config_.queues) {
-        if (queue.durability == Durability::unspecified) {
-            queue.durability = config_.storage.durability;
-        }
-        if (queue.lease.count() == 0) {
-            queue.lease = config_.queue_defaults.lease;
-        }
+        fill_in(queue);
     }
     const auto sizes = check_sizes();
     if (!sizes) {
         return sizes.error();
+    }
+    const auto queues = check_queues();
+    if (!queues) {
+        return queues.error();
     }
     const auto listeners = check_listeners();
     if (!listeners) {

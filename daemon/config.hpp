@@ -72,14 +72,24 @@ struct LimitsConfig {
 
 struct QueueDefaultsConfig {
     std::chrono::milliseconds lease{30'000};
+    std::uint32_t max_attempts = 16;  // deliveries before a message is a dead letter; 0: no limit
+    std::uint64_t max_messages = 0;   // in a queue; 0: no limit
+    std::uint64_t max_bytes = 0;      // in a queue; 0: no limit
+    OnFull on_full = OnFull::reject;
     friend bool operator==(const QueueDefaultsConfig&, const QueueDefaultsConfig&) = default;
 };
 
-// A declared queue: created at start if it is not there; never deleted.
+// A declared queue: created at start if it is not there; never deleted. After loading, what it does
+// not say itself is as in storage.durability and QueueDefaultsConfig.
 struct QueueConfig {
     std::string name;
     Durability durability = Durability::unspecified;  // after loading: never unspecified
     std::chrono::milliseconds lease{0};               // after loading: never 0
+    std::uint32_t max_attempts = 16;
+    std::string dead_letter{};  // the queue that dead letters go to; empty: NAME.dead
+    std::uint64_t max_messages = 0;
+    std::uint64_t max_bytes = 0;
+    OnFull on_full = OnFull::reject;
     friend bool operator==(const QueueConfig&, const QueueConfig&) = default;
 };
 
@@ -121,6 +131,7 @@ struct Config {
 [[nodiscard]] std::vector<std::string> changed_keys(const Config& before, const Config& after);
 
 [[nodiscard]] std::string_view to_text(Durability durability);  // "memory", "written", "disk"
+[[nodiscard]] std::string_view to_text(OnFull on_full);         // "reject", "drop-oldest"
 [[nodiscard]] std::string_view to_text(LogLevel level);         // "info"
 [[nodiscard]] std::string_view to_text(core::OnDamage mode);    // "refuse"
 

@@ -16,8 +16,12 @@ constexpr std::uint64_t block_bytes = 4 * kibibyte;  // what the journal's files
 constexpr std::uint64_t tebibyte = 1024 * gibibyte;
 constexpr std::int64_t one_minute = 60'000;
 constexpr std::int64_t one_day = 24 * 60 * one_minute;
+constexpr std::uint32_t attempts_limit_max = 1'000'000;
+constexpr std::uint64_t messages_limit_max = 1'000'000'000'000;
+constexpr std::uint64_t bytes_limit_max = 16 * tebibyte;
 
 constexpr std::array<std::string_view, 3> durability_names{"memory", "written", "disk"};
+constexpr std::array<std::string_view, 2> on_full_names{"reject", "drop-oldest"};
 constexpr std::array<std::string_view, 5> level_names{"trace", "debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 2> on_damage_names{"refuse", "salvage"};
 
@@ -105,6 +109,18 @@ Result<void> set(const CountField& field, const ConfigValue& value) {
     return {};
 }
 
+Result<void> set(const LongCountField& field, const ConfigValue& value) {
+    const auto* number = std::get_if<std::int64_t>(&value);
+    if (number == nullptr) {
+        return wrong_kind("a number", value);
+    }
+    if (*number < 0 || static_cast<std::uint64_t>(*number) > field.max) {
+        return out_of_range(std::to_string(*number), "0", std::to_string(field.max));
+    }
+    *field.count = static_cast<std::uint64_t>(*number);
+    return {};
+}
+
 Result<void> set(const DurationField& field, const ConfigValue& value) {
     const auto* text = std::get_if<std::string>(&value);
     if (text == nullptr) {
@@ -139,7 +155,7 @@ Result<void> set(const NameField& field, const ConfigValue& value) {
     if (text == nullptr) {
         return wrong_kind("a name", value);
     }
-    if (!wire::valid_queue_name(*text)) {
+    if (!wire::valid_queue_name(*text) && !(field.may_be_empty && text->empty())) {
         return bad_value(quoted(*text) + " is not a name: letters, digits, '.', '_', '-'");
     }
     *field.name = *text;
@@ -211,6 +227,16 @@ Result<void> set(const DurabilityField& field, const ConfigValue& value) {
     return {};
 }
 
+Result<void> set(const OnFullField& field, const ConfigValue& value) {
+    const auto at = choose(value, on_full_names);
+    if (!at) {
+        return at.error();
+    }
+    static_assert(static_cast<int>(OnFull::reject) == 1);
+    *field.on_full = static_cast<OnFull>(*at + 1);
+    return {};
+}
+
 Result<void> set(const LogLevelField& field, const ConfigValue& value) {
     const auto at = choose(value, level_names);
     if (!at) {
@@ -237,6 +263,9 @@ std::string format(const SizeField& field) {
 std::string format(const CountField& field) {
     return std::to_string(*field.count);
 }
+std::string format(const LongCountField& field) {
+    return std::to_string(*field.count);
+}
 std::string format(const DurationField& field) {
     return quoted(format_duration(*field.duration));
 }
@@ -258,6 +287,9 @@ std::string format(const FlagField& field) {
 std::string format(const DurabilityField& field) {
     return quoted(to_text(*field.durability));
 }
+std::string format(const OnFullField& field) {
+    return quoted(to_text(*field.on_full));
+}
 std::string format(const LogLevelField& field) {
     return quoted(to_text(*field.level));
 }
@@ -276,7 +308,7 @@ ConfigKeys keys_of(ServerConfig& server) {
 
 ConfigKeys keys_of(ListenerConfig& listener) {
     return {
-        {"name", NameField{&listener.name}},
+        {"name", NameField{&listener.name, false}},
         {"bind", AddressField{&listener.bind}},
         {"mode", ModeField{&listener.mode}},
         {"insecure", FlagField{&listener.insecure}},
@@ -323,13 +355,24 @@ ConfigKeys keys_of(LimitsConfig& limits) {
 }
 
 ConfigKeys keys_of(QueueDefaultsConfig& defaults) {
-    return {{"lease", DurationField{&defaults.lease, milliseconds(100), milliseconds(one_day)}}};
+    return {
+        {"lease", DurationField{&defaults.lease, milliseconds(100), milliseconds(one_day)}},
+        {"max_attempts", CountField{&defaults.max_attempts, 0, attempts_limit_max}},
+        {"max_messages", LongCountField{&defaults.max_messages, messages_limit_max}},
+        {"max_bytes", SizeField{&defaults.max_bytes, 0, bytes_limit_max}},
+        {"on_full", OnFullField{&defaults.on_full}},
+    };
 }
 
 ConfigKeys keys_of(QueueConfig& queue) {
     return {
         {"durability", DurabilityField{&queue.durability}},
         {"lease", DurationField{&queue.lease, milliseconds(100), milliseconds(one_day)}},
+        {"max_attempts", CountField{&queue.max_attempts, 0, attempts_limit_max}},
+        {"dead_letter", NameField{&queue.dead_letter, true}},
+        {"max_messages", LongCountField{&queue.max_messages, messages_limit_max}},
+        {"max_bytes", SizeField{&queue.max_bytes, 0, bytes_limit_max}},
+        {"on_full", OnFullField{&queue.on_full}},
     };
 }
 
@@ -357,6 +400,12 @@ std::string_view to_text(Durability durability) {
     const auto value = static_cast<std::size_t>(durability);
     MQD_ASSERT(value >= 1 && value <= durability_names.size(), value);
     return durability_names[value - 1];
+}
+
+std::string_view to_text(OnFull on_full) {
+    const auto value = static_cast<std::size_t>(on_full);
+    MQD_ASSERT(value >= 1 && value <= on_full_names.size(), value);
+    return on_full_names[value - 1];
 }
 
 std::string_view to_text(LogLevel level) {

@@ -30,6 +30,10 @@ struct CountField {
     std::uint32_t min = 0;
     std::uint32_t max = 0;
 };
+struct LongCountField {
+    std::uint64_t* count = nullptr;
+    std::uint64_t max = 0;  // from 0 on
+};
 struct DurationField {
     std::chrono::milliseconds* duration = nullptr;
     std::chrono::milliseconds min{};
@@ -40,6 +44,7 @@ struct PathField {
 };
 struct NameField {
     std::string* name = nullptr;  // as of a queue
+    bool may_be_empty = false;
 };
 struct AddressField {
     ListenAddress* address = nullptr;
@@ -53,6 +58,9 @@ struct FlagField {
 struct DurabilityField {
     Durability* durability = nullptr;
 };
+struct OnFullField {
+    OnFull* on_full = nullptr;
+};
 struct LogLevelField {
     LogLevel* level = nullptr;
 };
@@ -60,9 +68,9 @@ struct OnDamageField {
     core::OnDamage* mode = nullptr;
 };
 
-using ConfigField =
-    std::variant<SizeField, CountField, DurationField, PathField, NameField, AddressField,
-                 ModeField, FlagField, DurabilityField, LogLevelField, OnDamageField>;
+using ConfigField = std::variant<SizeField, CountField, LongCountField, DurationField, PathField,
+                                 NameField, AddressField, ModeField, FlagField, DurabilityField,
+                                 OnFullField, LogLevelField, OnDamageField>;
 
 struct ConfigKey {
     std::string_view name;

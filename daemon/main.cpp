@@ -120,6 +120,10 @@ core::CoreOptions core_options(const Config& config) {
     core::CoreOptions options;
     options.durability = config.storage.durability;
     options.lease = config.queue_defaults.lease;
+    options.max_attempts = config.queue_defaults.max_attempts;
+    options.max_messages = config.queue_defaults.max_messages;
+    options.max_bytes = config.queue_defaults.max_bytes;
+    options.on_full = config.queue_defaults.on_full;
     options.commit_delay_max = config.storage.commit_delay_max;
     options.written_sync_max = config.storage.written_sync_max;
     options.memory_bytes_max = config.limits.memory_bytes;
@@ -277,7 +281,11 @@ std::vector<engine::QueueDefinition> queue_definitions(const Config& config) {
         definition.name = queue.name;
         definition.durability = queue.durability;
         definition.lease = queue.lease;
-        definition.max_attempts = core::CoreOptions().max_attempts;
+        definition.max_attempts = queue.max_attempts;
+        definition.dead_letter = queue.dead_letter;
+        definition.max_messages = queue.max_messages;
+        definition.max_bytes = queue.max_bytes;
+        definition.on_full = queue.on_full;
     }
     return queues;
 }

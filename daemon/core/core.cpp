@@ -396,6 +396,9 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
     definition.durability = options_.durability;
     definition.lease = options_.lease;
     definition.max_attempts = options_.max_attempts;
+    definition.max_messages = options_.max_messages;
+    definition.max_bytes = options_.max_bytes;
+    definition.on_full = options_.on_full;
     set_options(definition, frame.options);
     if (const auto sound = check_definition(definition); !sound) {
         return sound.error();

@@ -129,6 +129,57 @@ lease = "2m"
     CHECK(config.queues[1] == QueueConfig{"b.c", Durability::memory, milliseconds(120'000)});
 }
 
+TEST_CASE("config: a declared queue may say no limit where the default is one") {
+    const Config config = parse(R"(
+[queue.a]
+max_attempts = 0
+max_messages = 0
+max_bytes = 0
+on_full = "reject"
+dead_letter = "failed"
+[queue.b]
+[queue_defaults]
+max_attempts = 3
+max_messages = 1000000000000
+max_bytes = "1GiB"
+on_full = "drop-oldest"
+)");
+    CHECK(config.queue_defaults.max_attempts == 3);
+    CHECK(config.queue_defaults.max_messages == 1'000'000'000'000);
+    CHECK(config.queue_defaults.max_bytes == gibibyte);
+    CHECK(config.queue_defaults.on_full == OnFull::drop_oldest);
+    REQUIRE(config.queues.size() == 2);
+    QueueConfig a{"a", Durability::disk, milliseconds(30'000)};
+    a.max_attempts = 0;
+    a.dead_letter = "failed";
+    CHECK(config.queues[0] == a);
+    const QueueConfig b{
+        "b",      Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
+        gibibyte, OnFull::drop_oldest};
+    CHECK(config.queues[1] == b);
+    CHECK(*parse_config(print_config(config), "printed") == config);
+}
+
+TEST_CASE("config: limits of queues are taken at their bounds and refused beyond") {
+    const auto with = [](const std::string& text) { return refusal("[queue_defaults]\n" + text); };
+    CHECK(with("max_attempts = 1000000") == "(taken)");
+    CHECK(with("max_attempts = 1000001") ==
+          "mqd.toml:2:16: queue_defaults.max_attempts: 1000001 is out of range: 0 to 1000000");
+    CHECK(with("max_messages = 1000000000001") ==
+          "mqd.toml:2:16: queue_defaults.max_messages: 1000000000001 is out of range: "
+          "0 to 1000000000000");
+    CHECK(with("max_messages = -1").find("out of range") != std::string::npos);
+    CHECK(with("max_messages = \"10\"").find("must be a number") != std::string::npos);
+    CHECK(with("max_bytes = \"16TiB\"") == "(taken)");
+    CHECK(with("max_bytes = \"17TiB\"").find("out of range") != std::string::npos);
+    CHECK(with("on_full = \"drop\"").find("is not one of \"reject\", \"drop-oldest\"") !=
+          std::string::npos);
+    CHECK(refusal("[queue.a]\ndead_letter = \"a b\"\n").find("is not a name") != std::string::npos);
+    CHECK(refusal("[queue.a]\ndead_letter = \"\"\n") == "(taken)");
+    CHECK(refusal("[queue.\"a.b\"]\ndead_letter = \"a.b\"\n") ==
+          "mqd.toml:2:15: queue.a.b.dead_letter names the queue itself");
+}
+
 TEST_CASE("config: an unknown key is refused with its place and the nearest name") {
     CHECK(refusal("[storage]\npth = \"/x\"\n") ==
           "mqd.toml:2:1: unknown key \"storage.pth\" (did you mean \"path\"?)");
