@@ -29,7 +29,35 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
             frame.bytes,
             frame.next_number,
             frame.consumers,
-            frame.producers};
+            frame.producers,
+            frame.dying,
+            frame.options.max_attempts,
+            std::string(frame.options.dead_letter.value_or(std::string_view())),
+            frame.options.max_messages,
+            frame.options.max_bytes,
+            frame.options.on_full};
+}
+
+// What QueueSpec and QueueChange have in common; it views `from`.
+template <typename Options>
+Result<wire::QueueOptions> to_wire(const Options& from) {
+    if (auto bad = client::check_lease(from.lease)) {
+        return *std::move(bad);
+    }
+    if (from.dead_letter && !from.dead_letter->empty() &&
+        !wire::valid_queue_name(*from.dead_letter)) {
+        return Error{ErrorCode::bad_option,
+                     "not a queue name for dead letters: \"" + *from.dead_letter + '"',
+                     wire::queue_name_bytes_max};
+    }
+    wire::QueueOptions options;
+    options.lease_ms = static_cast<std::uint32_t>(from.lease.count());
+    options.max_attempts = from.max_attempts;
+    options.dead_letter = from.dead_letter;
+    options.max_messages = from.max_messages;
+    options.max_bytes = from.max_bytes;
+    options.on_full = from.on_full;
+    return options;
 }
 
 Result<QueueInfo> to_queue_info(const Result<std::vector<std::byte>>& body) {
@@ -78,6 +106,7 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
             peeked.headers.emplace_back(header.key, header.value);
         }
         peeked.body = wire::as_text(message->body);
+        peeked.dead_letter = find_dead_letter(message->attributes);
         messages.push_back(std::move(peeked));
     }
     return reader.ok() && count == run.messages.count;
@@ -110,18 +139,29 @@ bool is_file_name(std::string_view name) {
 
 }  // namespace
 
-Result<QueueInfo> Client::create_queue(std::string_view name, QueueSpec spec) {
+Result<QueueInfo> Client::create_queue(std::string_view name, const QueueSpec& spec) {
     if (const auto bad = check_name(name)) {
         return *bad;
     }
-    if (auto bad = client::check_lease(spec.lease)) {
-        return *std::move(bad);
+    const auto options = to_wire(spec);
+    if (!options) {
+        return options.error();
     }
-    wire::QueueCreate create;
-    create.queue = name;
+    wire::QueueCreate create{name, *options};
     create.options.durability = spec.durability;
-    create.options.lease_ms = static_cast<std::uint32_t>(spec.lease.count());
     return to_queue_info(connection_->call(create, wire::FrameType::queue_info));
+}
+
+Result<QueueInfo> Client::update_queue(std::string_view name, const QueueChange& change) {
+    if (const auto bad = check_name(name)) {
+        return *bad;
+    }
+    const auto options = to_wire(change);
+    if (!options) {
+        return options.error();
+    }
+    const wire::QueueUpdate update{name, *options};
+    return to_queue_info(connection_->call(update, wire::FrameType::queue_info));
 }
 
 Result<std::uint64_t> Client::delete_queue(std::string_view name) {

@@ -129,12 +129,12 @@ Result<void> Consumer::ack_up_to(MessageNumber number) {
     return part_->settle([&](client::ConsumerHandle& handle) { handle.ack_up_to(number); });
 }
 
-Result<void> Consumer::nack(MessageNumber number) {
-    return nack(MessageRange{number, 1});
+Result<void> Consumer::nack(MessageNumber number, const NackOptions& options) {
+    return nack(MessageRange{number, 1}, options);
 }
 
-Result<void> Consumer::nack(MessageRange range) {
-    return part_->settle([&](client::ConsumerHandle& handle) { handle.nack(range); });
+Result<void> Consumer::nack(MessageRange range, const NackOptions& options) {
+    return part_->settle([&](client::ConsumerHandle& handle) { handle.nack(range, options); });
 }
 
 Result<void> Consumer::extend(MessageRange range, std::chrono::milliseconds lease) {
@@ -194,6 +194,7 @@ Result<std::uint64_t> Consumer::run(const DeliveryHandler& handler, Timeout idle
         switch (handler(**delivery)) {
             case Verdict::ack: settled = ack(number); break;
             case Verdict::nack: settled = nack(number); break;
+            case Verdict::dead_letter: settled = nack(number, {.dead_letter = true}); break;
             case Verdict::stop: return handled;
         }
         if (!settled) {

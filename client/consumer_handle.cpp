@@ -23,6 +23,22 @@ Delivery to_delivery(const DeliverFrame& frame, std::uint32_t i) {
             wire::as_text(wire::Bytes(attributes + attributes_bytes, body_bytes))};
 }
 
+// The longest beginning of the text that can travel and does not end within a character of UTF-8.
+std::string_view cut_reason(std::string_view text) {
+    if (text.size() <= UINT8_MAX) {
+        return text;
+    }
+    std::size_t end = UINT8_MAX;
+    const auto continues = [&](std::size_t at) {
+        return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
+    };
+    // A character has at most three bytes behind its first; more of them are no UTF-8 at all.
+    for (int i = 0; i < 3 && continues(end); ++i) {
+        --end;
+    }
+    return text.substr(0, continues(end) ? UINT8_MAX : end);
+}
+
 }  // namespace
 
 ConsumerHandle::ConsumerHandle(HandleId number, std::string_view queue_name,
@@ -111,8 +127,21 @@ void ConsumerHandle::ack_up_to(MessageNumber number) {
     settled(ledger_.remove_handed_out(number, acks_));
 }
 
-void ConsumerHandle::nack(MessageRange range) {
-    settled(ledger_.remove(range, nacks_));
+void ConsumerHandle::nack(MessageRange range, const NackOptions& options) {
+    if (options.reason.empty() && !options.dead_letter) {
+        settled(ledger_.remove(range, nacks_));
+        return;
+    }
+    NackWithOptions nack;
+    const Ledger::Removed sum = ledger_.remove(range, nack.ranges);
+    if (sum.messages == 0) {
+        return;
+    }
+    nack.reason = cut_reason(options.reason);
+    nack.flags = options.dead_letter ? wire::flag_dead_letter : std::uint8_t{0};
+    nacks_with_options_.push_back(std::move(nack));
+    settled_messages_ += sum.messages;
+    settled_bytes_ += sum.bytes;
 }
 
 std::vector<MessageRange> ConsumerHandle::take_for_ack(MessageRange range) {
@@ -126,21 +155,25 @@ void ConsumerHandle::flush() {
     if (state != HandleState::open) {
         return;
     }
-    append_settlements(wire::FrameType::ack, acks_, 0);
-    append_settlements(wire::FrameType::nack, nacks_, 0);
+    append_settlements(wire::FrameType::ack, acks_, {}, 0);
+    append_settlements(wire::FrameType::nack, nacks_, {}, 0);
+    for (NackWithOptions& nack : nacks_with_options_) {
+        append_settlements(wire::FrameType::nack, nack.ranges, {.reason = nack.reason}, nack.flags);
+    }
+    nacks_with_options_.clear();
     append_credit();
 }
 
 void ConsumerHandle::append_settlements(wire::FrameType type, std::vector<MessageRange>& ranges,
-                                        std::uint32_t new_lease_ms) {
+                                        wire::SettleRequest request, std::uint8_t flags) {
     sort_and_merge(ranges);
     std::span<const MessageRange> rest(ranges);
     while (!rest.empty()) {
-        const auto now = rest.first(std::min(rest.size(), wire::ranges_max));
+        request.ranges = rest.first(std::min(rest.size(), wire::ranges_max));
         scratch_.clear();
-        wire::append_settle(scratch_, type, {new_lease_ms, now}, {}, id, 0);
+        wire::append_settle(scratch_, type, request, {}, id, flags);
         output_.append(scratch_);
-        rest = rest.subspan(now.size());
+        rest = rest.subspan(request.ranges.size());
     }
     ranges.clear();
 }
@@ -166,7 +199,7 @@ void ConsumerHandle::append_credit() {
 void ConsumerHandle::extend(MessageRange range, std::uint32_t new_lease_ms) {
     scratch_ranges_.clear();
     ledger_.held_of(range, scratch_ranges_);
-    append_settlements(wire::FrameType::extend, scratch_ranges_, new_lease_ms);
+    append_settlements(wire::FrameType::extend, scratch_ranges_, {.lease_ms = new_lease_ms}, 0);
 }
 
 std::optional<Time> ConsumerHandle::renew(Time now) {
@@ -261,6 +294,7 @@ void ConsumerHandle::forget() {
     ledger_.clear();
     acks_.clear();
     nacks_.clear();
+    nacks_with_options_.clear();
     renew_at_.reset();
     if (current_) {
         current_->next = current_->messages.count;

@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "client/handle.hpp"
@@ -36,7 +37,9 @@ class ConsumerHandle : public Handle {
     // What is not held is passed over.
     void ack(MessageRange range);
     void ack_up_to(MessageNumber number);
-    void nack(MessageRange range);
+    // With a reason or as dead letters: in a frame of its own, in order with others like it. It
+    // goes out at flush() only, so that whoever closes the handle behind it gets none of it back.
+    void nack(MessageRange range, const NackOptions& options = {});
     void flush();
     // EXTEND for what is held of the range; lease_ms 0: the handle's.
     void extend(MessageRange range, std::uint32_t new_lease_ms);
@@ -70,8 +73,9 @@ class ConsumerHandle : public Handle {
   private:
     [[nodiscard]] bool advance();
     void settled(const Ledger::Removed& sum);
+    // Sends the ranges, sorted and merged, and clears them. `request` has all but them.
     void append_settlements(wire::FrameType type, std::vector<MessageRange>& ranges,
-                            std::uint32_t new_lease_ms);
+                            wire::SettleRequest request, std::uint8_t flags);
     [[nodiscard]] wire::Credit credit() const;
     void append_credit();
 
@@ -87,6 +91,12 @@ class ConsumerHandle : public Handle {
 
     std::vector<MessageRange> acks_;
     std::vector<MessageRange> nacks_;
+    struct NackWithOptions {
+        std::vector<MessageRange> ranges;
+        std::string reason;
+        std::uint8_t flags = 0;
+    };
+    std::vector<NackWithOptions> nacks_with_options_;
     std::vector<MessageRange> lost_;
     std::vector<MessageRange> scratch_ranges_;
     std::vector<std::byte> scratch_;

@@ -246,9 +246,18 @@ struct Settlement {
 };
 
 enum class Verdict : std::uint8_t {
-    ack,   // done with it: it is gone
-    nack,  // back to its place in the queue
-    stop,  // run() ends; the message stays with this consumer, unsettled
+    ack,          // done with it: it is gone
+    nack,         // back to its place in the queue
+    dead_letter,  // given up: to the dead letters at once
+    stop,         // run() ends; the message stays with this consumer, unsettled
+};
+
+struct NackOptions {
+    // For people: why it failed. The daemon keeps the last one with the message and shows it with a
+    // dead letter. What is beyond 255 bytes is cut off, between two characters of UTF-8.
+    std::string_view reason{};
+    // Given up: it goes to the dead letters of its queue at once, whatever attempt it was.
+    bool dead_letter = false;
 };
 
 using DeliveryHandler = std::function<Verdict(const Delivery&)>;
@@ -284,9 +293,11 @@ class Consumer {
     // All messages that receive() or receive_batch() returned, that are unsettled, and whose number
     // is at most `number`.
     [[nodiscard]] Result<void> ack_up_to(MessageNumber number);
-    // These messages go back to their place in the queue, to be delivered again to whom it may be.
-    [[nodiscard]] Result<void> nack(MessageNumber number);
-    [[nodiscard]] Result<void> nack(MessageRange range);
+    // These messages go back to their place in the queue, to be delivered again to whom it may be;
+    // or to the dead letters, if that was their last attempt (QueueSpec::max_attempts) or `options`
+    // says so. With options, each call makes a frame of its own.
+    [[nodiscard]] Result<void> nack(MessageNumber number, const NackOptions& options = {});
+    [[nodiscard]] Result<void> nack(MessageRange range, const NackOptions& options = {});
     // Their leases run from now on again, `lease` long; 0: as long as this consumer's. Blocks only
     // while the daemon takes no bytes; timeout if it takes none for so long.
     [[nodiscard]] Result<void> extend(MessageRange range, std::chrono::milliseconds lease);
@@ -298,8 +309,8 @@ class Consumer {
     // ErrorCode::stopping among them.
     [[nodiscard]] Result<std::uint64_t> run(const DeliveryHandler& handler, Timeout idle = forever);
 
-    // Messages whose lease ran out before they were settled: they are ready again, and this
-    // consumer does not hold them any more. Called while a call of this client runs.
+    // Messages whose lease ran out before they were settled: they are ready again, or dead letters,
+    // and this consumer does not hold them any more. Called while a call of this client runs.
     void on_lease_lost(LeaseLostHandler handler);
     [[nodiscard]] std::uint64_t leases_lost() const;
     // Messages delivered by the daemon and not settled, those that receive() has yet to return
@@ -325,9 +336,27 @@ class Consumer {
 // --- Administration
 // -------------------------------------------------------------------------------
 
+// Options of a queue to be made. What is not said is left to the daemon's configuration.
 struct QueueSpec {
-    Durability durability = Durability::unspecified;  // unspecified: the daemon's default
-    std::chrono::milliseconds lease{0};               // 100 ms to a day; 0: the daemon's default
+    Durability durability = Durability::unspecified;  // unspecified: not said
+    std::chrono::milliseconds lease{0};               // 100 ms to a day; 0: not said
+    // After so many deliveries a message that comes back is a dead letter; 0: no limit.
+    std::optional<std::uint32_t> max_attempts{};
+    // The queue that dead letters go to; empty: its own name and ".dead".
+    std::optional<std::string> dead_letter{};
+    std::optional<std::uint64_t> max_messages{};  // that are in it; 0: no limit
+    std::optional<std::uint64_t> max_bytes{};     // of them, as encoded; 0: no limit
+    OnFull on_full = OnFull::unspecified;         // when one of these is reached
+};
+
+// What is to change of a queue, in the terms of QueueSpec. What is not said stays as it is.
+struct QueueChange {
+    std::chrono::milliseconds lease{0};
+    std::optional<std::uint32_t> max_attempts{};
+    std::optional<std::string> dead_letter{};
+    std::optional<std::uint64_t> max_messages{};
+    std::optional<std::uint64_t> max_bytes{};
+    OnFull on_full = OnFull::unspecified;
 };
 
 struct QueueInfo {
@@ -341,6 +370,19 @@ struct QueueInfo {
     MessageNumber next_number;
     std::uint32_t consumers = 0;
     std::uint32_t producers = 0;
+    std::uint64_t dying = 0;  // messages that wait to be moved to the dead letters
+    // As in QueueSpec; nothing and unspecified: the daemon is of the first release and has no such
+    // option.
+    std::optional<std::uint32_t> max_attempts{};
+    std::string dead_letter{};
+    std::optional<std::uint64_t> max_messages{};
+    std::optional<std::uint64_t> max_bytes{};
+    OnFull on_full = OnFull::unspecified;
+
+    // The name of the queue that its dead letters go to, whether or not that is there yet.
+    [[nodiscard]] std::string dead_letter_queue() const {
+        return dead_letter.empty() ? name + ".dead" : dead_letter;
+    }
 };
 
 using MessageState = wire::MessageState;
@@ -354,6 +396,7 @@ struct PeekedMessage {
     Identity sender;
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
+    std::optional<DeadLetter> dead_letter;  // what it was, if it is one
 };
 
 struct PeekPage {
@@ -432,8 +475,12 @@ class Client {
     [[nodiscard]] Result<Consumer> consumer(std::string_view queue, ConsumerOptions options = {});
 
     // The queue as it is then. A queue of that name and the same options is fine; one with other
-    // options is queue_exists. Errors: bad_name, bad_option, too_many_queues, not_permitted.
-    [[nodiscard]] Result<QueueInfo> create_queue(std::string_view name, QueueSpec spec = {});
+    // options is queue_exists (of those from max_attempts on, only what is said is compared).
+    // Errors: bad_name, bad_option, too_many_queues, not_permitted.
+    [[nodiscard]] Result<QueueInfo> create_queue(std::string_view name, const QueueSpec& spec = {});
+    // The queue as it is then. Errors: no_such_queue, bad_option, not_permitted; unknown_frame from
+    // a daemon of the first release.
+    [[nodiscard]] Result<QueueInfo> update_queue(std::string_view name, const QueueChange& change);
     // The messages that went with it. Errors: no_such_queue, not_permitted.
     [[nodiscard]] Result<std::uint64_t> delete_queue(std::string_view name);
     // The messages removed; what is leased stays with its consumers. Errors: as delete_queue().

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -100,6 +101,38 @@ class Headers {
     wire::Bytes attributes_;
 };
 
+using DeadLetterCause = wire::DeadLetterCause;
+
+// What a dead letter was, and how it came to be one (docs/protocol.md, "Dead letters"). Its own
+// copy, unlike the rest of a delivery.
+struct DeadLetter {
+    DeadLetterCause cause{};     // of a later daemon, it may be another than those known here
+    std::uint32_t attempts = 0;  // how often it had been delivered
+    WallTime first_failed;       // when the first delivery ended without an ack
+    WallTime last_failed;
+    std::string queue;  // where it was, and its number there
+    QueueId incarnation;
+    MessageNumber number;
+    std::string reason;  // what the last consumer said that gave one
+
+    // The message id that it had.
+    [[nodiscard]] std::string id() const { return format_message_id(queue, incarnation, number); }
+};
+
+// Nothing for a message that is no dead letter.
+[[nodiscard]] inline std::optional<DeadLetter> find_dead_letter(wire::Bytes attributes) {
+    std::optional<DeadLetter> found;
+    wire::AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        if (const auto view = wire::decode_dead_letter(*attribute)) {
+            found = {view->cause,       view->attempts,           view->first_failed,
+                     view->last_failed, std::string(view->queue), view->incarnation,
+                     view->number,      std::string(view->reason)};
+        }
+    }
+    return found;
+}
+
 // One message, leased to the consumer until it is settled (ack, nack), the lease runs out or the
 // connection ends.
 struct Delivery {
@@ -111,6 +144,10 @@ struct Delivery {
     std::string_view body;
 
     [[nodiscard]] wire::Bytes bytes() const { return wire::as_bytes(body); }
+    // What it was, if it is a dead letter.
+    [[nodiscard]] std::optional<DeadLetter> dead_letter() const {
+        return find_dead_letter(headers.attributes());
+    }
 };
 
 // Consecutive messages that came in one frame: what stands in common once, and the messages in

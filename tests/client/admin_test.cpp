@@ -68,6 +68,75 @@ TEST_CASE("client: a page of peeked messages may be asked for and taken later") 
     peer.join();
 }
 
+TEST_CASE("client: a queue is made and changed with the options that are said, and no others") {
+    Peer peer([](PeerSocket& socket) {
+        const auto answer = [&](const SentFrame& request) {
+            wire::QueueInfo info;
+            info.queue = "orders";
+            info.durability = Durability::disk;
+            info.dying = 4;
+            info.options.max_attempts = 5;
+            info.options.dead_letter = "";
+            info.options.max_messages = 6;
+            info.options.max_bytes = 7;
+            info.options.on_full = OnFull::drop_oldest;
+            socket.write(encode(info, request.header.correlation));
+        };
+        const auto check = [](bool as_expected) {
+            if (!as_expected) {
+                throw std::runtime_error("other options");
+            }
+        };
+        const SentFrame plain = socket.expect(FrameType::queue_create);
+        const auto none = plain.as<wire::QueueCreate>().options;
+        check(!none.any_but_durability_and_lease() && none.lease_ms == 0 &&
+              none.durability == Durability::unspecified);
+        answer(plain);
+        const SentFrame create = socket.expect(FrameType::queue_create);
+        const auto made = create.as<wire::QueueCreate>().options;
+        check(made.durability == Durability::written && made.lease_ms == 250 &&
+              made.max_attempts == 0u && made.dead_letter == "failed" && made.max_messages == 8u &&
+              made.max_bytes == 9u && made.on_full == OnFull::reject);
+        answer(create);
+        const SentFrame update = socket.expect(FrameType::queue_update);
+        const auto changed = update.as<wire::QueueUpdate>().options;
+        check(changed.durability == Durability::unspecified && changed.lease_ms == 0 &&
+              !changed.max_attempts && changed.dead_letter == "" && changed.max_messages == 0u &&
+              !changed.max_bytes && changed.on_full == OnFull::unspecified);
+        answer(update);
+        const SentFrame missing = socket.expect(FrameType::queue_update);
+        socket.write(encode(wire::ErrorFrame{ErrorCode::no_such_queue, 0, 0, "gone"},
+                            missing.header.correlation));
+    });
+    Client client = peer.connect();
+    const auto info = client.create_queue("orders");
+    REQUIRE(info.has_value());
+    CHECK(info->dying == 4);
+    CHECK(info->max_attempts == 5);
+    CHECK(info->dead_letter.empty());
+    CHECK(info->dead_letter_queue() == "orders.dead");
+    CHECK(info->max_messages == 6);
+    CHECK(info->max_bytes == 7);
+    CHECK(info->on_full == OnFull::drop_oldest);
+    const QueueSpec spec{Durability::written, std::chrono::milliseconds(250), 0, "failed", 8, 9,
+                         OnFull::reject};
+    CHECK(client.create_queue("orders", spec).has_value());
+    QueueChange change;
+    change.dead_letter = "";
+    change.max_messages = 0;
+    CHECK(client.update_queue("orders", change).has_value());
+    CHECK(client.update_queue("orders", {}).error().code == ErrorCode::no_such_queue);
+
+    // What cannot be meant does not travel.
+    change.dead_letter = "a b";
+    CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
+    CHECK(client.update_queue("a b", {}).error().code == ErrorCode::bad_name);
+    change.dead_letter.reset();
+    change.lease = std::chrono::milliseconds(1);
+    CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
+    peer.join();
+}
+
 TEST_CASE("client: a backup is taken part by part, and its files have harmless names") {
     const std::vector<std::string> bad_names{"",    ".",  "..",  "../x", "/x",
                                              "a/b", ".x", "a.b", "a b"};

@@ -316,11 +316,12 @@ TEST_CASE("client: receive returns nothing after its timeout, and messages as th
 TEST_CASE("client: run settles by what the handler says") {
     Peer peer([](PeerSocket& socket) {
         const HandleId handle = socket.open_consumer();
-        socket.write(encode_deliver(handle, 1, {"ack", "nack", "ack", "stop", "later"}));
+        socket.write(encode_deliver(handle, 1, {"ack", "nack", "ack", "dead", "stop", "later"}));
         std::vector<MessageRange> acked;
         std::vector<MessageRange> nacked;
         const SentFrame goodbye = socket.expect_behind(FrameType::goodbye, acked, nacked);
-        if (acked.size() != 2 || nacked != std::vector<MessageRange>{{MessageNumber(2), 1}}) {
+        if (acked.size() != 2 ||
+            nacked != std::vector<MessageRange>{{MessageNumber(2), 1}, {MessageNumber(4), 1}}) {
             throw std::runtime_error("other settlements");
         }
         socket.answer_goodbye(goodbye);
@@ -331,10 +332,11 @@ TEST_CASE("client: run settles by what the handler says") {
     const auto handled = consumer->run([](const Delivery& delivery) {
         return delivery.body == "ack"    ? Verdict::ack
                : delivery.body == "nack" ? Verdict::nack
+               : delivery.body == "dead" ? Verdict::dead_letter
                                          : Verdict::stop;
     });
     REQUIRE(handled.has_value());
-    CHECK(*handled == 3);
+    CHECK(*handled == 4);
     CHECK(consumer->unsettled() == 2);
     CHECK(client.close().has_value());
     peer.join();

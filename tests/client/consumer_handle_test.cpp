@@ -128,6 +128,106 @@ TEST_CASE("consumer: acks merge to ranges and go out at a flush, with credit beh
     CHECK(daemon.sent().empty());
 }
 
+TEST_CASE(
+    "consumer: nacks with a reason or for the dead letters have frames of their own, in order") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ConsumerHandle& consumer = daemon.open_consumer();
+    daemon.say(encode_deliver(consumer.id, 1, bodies(6)));
+    take_all(consumer);
+    consumer.nack(range(1, 1));
+    consumer.nack(range(2, 2), {.reason = "exit status 3"});
+    consumer.nack(range(4, 1), {.dead_letter = true});
+    consumer.nack(range(5, 1), {.reason = "exit status 65", .dead_letter = true});
+    consumer.nack(range(5, 1), {.reason = "not held any more"});
+    consumer.nack(range(6, 1));
+    CHECK(consumer.unsettled() == 0);
+
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 5);
+    CHECK(to_vector(frames[0].as<wire::Nack>().ranges) ==
+          std::vector<MessageRange>{range(1, 1), range(6, 1)});
+    CHECK(frames[0].header.flags == 0);
+    const std::vector<MessageRange> ranges{range(2, 2), range(4, 1), range(5, 1)};
+    const std::vector<std::string> reasons{"exit status 3", "", "exit status 65"};
+    const std::vector<int> flags{0, wire::flag_dead_letter, wire::flag_dead_letter};
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        CAPTURE(i);
+        const auto nack = frames[i + 1].as<wire::Nack>();
+        CHECK(nack.delay_ms == 0);
+        CHECK(to_vector(nack.ranges) == std::vector<MessageRange>{ranges[i]});
+        CHECK(nack.reason == reasons[i]);
+        CHECK(frames[i + 1].header.flags == flags[i]);
+    }
+    CHECK(frames[4].as<wire::Credit>().message_limit == 1'000 + 6);
+}
+
+TEST_CASE("consumer: a reason that is too long is cut between two characters") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ConsumerHandle& consumer = daemon.open_consumer();
+    const std::string most(255, 'r');
+    const std::string almost(253, 'r');
+    const std::vector<std::pair<std::string, std::string>> cuts{
+        {most, most},
+        {most + 'x', most},
+        {almost + "\xE2\x82\xAC", almost},  // would end within it
+        {almost.substr(1) + "\xE2\x82\xAC!", almost.substr(1) + "\xE2\x82\xAC"},
+        {std::string(300, '\x80'), std::string(255, '\x80')},  // no UTF-8: cut anywhere
+    };
+    daemon.say(encode_deliver(consumer.id, 1, bodies(cuts.size())));
+    take_all(consumer);
+    for (std::size_t i = 0; i < cuts.size(); ++i) {
+        CAPTURE(i);
+        consumer.nack(range(i + 1, 1), {.reason = cuts[i].first});
+        CHECK(daemon.sent(false).empty());
+        const auto frames = daemon.sent();
+        REQUIRE(!frames.empty());
+        CHECK(frames[0].as<wire::Nack>().reason == cuts[i].second);
+    }
+}
+
+TEST_CASE("consumer: a dead letter says what it was") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ConsumerHandle& consumer = daemon.open_consumer();
+    std::vector<std::byte> value;
+    wire::Writer value_writer(value);
+    wire::encode_dead_letter(
+        value_writer, {DeadLetterCause::rejected, 7, wire::from_micros(1'700'000'000'000'001),
+                       wire::from_micros(1'700'000'000'000'002), QueueId(3), MessageNumber(1842),
+                       "orders", "exit status 65"});
+    std::vector<std::byte> attributes;
+    wire::append_header(attributes, "type", "invoice");
+    wire::Writer(attributes)
+        .number(static_cast<std::uint16_t>(wire::AttributeId::dead_letter))
+        .number(static_cast<std::uint16_t>(value.size()))
+        .bytes(value);
+    std::vector<std::byte> batch;
+    wire::append_message(batch, attributes, wire::as_bytes("hello"));
+    wire::append_message(batch, {}, wire::as_bytes("another"));
+    wire::Deliver deliver;
+    deliver.first_number = MessageNumber(1);
+    deliver.count = 2;
+    deliver.attempt = 1;
+    deliver.batch = batch;
+    daemon.say(encode(deliver, {}, consumer.id));
+
+    Delivery got;
+    REQUIRE(consumer.next(got));
+    CHECK(got.headers.find("type") == "invoice");
+    const auto dead = got.dead_letter();
+    REQUIRE(dead.has_value());
+    CHECK(dead->cause == DeadLetterCause::rejected);
+    CHECK(dead->attempts == 7);
+    CHECK(dead->first_failed == wire::from_micros(1'700'000'000'000'001));
+    CHECK(dead->last_failed == wire::from_micros(1'700'000'000'000'002));
+    CHECK(dead->id() == "orders:3:1842");
+    CHECK(dead->reason == "exit status 65");
+    REQUIRE(consumer.next(got));
+    CHECK(!got.dead_letter().has_value());
+}
+
 TEST_CASE("consumer: acks go out by themselves with a quarter of the window") {
     ScriptedDaemon daemon;
     daemon.greet();

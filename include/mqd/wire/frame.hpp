@@ -544,7 +544,7 @@ struct Nack {
 // What a client sends: the ranges as it has them.
 struct SettleRequest {
     std::uint32_t lease_ms = 0;  // NACK: delay_ms
-    std::span<const MessageRange> ranges;
+    std::span<const MessageRange> ranges = {};
     std::string_view reason = {};  // NACK: at most 255 bytes
 };
 
