@@ -184,6 +184,7 @@ void StdoutConsumer::show(const DeliveredBatch& batch) {
         shown.published = message.published;
         shown.sender = message.sender;
         shown.body = message.body;
+        shown.dead_letter = message.dead_letter();
         shown.headers.clear();
         for (const Header& header : message.headers) {
             shown.headers.emplace_back(header.key, header.value);

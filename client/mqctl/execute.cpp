@@ -1,7 +1,8 @@
-// mqctl consume --exec: a command for each message, several at once. Exit 0 acks; anything else, or
-// a signal, gives the message back. Leases are extended by the client library while commands run.
+// mqctl consume --exec: a command for each message, several at once. Exit 0 acks; 65 sends to the
+// dead letters; anything else, or a signal, gives the message back. The daemon is told the reason.
+// Leases are extended by the client library while commands run.
 //
-// Until delays and dead letters are built, a message that is given back is delivered again at once.
+// Until delays are built, a message that is given back is delivered again at once.
 // So --follow gives it back after a pause, during which its lease is held. A run that has an end
 // (-n,
 // --drain) tries each message once: what failed stays leased until the run is over. That takes from
@@ -32,6 +33,12 @@ constexpr std::uint64_t spare_window_max = 1000;
 constexpr int exit_dead_letter = 65;  // EX_DATAERR of sysexits.h
 constexpr int exit_delay = 75;        // EX_TEMPFAIL
 
+// For people who look at a dead letter.
+std::string reason_of(ChildProcess::Ending ending) {
+    return ending.signal != 0 ? "signal " + std::to_string(ending.signal)
+                              : "exit status " + std::to_string(ending.exit_status);
+}
+
 std::string format_commands(std::uint64_t count) {
     return format_count(count) + (count == 1 ? " command" : " commands");
 }
@@ -53,6 +60,13 @@ class Executor {
         Held message;
         std::optional<ChildProcess> child;         // while it runs
         std::optional<Clock::time_point> nack_at;  // once it failed
+        std::string reason{};                      // why
+    };
+    // One that failed, and is settled at the end.
+    struct Kept {
+        Held message;
+        std::string reason;
+        bool dead_letter = false;
     };
 
     [[nodiscard]] Result<void> open(std::uint64_t window);
@@ -65,7 +79,12 @@ class Executor {
     [[nodiscard]] Result<void> ended(Job& job, ChildProcess::Ending ending);
     void warn(const Job& job, ChildProcess::Ending ending);
     [[nodiscard]] Result<void> ack(const Held& message);
-    [[nodiscard]] Result<void> give_back(const Held& message);
+    [[nodiscard]] Result<void> give_back(const Job& job);
+    [[nodiscard]] Result<void> give_up(const Job& job);
+    // Whether what is settled waits for the end of the run.
+    [[nodiscard]] bool settles_at_end() const {
+        return winding_down() || (options_.count && settled_ + window_ >= *options_.count);
+    }
     [[nodiscard]] Result<void> end_consumers();
     [[nodiscard]] Result<bool> more_may_come();
     void wait();
@@ -92,8 +111,8 @@ class Executor {
     SignalWatch signals_;
     std::deque<Consumer> consumers_;  // the first, and those that make up for failed messages
     std::vector<Job> jobs_;
-    std::vector<Held> done_;  // to be acked at the end
-    std::uint64_t kept_ = 0;  // messages that failed, given back by the end of their consumer
+    std::vector<Held> done_;                     // to be acked at the end
+    std::vector<Kept> kept_;                     // messages that failed
     std::optional<Clock::time_point> deadline_;  // of --wait
     std::optional<Clock::time_point> grace_ends_;
     std::optional<Clock::time_point> recheck_;
@@ -212,10 +231,10 @@ Result<bool> Executor::fetch_one() {
 // When failed messages use up all that may be out: asks for as many again, so that what is fetched
 // too early grows only with what fails.
 Result<bool> Executor::widen() {
-    if (winding_down() || kept_ == 0 || unsettled() < window_) {
+    if (winding_down() || kept_.empty() || unsettled() < window_) {
         return false;
     }
-    std::uint64_t window = std::min(kept_, spare_window_max);
+    std::uint64_t window = std::min<std::uint64_t>(kept_.size(), spare_window_max);
     if (options_.count) {
         window = std::min(window, *options_.count - std::min(*options_.count, settled_ + window_));
     }
@@ -277,7 +296,7 @@ Result<void> Executor::reap() {
         const bool pause_over =
             job.nack_at && (winding_down() || once_ || Clock::now() >= *job.nack_at);
         if (pause_over) {
-            if (auto settled = give_back(job.message); !settled) {
+            if (auto settled = give_back(job); !settled) {
                 return settled;
             }
         }
@@ -297,6 +316,10 @@ Result<void> Executor::ended(Job& job, ChildProcess::Ending ending) {
     }
     ++failed_;
     warn(job, ending);
+    job.reason = reason_of(ending);
+    if (ending.signal == 0 && ending.exit_status == exit_dead_letter) {
+        return give_up(job);
+    }
     job.nack_at = Clock::now() + failure_pause;
     return {};
 }
@@ -311,18 +334,17 @@ void Executor::warn(const Job& job, ChildProcess::Ending ending) {
         return;
     }
     std::string meaning;
-    if (ending.exit_status == exit_dead_letter) {
-        meaning = " (dead letters are not built yet)";
-    } else if (ending.exit_status == exit_delay) {
+    if (ending.exit_status == exit_delay) {
         meaning = " (delays are not built yet)";
     }
-    session_.talk().complain(id + ": the command ended with " + std::to_string(ending.exit_status) +
-                             "; " + fate + meaning);
+    session_.talk().complain(
+        id + ": the command ended with " + std::to_string(ending.exit_status) + "; " +
+        (ending.exit_status == exit_dead_letter ? "the message goes to the dead letters" : fate) +
+        meaning);
 }
 
 Result<void> Executor::ack(const Held& message) {
-    const bool near_end = options_.count && settled_ + window_ >= *options_.count;
-    if (winding_down() || near_end) {
+    if (settles_at_end()) {
         done_.push_back(message);
         return {};
     }
@@ -330,17 +352,29 @@ Result<void> Executor::ack(const Held& message) {
     return message.consumer->ack(message.number);
 }
 
-Result<void> Executor::give_back(const Held& message) {
+Result<void> Executor::give_back(const Job& job) {
     if (winding_down() || once_) {
-        ++kept_;
+        kept_.push_back({job.message, job.reason});
         return {};
     }
     ++settled_;
-    return message.consumer->nack(message.number);
+    return job.message.consumer->nack(job.message.number, {.reason = job.reason});
 }
 
-// Acks what was done; what else is held is given back with the consumers. All of it goes out at
-// once, with the GOODBYE behind it: given back sooner, a message would come to another of ours.
+// To the dead letters.
+Result<void> Executor::give_up(const Job& job) {
+    if (settles_at_end()) {
+        kept_.push_back({job.message, job.reason, true});
+        return {};
+    }
+    ++settled_;
+    return job.message.consumer->nack(job.message.number,
+                                      {.reason = job.reason, .dead_letter = true});
+}
+
+// Settles what is done and what failed; what else is held is given back with the consumers. What
+// failed goes out at once, with the GOODBYE behind it: given back sooner, a message would come to
+// another of ours.
 Result<void> Executor::end_consumers() {
     Result<void> result;
     for (const Held& message : done_) {
@@ -348,7 +382,13 @@ Result<void> Executor::end_consumers() {
             result = acked;
         }
     }
+    for (const Kept& failed : kept_) {
+        const auto nacked = failed.message.consumer->nack(
+            failed.message.number, {.reason = failed.reason, .dead_letter = failed.dead_letter});
+        result = nacked ? result : nacked;
+    }
     done_.clear();
+    kept_.clear();
     jobs_.clear();
     consumers_.clear();
     return result;
@@ -367,7 +407,7 @@ Result<bool> Executor::more_may_come() {
         return info.error();
     }
     const std::uint64_t out = unsettled();
-    const std::uint64_t at_hand = out - std::min<std::uint64_t>(out, done_.size() + kept_);
+    const std::uint64_t at_hand = out - std::min<std::uint64_t>(out, done_.size() + kept_.size());
     recheck_ = Clock::now() + (at_hand > 0 ? Clock::duration(0) : recheck_interval);
     return info->ready > 0 || at_hand > 0;
 }

@@ -131,7 +131,27 @@ void add_headers(Json& line, const ShownMessage& message) {
     }
 }
 
+// Bytes that are not UTF-8 are replaced when the line is written: a reason is for people.
+Json to_json(const DeadLetter& dead) {
+    Json json;
+    json["cause"] = cause_name(dead.cause);
+    json["attempts"] = dead.attempts;
+    json["first_failed"] = format_time(dead.first_failed);
+    json["last_failed"] = format_time(dead.last_failed);
+    json["id"] = dead.id();
+    json["reason"] = dead.reason;
+    return json;
+}
+
 }  // namespace
+
+std::string_view cause_name(DeadLetterCause cause) {
+    switch (cause) {
+        case DeadLetterCause::attempts: return "attempts";
+        case DeadLetterCause::rejected: return "rejected";
+    }
+    return "unknown";  // of a later daemon
+}
 
 void append_json_line(std::string& out, const ShownMessage& message) {
     Json line;
@@ -147,12 +167,15 @@ void append_json_line(std::string& out, const ShownMessage& message) {
         line["state"] = message.state;
     }
     add_headers(line, message);
+    if (message.dead_letter) {
+        line["dead_letter"] = to_json(*message.dead_letter);
+    }
     if (valid_utf8(message.body)) {
         line["body"] = message.body;
     } else {
         line["body_b64"] = encode_base64(message.body);
     }
-    // Only a header's key can have bytes that are not UTF-8, and then the list has it as it is.
+    // Of bytes that are not UTF-8, only a header's key matters, and then the list has it as it is.
     out += line.dump(-1, ' ', false, Json::error_handler_t::replace);
     out += '\n';
 }

@@ -11,14 +11,19 @@
 // Headers that could not be read back from that as they were (an order that the object does not
 // keep, a key that is not UTF-8) stand in "header_list_b64" once more, all of them in their order:
 // [["<key>","<value>"],…], both base64. A sender that the daemon could not see has null in its
-// fields. `peek` adds "state".
+// fields. `peek` adds "state". A dead letter has, behind "headers" and what belongs to it,
+//
+//     "dead_letter":{"cause":"attempts","attempts":16,"first_failed":"2025-…","last_failed":"2025-…",
+//      "id":"orders:3:1842","reason":"exit status 3"}
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "mqd/delivery.hpp"
 #include "mqd/result.hpp"
 #include "mqd/types.hpp"
 
@@ -35,7 +40,11 @@ struct ShownMessage {
     std::vector<std::pair<std::string_view, std::string_view>> headers;
     std::string_view body;
     std::string_view state;  // "ready", "leased"; empty: not said
+    std::optional<DeadLetter> dead_letter;
 };
+
+// "attempts", "rejected"
+[[nodiscard]] std::string_view cause_name(DeadLetterCause cause);
 
 // Appends the line, with its newline.
 void append_json_line(std::string& out, const ShownMessage& message);

@@ -22,6 +22,7 @@ ShownMessage shown(std::string_view queue, QueueId incarnation, const PeekedMess
     shown.published = message.published;
     shown.sender = message.sender;
     shown.body = message.body;
+    shown.dead_letter = message.dead_letter;
     shown.state = state_name(message.state);
     for (const auto& [key, value] : message.headers) {
         shown.headers.emplace_back(key, value);

@@ -60,7 +60,7 @@ TEST_CASE("mqctl consume --exec: a command that fails gives its message back") {
     const Fixture f;
     f.publish("a\n");
     int attempt = 1;
-    for (const std::string script : {"exit 1", "exit 65", "exit 75", "kill -9 $$"}) {
+    for (const std::string script : {"exit 1", "exit 75", "kill -9 $$"}) {
         const MqctlEnd end = f.mqctl.run(
             {"consume", "orders", "--exec", "--", "sh", "-c", "echo $MQD_ATTEMPT; " + script});
         CHECK(end.exit == 1);

@@ -46,6 +46,31 @@ TEST_CASE("message json: a sender that was not seen is null, and a state is said
     CHECK(mentions(json_of(message), R"("state":"leased")"));
 }
 
+TEST_CASE("message json: a dead letter says what it was, and is published again without that") {
+    ShownMessage message;
+    CHECK_FALSE(mentions(json_of(message), "dead_letter"));
+    message.dead_letter = {DeadLetterCause::attempts,
+                           16,
+                           WallTime(std::chrono::seconds(1)),
+                           WallTime(std::chrono::microseconds(2)),
+                           "orders",
+                           QueueId(3),
+                           MessageNumber(1842),
+                           "exit status 3\xFF"};
+    message.body = "x";
+    const std::string line = json_of(message);
+    CHECK(mentions(line, R"("dead_letter":{"cause":"attempts","attempts":16,)"
+                         R"("first_failed":"1970-01-01T00:00:01.000000Z",)"
+                         R"("last_failed":"1970-01-01T00:00:00.000002Z","id":"orders:3:1842",)"
+                         R"("reason":"exit status 3)"));
+    const auto parsed = parse_json_line(line);
+    REQUIRE(parsed);
+    CHECK(parsed->body == "x");
+    CHECK(parsed->headers.empty());
+    message.dead_letter->cause = DeadLetterCause::rejected;
+    CHECK(mentions(json_of(message), R"("cause":"rejected")"));
+}
+
 TEST_CASE("message json: what consume writes, publish reads") {
     ShownMessage message;
     message.queue = "orders";
