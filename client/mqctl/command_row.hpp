@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 15> command_rows{{
+inline constexpr std::array<CommandRow, 16> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -31,6 +31,7 @@ inline constexpr std::array<CommandRow, 15> command_rows{{
     {Command::queue_show, "queue show", "", "QUEUE", "One queue"},
     {Command::queue_create, "queue create", "", "QUEUE",
      "Make a queue; durable, at \"disk\", unless told otherwise"},
+    {Command::queue_update, "queue update", "", "QUEUE", "Change options of a queue"},
     {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
     {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
     {Command::check, "check", "", "DIR",

@@ -19,6 +19,7 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode queue_list(Session& session);
 [[nodiscard]] ExitCode queue_show(Session& session);
 [[nodiscard]] ExitCode queue_create(Session& session);
+[[nodiscard]] ExitCode queue_update(Session& session);
 [[nodiscard]] ExitCode queue_delete(Session& session);
 [[nodiscard]] ExitCode queue_purge(Session& session);
 

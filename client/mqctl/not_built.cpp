@@ -12,7 +12,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "request",
     "serve",
     // queues
-    "queue update",
     "queue pause",
     "queue resume",
     "queue apply",
@@ -46,14 +45,9 @@ constexpr auto options = std::to_array<std::string_view>({
     "--group",
     "--reply-to",
     // of a queue
-    "--max-attempts",
-    "--dead-letter",
     "--retry",
     "--priorities",
     "--dedup-window",
-    "--max-messages",
-    "--max-bytes",
-    "--on-full",
     "--group-in-flight",
     "--group-rate",
     "--exclusive",

@@ -1,7 +1,6 @@
 #include "client/mqctl/options.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -9,18 +8,13 @@
 #include "client/mqctl/command_row.hpp"
 #include "client/mqctl/message_format.hpp"
 #include "client/mqctl/not_built.hpp"
+#include "client/mqctl/option_value.hpp"
 #include "client/mqctl/suggestion.hpp"
 #include "client/mqctl/units.hpp"
 #include "mqd/wire/batch.hpp"
 
 namespace mqd::mqctl {
 namespace {
-
-// A mistake on the command line: one line without "mqctl: ". Leaves the parser by throw, as CLI11's
-// do.
-struct Mistake {
-    std::string text;
-};
 
 // CLI11 does not see the operands (it would take a message "[a,b]" apart), so the usage line is
 // ours.
@@ -44,12 +38,6 @@ class HelpFormatter final : public CLI::Formatter {
         return usage + (app->get_subcommands({}).empty() ? " [OPTIONS]\n" : " COMMAND ...\n");
     }
 };
-
-// An option with one value, which is looked at once the parse is through.
-CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string& type,
-                       const std::string& description) {
-    return app.add_option(name)->type_name(type)->description(description);
-}
 
 constexpr const char* exit_status_help =
     "mqctl help COMMAND says more.\n\n"
@@ -87,12 +75,6 @@ class Parser {
     void check_export();
     void check_import();
     void check_output() const;
-    [[nodiscard]] std::chrono::milliseconds duration(const CLI::Option* option,
-                                                     std::chrono::milliseconds absent) const;
-    [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent) const;
-    [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent) const;
-    [[nodiscard]] std::string file(const CLI::Option* option) const;
-    [[nodiscard]] bool given(const CLI::Option* option) const { return option->count() > 0; }
 
     CLI::App app_{"Talk to mqd, the message-queue daemon."};
     std::vector<std::pair<CLI::App*, Command>> commands_;
@@ -104,7 +86,8 @@ class Parser {
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
-    CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *create_lease_{};
+    CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{};
+    QueueLimitValues create_limits_, update_limits_;
     CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
 };
 
@@ -138,7 +121,7 @@ void Parser::add_global_options() {
 
 void Parser::add_commands() {
     CLI::App* const queue =
-        app_.add_subcommand("queue", "Queues: list, show, create, delete, purge");
+        app_.add_subcommand("queue", "Queues: list, show, create, update, delete, purge");
     queue->require_subcommand(0, 1);
     for (const CommandRow& row : command_rows) {
         const bool grouped = row.name.starts_with("queue ");
@@ -176,8 +159,11 @@ void Parser::add_commands() {
                               ->description("In memory only: the messages go when the daemon ends");
                 create_durability_ =
                     add_value(*app, "--durability", "LEVEL", "memory, written or disk (disk)");
-                create_lease_ =
-                    add_value(*app, "--lease", "DURATION", "How long a worker may hang (30s)");
+                create_limits_.add_to(*app);
+                break;
+            case Command::queue_update:
+                update_limits_.add_to(*app);
+                app->footer("What is not said stays as it is.");
                 break;
             case Command::queue_delete:
             case Command::queue_purge: app->add_flag("-y,--yes", line_.yes, "Do not ask"); break;
@@ -284,7 +270,13 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
         }
         line_.create.durability =
             given(memory_) ? Durability::memory : durability(create_durability_, Durability::disk);
-        line_.create.lease = duration(create_lease_, line_.create.lease);
+        create_limits_.read(line_.create);
+    } else if (line_.command == Command::queue_update) {
+        if (!update_limits_.any()) {
+            throw Mistake{
+                "queue update needs to be told what to change (mqctl queue update --help)"};
+        }
+        update_limits_.read(line_.create);
     }
     check_output();
     return line_;
@@ -342,7 +334,7 @@ Mistake Parser::unknown_option(const std::string& argument, const CLI::App& comm
 Mistake Parser::no_command(const std::string& group, const std::vector<std::string>& rest) const {
     if (rest.empty()) {
         return {group.empty() ? "which command? (mqctl --help lists them)"
-                              : "queue needs a command: list, show, create, delete, purge"};
+                              : "queue needs a command: list, show, create, update, delete, purge"};
     }
     if (rest[0].starts_with('-')) {
         return unknown_option(rest[0], app_, " (mqctl --help lists them)");
@@ -486,54 +478,6 @@ void Parser::check_output() const {
     if (const auto format = MessageFormat::parse(output); !format) {
         throw Mistake{"-o: " + format.error().text};
     }
-}
-
-// A path; empty for "-" as well, which is the standard stream.
-std::string Parser::file(const CLI::Option* option) const {
-    if (!given(option)) {
-        return {};
-    }
-    auto path = option->as<std::string>();
-    if (path.empty()) {
-        throw Mistake{option->get_name() + ": a file has a name"};
-    }
-    return path == "-" ? std::string() : path;
-}
-
-std::chrono::milliseconds Parser::duration(const CLI::Option* option,
-                                           std::chrono::milliseconds absent) const {
-    if (!given(option)) {
-        return absent;
-    }
-    const auto parsed = parse_duration(option->as<std::string>());
-    if (!parsed) {
-        throw Mistake{option->get_name() + ": " + parsed.error().text};
-    }
-    return std::chrono::ceil<std::chrono::milliseconds>(*parsed);
-}
-
-Durability Parser::durability(const CLI::Option* option, Durability absent) const {
-    if (!given(option)) {
-        return absent;
-    }
-    const auto parsed = parse_durability(option->as<std::string>());
-    if (!parsed) {
-        throw Mistake{option->get_name() + ": " + parsed.error().text};
-    }
-    return *parsed;
-}
-
-std::uint64_t Parser::number(const CLI::Option* option, std::uint64_t absent) const {
-    if (!given(option)) {
-        return absent;
-    }
-    const auto text = option->as<std::string>();
-    std::uint64_t value = 0;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || value == 0) {
-        throw Mistake{option->get_name() + ": \"" + text + "\" is not a number from 1 on"};
-    }
-    return value;
 }
 
 }  // namespace

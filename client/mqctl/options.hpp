@@ -24,6 +24,7 @@ enum class Command {
     queue_list,
     queue_show,
     queue_create,
+    queue_update,
     queue_delete,
     queue_purge,
     check,
@@ -82,9 +83,16 @@ struct ExportOptions {
     bool force = false;  // replace it, if there is one
 };
 
+// Of `queue create` and, but for the durability, of `queue update`. What is not said is left to the
+// daemon, or as it is.
 struct QueueCreateOptions {
     Durability durability = Durability::disk;
-    std::chrono::milliseconds lease{0};  // 0: the daemon's default
+    std::chrono::milliseconds lease{0};  // 0: not said
+    std::optional<std::uint32_t> max_attempts{};
+    std::optional<std::string> dead_letter{};
+    std::optional<std::uint64_t> max_messages{};
+    std::optional<std::uint64_t> max_bytes{};
+    OnFull on_full = OnFull::unspecified;
 };
 
 struct CommandLine {

@@ -46,6 +46,7 @@ bool needs_output(const CommandLine& line) {
         case Command::queue_list:
         case Command::queue_show:
         case Command::queue_create:
+        case Command::queue_update:
         case Command::queue_delete:
         case Command::queue_purge:
         case Command::check:
@@ -67,6 +68,7 @@ ExitCode run_command(Session& session) {
         case Command::queue_list: return queue_list(session);
         case Command::queue_show: return queue_show(session);
         case Command::queue_create: return queue_create(session);
+        case Command::queue_update: return queue_update(session);
         case Command::queue_delete: return queue_delete(session);
         case Command::queue_purge: return queue_purge(session);
         case Command::backup: return backup(session);

@@ -1,4 +1,4 @@
-// mqctl queue: list, show, create, delete, purge.
+// mqctl queue: list, show, create, update, delete, purge.
 
 #include <unistd.h>
 
@@ -24,7 +24,21 @@ std::string to_json(const QueueInfo& queue) {
     line["next_number"] = queue.next_number.value();
     line["consumers"] = queue.consumers;
     line["producers"] = queue.producers;
+    line["dying"] = queue.dying;
+    if (queue.max_attempts) {  // else the daemon is of the first release
+        line["max_attempts"] = *queue.max_attempts;
+        line["dead_letter"] = queue.dead_letter_queue();
+        line["max_messages"] = queue.max_messages.value_or(0);
+        line["max_bytes"] = queue.max_bytes.value_or(0);
+        line["on_full"] = on_full_name(queue.on_full);
+    }
     return line.dump() + '\n';
+}
+
+// A limit, as a cell of a table.
+template <typename T>
+std::string limit_text(const std::optional<T>& limit) {
+    return limit.value_or(0) == 0 ? "none" : std::to_string(*limit);
 }
 
 bool json_wanted(const Session& session) {
@@ -85,12 +99,16 @@ ExitCode queue_list(Session& session) {
                  {"LEASED", right},
                  {"BYTES", right},
                  {"CONSUMERS", right},
-                 {"PRODUCERS", right}});
+                 {"PRODUCERS", right},
+                 {"MAX_ATTEMPTS", right},
+                 {"MAX_MESSAGES", right},
+                 {"MAX_BYTES", right}});
     for (const QueueInfo& queue : *queues) {
         table.add({queue.name, std::string(durability_name(queue.durability)),
                    std::to_string(queue.ready), std::to_string(queue.leased),
                    std::to_string(queue.bytes), std::to_string(queue.consumers),
-                   std::to_string(queue.producers)});
+                   std::to_string(queue.producers), limit_text(queue.max_attempts),
+                   limit_text(queue.max_messages), limit_text(queue.max_bytes)});
     }
     std::string text = table.text(is_terminal(STDOUT_FILENO));
     if (is_terminal(STDOUT_FILENO)) {
@@ -119,13 +137,21 @@ ExitCode queue_show(Session& session) {
     table.add({"next_number", std::to_string(queue->next_number.value())});
     table.add({"consumers", std::to_string(queue->consumers)});
     table.add({"producers", std::to_string(queue->producers)});
+    table.add({"dying", std::to_string(queue->dying)});
+    table.add({"max_attempts", limit_text(queue->max_attempts)});
+    table.add({"dead_letter", queue->dead_letter_queue()});
+    table.add({"max_messages", limit_text(queue->max_messages)});
+    table.add({"max_bytes", limit_text(queue->max_bytes)});
+    table.add({"on_full", std::string(on_full_name(queue->on_full))});
     return session.print(table.text(false));
 }
 
 ExitCode queue_create(Session& session) {
     const CommandLine& line = session.line();
+    const QueueCreateOptions& said = line.create;
     const auto queue = session.client().create_queue(
-        line.queue, {.durability = line.create.durability, .lease = line.create.lease});
+        line.queue, {said.durability, said.lease, said.max_attempts, said.dead_letter,
+                     said.max_messages, said.max_bytes, said.on_full});
     if (!queue) {
         return session.fail("creating \"" + line.queue + '"', queue.error());
     }
@@ -135,6 +161,22 @@ ExitCode queue_create(Session& session) {
     session.talk().note("queue \"" + line.queue + "\" is ready: durability " +
                         std::string(durability_name(queue->durability)) + ", lease " +
                         format_duration(queue->lease));
+    return ExitCode::done;
+}
+
+ExitCode queue_update(Session& session) {
+    const CommandLine& line = session.line();
+    const QueueCreateOptions& said = line.create;
+    const auto queue = session.client().update_queue(
+        line.queue, {said.lease, said.max_attempts, said.dead_letter, said.max_messages,
+                     said.max_bytes, said.on_full});
+    if (!queue) {
+        return session.fail("changing \"" + line.queue + '"', queue.error());
+    }
+    if (json_wanted(session)) {
+        return session.print(to_json(*queue));
+    }
+    session.talk().note("queue \"" + line.queue + "\" is changed");
     return ExitCode::done;
 }
 

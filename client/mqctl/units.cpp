@@ -63,6 +63,35 @@ std::string format_duration(std::chrono::milliseconds duration) {
     return std::to_string(duration.count()) + "ms";
 }
 
+Result<std::uint64_t> parse_bytes(std::string_view text) {
+    struct Unit {
+        std::string_view suffix;
+        std::uint64_t bytes;
+    };
+    constexpr std::array<Unit, 10> units{{{"", 1},
+                                          {"B", 1},
+                                          {"kB", 1'000},
+                                          {"MB", 1'000'000},
+                                          {"GB", 1'000'000'000},
+                                          {"TB", 1'000'000'000'000},
+                                          {"KiB", 1ull << 10},
+                                          {"MiB", 1ull << 20},
+                                          {"GiB", 1ull << 30},
+                                          {"TiB", 1ull << 40}}};
+    std::uint64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, number);
+    const std::string_view suffix(parsed.ptr, static_cast<std::size_t>(end - parsed.ptr));
+    for (const Unit& unit : units) {
+        if (parsed.ec == std::errc() && suffix == unit.suffix &&
+            number <= UINT64_MAX / unit.bytes) {
+            return number * unit.bytes;
+        }
+    }
+    return Error{ErrorCode::bad_option,
+                 "\"" + std::string(text) + "\" is not a size (write 64KiB, 10MB or 1GiB)"};
+}
+
 std::string format_bytes(std::uint64_t bytes) {
     constexpr std::array<const char*, 6> units{"kB", "MB", "GB", "TB", "PB", "EB"};
     if (bytes < 1000) {
@@ -121,6 +150,15 @@ std::string_view durability_name(Durability durability) {
         case Durability::memory: return "memory";
         case Durability::written: return "written";
         case Durability::disk: return "disk";
+    }
+    return "unknown";
+}
+
+std::string_view on_full_name(OnFull on_full) {
+    switch (on_full) {
+        case OnFull::unspecified: return "default";
+        case OnFull::reject: return "reject";
+        case OnFull::drop_oldest: return "drop-oldest";
     }
     return "unknown";
 }

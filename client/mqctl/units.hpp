@@ -19,6 +19,10 @@ namespace mqd::mqctl {
 // The largest unit that divides it: 30000 ms is "30s", 1500 ms "1500ms".
 [[nodiscard]] std::string format_duration(std::chrono::milliseconds duration);
 
+// A whole number and one of B, kB, MB, GB, TB (powers of a thousand), KiB, MiB, GiB, TiB; a number
+// alone is bytes. ErrorCode::bad_option with a text that says what was expected.
+[[nodiscard]] Result<std::uint64_t> parse_bytes(std::string_view text);
+
 // "842 B", "8.6 MB": powers of a thousand, two digits at least.
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes);
 
@@ -33,5 +37,6 @@ namespace mqd::mqctl {
 
 [[nodiscard]] Result<Durability> parse_durability(std::string_view text);
 [[nodiscard]] std::string_view durability_name(Durability durability);
+[[nodiscard]] std::string_view on_full_name(OnFull on_full);
 
 }  // namespace mqd::mqctl

@@ -34,14 +34,22 @@ TEST_CASE("mqctl queue: create, list and show") {
     // Data only: a header row is for a terminal.
     const std::string list = f.mqctl.must({"queue", "list"});
     CHECK(list.starts_with("orders  disk    1  0  "));
-    CHECK(mentions(list, "\nquick   memory  0  0  0  0  0\n"));
+    CHECK(mentions(list, "\nquick   memory  0  0  0  0  0  16  none  none\n"));
     const std::string json = f.mqctl.must({"queue", "list", "-o", "json"});
     CHECK(json.starts_with(R"({"queue":"orders","incarnation":1,"durability":"disk",)"
                            R"("lease_ms":120000,"ready":1,"leased":0,"bytes":)"));
     const std::string shown = f.mqctl.must({"queue", "show", "orders"});
-    CHECK(mentions(shown, "lease        2m\n"));
-    CHECK(mentions(shown, "next_number  2\n"));
+    CHECK(mentions(shown, "lease         2m\n"));
+    CHECK(mentions(shown, "next_number   2\n"));
 
+    CHECK(mentions(shown, "max_attempts  16\n"));
+    CHECK(mentions(shown, "dead_letter   orders.dead\n"));
+
+    f.mqctl.must({"queue", "update", "orders", "--max-attempts", "0", "--max-bytes", "1MiB"});
+    const std::string updated = f.mqctl.must({"queue", "show", "orders", "-o", "json"});
+    CHECK(mentions(updated, R"("max_attempts":0,"dead_letter":"orders.dead","max_messages":0,)"
+                            R"("max_bytes":1048576,"on_full":"reject")"));
+    CHECK(f.mqctl.run({"queue", "update", "none", "--lease", "1s"}).exit == 5);
     CHECK(f.mqctl.run({"queue", "create", "orders", "--memory"}).exit == 1);
     CHECK(f.mqctl.run({"queue", "create", "-x-"}).exit == 2);
     CHECK(f.mqctl.run({"queue", "create", "--", "-x-"}).exit == 2);

@@ -157,6 +157,31 @@ TEST_CASE("options: queue create is durable at disk unless told otherwise") {
     (void)refused({"queue", "create"});
 }
 
+TEST_CASE("options: queue create and update have the limits of a queue in common") {
+    const CommandLine plain = accepted({"queue", "create", "a"});
+    CHECK(!plain.create.max_attempts.has_value());
+    CHECK(!plain.create.dead_letter.has_value());
+    CHECK(plain.create.on_full == OnFull::unspecified);
+    for (const std::string verb : {"create", "update"}) {
+        const CommandLine line =
+            accepted({"queue", verb, "a", "--max-attempts", "0", "--dead-letter", "b",
+                      "--max-messages", "7", "--max-bytes", "64KiB", "--on-full", "drop-oldest"});
+        CHECK(line.create.max_attempts == 0u);
+        CHECK(line.create.dead_letter == "b");
+        CHECK(line.create.max_messages == 7u);
+        CHECK(line.create.max_bytes == 65'536u);
+        CHECK(line.create.on_full == OnFull::drop_oldest);
+        CHECK(accepted({"queue", verb, "a", "--dead-letter", ""}).create.dead_letter == "");
+        CHECK(accepted({"queue", verb, "a", "--on-full=reject"}).create.on_full == OnFull::reject);
+        (void)refused({"queue", verb, "a", "--max-attempts", "4294967296"});
+        (void)refused({"queue", verb, "a", "--max-messages", "many"});
+        (void)refused({"queue", verb, "a", "--max-bytes", "1G"});
+        (void)refused({"queue", verb, "a", "--on-full", "drop"});
+    }
+    CHECK(mentions(refused({"queue", "update", "a"}), "what to change"));
+    CHECK(mentions(refused({"queue", "update", "a", "--durability", "disk"}), "--durability"));
+}
+
 TEST_CASE("options: peek begins with the first message and shows one") {
     CHECK(accepted({"peek", "a"}).peek.count == 1);
     CHECK(accepted({"peek", "a"}).peek.from == MessageNumber(1));
@@ -226,7 +251,7 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
 TEST_CASE("options: what is not built yet is refused by its name") {
     CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
     CHECK(refused({"publish", "a", "--delay=5s", "x"}) == "--delay is not built yet");
-    CHECK(refused({"queue", "update", "a"}) == "queue update is not built yet");
+    CHECK(refused({"queue", "pause", "a"}) == "queue pause is not built yet");
     for (const std::string_view command : commands_not_built()) {
         Arguments arguments{std::string(command), "--any", "-x", "thing"};
         if (command.starts_with("queue ")) {

@@ -71,5 +71,18 @@ TEST_CASE("units: durabilities have the names of the protocol") {
     CHECK_FALSE(parse_durability(""));
 }
 
+TEST_CASE("units: a size has a unit, or is bytes") {
+    CHECK(*parse_bytes("0") == 0);
+    CHECK(*parse_bytes("17") == 17);
+    CHECK(*parse_bytes("10MB") == 10'000'000);
+    CHECK(*parse_bytes("64KiB") == 65'536);
+    CHECK(*parse_bytes("16777215TiB") == 16'777'215ull << 40);
+    for (const char* const text :
+         {"", "B", "1G", "-1", "1.5MB", "16777216TiB", "1 KiB", "18446744073709551616"}) {
+        CAPTURE(text);
+        CHECK(parse_bytes(text).error().code == ErrorCode::bad_option);
+    }
+}
+
 }  // namespace
 }  // namespace mqd::mqctl

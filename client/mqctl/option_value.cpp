@@ -1,0 +1,125 @@
+#include "client/mqctl/option_value.hpp"
+
+#include <charconv>
+
+#include "client/mqctl/units.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+std::optional<std::uint64_t> whole_number(std::string_view text) {
+    std::uint64_t value = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+    return whole ? std::optional(value) : std::nullopt;
+}
+
+// A limit, 0 being none.
+std::uint64_t limit(const CLI::Option* option, std::uint64_t max) {
+    const auto text = option->as<std::string>();
+    const auto value = whole_number(text);
+    if (!value || *value > max) {
+        throw Mistake{option->get_name() + ": \"" + text +
+                      "\" is not a number from 0 (no limit) on"};
+    }
+    return *value;
+}
+
+}  // namespace
+
+CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string& type,
+                       const std::string& description) {
+    return app.add_option(name)->type_name(type)->description(description);
+}
+
+// A path; empty for "-" as well, which is the standard stream.
+std::string file(const CLI::Option* option) {
+    if (!given(option)) {
+        return {};
+    }
+    auto path = option->as<std::string>();
+    if (path.empty()) {
+        throw Mistake{option->get_name() + ": a file has a name"};
+    }
+    return path == "-" ? std::string() : path;
+}
+
+std::chrono::milliseconds duration(const CLI::Option* option, std::chrono::milliseconds absent) {
+    if (!given(option)) {
+        return absent;
+    }
+    const auto parsed = parse_duration(option->as<std::string>());
+    if (!parsed) {
+        throw Mistake{option->get_name() + ": " + parsed.error().text};
+    }
+    return std::chrono::ceil<std::chrono::milliseconds>(*parsed);
+}
+
+Durability durability(const CLI::Option* option, Durability absent) {
+    if (!given(option)) {
+        return absent;
+    }
+    const auto parsed = parse_durability(option->as<std::string>());
+    if (!parsed) {
+        throw Mistake{option->get_name() + ": " + parsed.error().text};
+    }
+    return *parsed;
+}
+
+std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
+    if (!given(option)) {
+        return absent;
+    }
+    const auto text = option->as<std::string>();
+    const auto value = whole_number(text);
+    if (!value || *value == 0) {
+        throw Mistake{option->get_name() + ": \"" + text + "\" is not a number from 1 on"};
+    }
+    return *value;
+}
+
+void QueueLimitValues::add_to(CLI::App& app) {
+    lease_ = add_value(app, "--lease", "DURATION", "How long a worker may hang (30s)");
+    max_attempts_ = add_value(app, "--max-attempts", "N",
+                              "Deliveries before a message is a dead letter (16; 0: no limit)");
+    dead_letter_ =
+        add_value(app, "--dead-letter", "QUEUE", "Where dead letters go (\"\": QUEUE.dead)");
+    max_messages_ =
+        add_value(app, "--max-messages", "N", "How many messages may be in it (0: no limit)");
+    max_bytes_ = add_value(app, "--max-bytes", "SIZE", "How much may be in it (0: no limit)");
+    on_full_ = add_value(app, "--on-full", "WHAT", "When it is full: reject or drop-oldest");
+}
+
+bool QueueLimitValues::any() const {
+    return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
+           given(max_bytes_) || given(on_full_);
+}
+
+void QueueLimitValues::read(QueueCreateOptions& into) const {
+    into.lease = duration(lease_, into.lease);
+    if (given(max_attempts_)) {
+        into.max_attempts = static_cast<std::uint32_t>(limit(max_attempts_, UINT32_MAX));
+    }
+    if (given(dead_letter_)) {
+        into.dead_letter = dead_letter_->as<std::string>();
+    }
+    if (given(max_messages_)) {
+        into.max_messages = limit(max_messages_, UINT64_MAX);
+    }
+    if (given(max_bytes_)) {
+        const auto bytes = parse_bytes(max_bytes_->as<std::string>());
+        if (!bytes) {
+            throw Mistake{max_bytes_->get_name() + ": " + bytes.error().text};
+        }
+        into.max_bytes = *bytes;
+    }
+    if (given(on_full_)) {
+        const auto text = on_full_->as<std::string>();
+        if (text != "reject" && text != "drop-oldest") {
+            throw Mistake{"--on-full: \"" + text + "\" is neither reject nor drop-oldest"};
+        }
+        into.on_full = text == "reject" ? OnFull::reject : OnFull::drop_oldest;
+    }
+}
+
+}  // namespace mqd::mqctl

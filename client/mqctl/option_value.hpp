@@ -1,0 +1,50 @@
+#pragma once
+
+// Values of options on the command line, read once the parse is through: what is wrong with one
+// leaves the parser as a Mistake. For options.cpp only.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "client/mqctl/options.hpp"
+#include "mqd/types.hpp"
+
+namespace mqd::mqctl {
+
+// A mistake on the command line: one line without "mqctl: ". Leaves the parser by throw, as CLI11's
+// do.
+struct Mistake {
+    std::string text;
+};
+
+// An option with one value, which is looked at once the parse is through.
+CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string& type,
+                       const std::string& description);
+
+[[nodiscard]] inline bool given(const CLI::Option* option) {
+    return option->count() > 0;
+}
+
+// The value of the option, or `absent`; all of them throw Mistake.
+[[nodiscard]] std::chrono::milliseconds duration(const CLI::Option* option,
+                                                 std::chrono::milliseconds absent);
+[[nodiscard]] Durability durability(const CLI::Option* option, Durability absent);
+[[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent);
+[[nodiscard]] std::string file(const CLI::Option* option);
+
+// The options that `queue create` and `queue update` share.
+class QueueLimitValues {
+  public:
+    void add_to(CLI::App& app);
+    [[nodiscard]] bool any() const;
+    void read(QueueCreateOptions& into) const;
+
+  private:
+    CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
+        *on_full_{};
+};
+
+}  // namespace mqd::mqctl
