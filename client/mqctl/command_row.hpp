@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 16> command_rows{{
+inline constexpr std::array<CommandRow, 19> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -34,6 +34,9 @@ inline constexpr std::array<CommandRow, 16> command_rows{{
     {Command::queue_update, "queue update", "", "QUEUE", "Change options of a queue"},
     {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
     {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
+    {Command::dead_list, "dead list", "", "QUEUE", "The dead letters of a queue"},
+    {Command::dead_purge, "dead purge", "", "QUEUE", "Remove the dead letters of a queue"},
+    {Command::dead_retry, "dead retry", "", "QUEUE", "Publish the dead letters of a queue again"},
     {Command::check, "check", "", "DIR",
      "Look whether the store of a stopped daemon is sound; changes nothing"},
     {Command::backup, "backup", "", "DIR",

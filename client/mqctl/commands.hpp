@@ -23,6 +23,11 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode queue_delete(Session& session);
 [[nodiscard]] ExitCode queue_purge(Session& session);
 
+// dead_commands.cpp
+[[nodiscard]] ExitCode dead_list(Session& session);
+[[nodiscard]] ExitCode dead_purge(Session& session);
+[[nodiscard]] ExitCode dead_retry(Session& session);
+
 // status.cpp
 [[nodiscard]] ExitCode status(Session& session);
 [[nodiscard]] ExitCode ping(Session& session);

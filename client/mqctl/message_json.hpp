@@ -13,8 +13,8 @@
 // [["<key>","<value>"],…], both base64. A sender that the daemon could not see has null in its
 // fields. `peek` adds "state". A dead letter has, behind "headers" and what belongs to it,
 //
-//     "dead_letter":{"cause":"attempts","attempts":16,"first_failed":"2025-…","last_failed":"2025-…",
-//      "id":"orders:3:1842","reason":"exit status 3"}
+//     "dead_letter":{"cause":"attempts","attempts":16,"first_failed":"2025-…",
+//      "last_failed":"2025-…","id":"orders:3:1842","reason":"exit status 3"}
 
 #include <cstdint>
 #include <optional>

@@ -16,7 +16,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "queue resume",
     "queue apply",
     "move",
-    "dead",
     // watching
     "top",
     "stats",

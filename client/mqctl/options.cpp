@@ -86,7 +86,7 @@ class Parser {
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
-    CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{};
+    CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *dead_count_{};
     QueueLimitValues create_limits_, update_limits_;
     CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
 };
@@ -123,11 +123,14 @@ void Parser::add_commands() {
     CLI::App* const queue =
         app_.add_subcommand("queue", "Queues: list, show, create, update, delete, purge");
     queue->require_subcommand(0, 1);
+    CLI::App* const dead = app_.add_subcommand("dead", "Dead letters: list, purge, retry");
+    dead->require_subcommand(0, 1);
     for (const CommandRow& row : command_rows) {
-        const bool grouped = row.name.starts_with("queue ");
-        CLI::App* const app = (grouped ? queue : &app_)
-                                  ->add_subcommand(std::string(row.name.substr(grouped ? 6 : 0)),
-                                                   std::string(row.description));
+        const std::string name(row.name.substr(row.name.find(' ') + 1));
+        CLI::App* const group = row.name.starts_with("queue ")  ? queue
+                                : row.name.starts_with("dead ") ? dead
+                                                                : &app_;
+        CLI::App* const app = group->add_subcommand(name, std::string(row.description));
         if (!row.alias.empty()) {
             app->alias(std::string(row.alias));
         }
@@ -165,7 +168,11 @@ void Parser::add_commands() {
                 update_limits_.add_to(*app);
                 app->footer("What is not said stays as it is.");
                 break;
+            case Command::dead_retry:
+                dead_count_ = add_value(*app, "-n", "N", "At most so many (all)");
+                break;
             case Command::queue_delete:
+            case Command::dead_purge:
             case Command::queue_purge: app->add_flag("-y,--yes", line_.yes, "Do not ask"); break;
             case Command::check:
                 app->footer(
@@ -179,6 +186,7 @@ void Parser::add_commands() {
                 break;
             case Command::queue_list:
             case Command::queue_show:
+            case Command::dead_list:
             case Command::status:
             case Command::ping:
             case Command::version: break;
@@ -262,6 +270,9 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
     } else if (line_.command == Command::import_messages) {
         check_import();
     }
+    if (given(dead_count_)) {
+        line_.dead.count = number(dead_count_, 1);
+    }
     line_.peek.count = number(peek_count_, line_.peek.count);
     line_.peek.from = MessageNumber(number(from_, 1));
     if (line_.command == Command::queue_create) {
@@ -310,7 +321,10 @@ Command Parser::chosen_command(std::vector<std::string>& rest) const {
         }
         return command;
     }
-    throw no_command(app_.got_subcommand("queue") ? "queue " : "", rest);
+    throw no_command(app_.got_subcommand("queue")  ? "queue "
+                     : app_.got_subcommand("dead") ? "dead "
+                                                   : "",
+                     rest);
 }
 
 // With the nearest long option of the command or of all commands; if none is near, with
@@ -330,16 +344,18 @@ Mistake Parser::unknown_option(const std::string& argument, const CLI::App& comm
     return {"unknown option " + name + (hint.empty() ? else_hint : hint)};
 }
 
-// What to say when there is no command, or none of that name; `group` is "" or "queue ".
+// What to say when there is no command, or none of that name; `group` is "", "queue " or "dead ".
 Mistake Parser::no_command(const std::string& group, const std::vector<std::string>& rest) const {
     if (rest.empty()) {
         return {group.empty() ? "which command? (mqctl --help lists them)"
-                              : "queue needs a command: list, show, create, update, delete, purge"};
+                : group == "queue "
+                    ? "queue needs a command: list, show, create, update, delete, purge"
+                    : "dead needs a command: list, purge, retry"};
     }
     if (rest[0].starts_with('-')) {
         return unknown_option(rest[0], app_, " (mqctl --help lists them)");
     }
-    std::vector<std::string> names{"queue", "help"};
+    std::vector<std::string> names{"queue", "dead", "help"};
     for (const CommandRow& row : command_rows) {
         names.emplace_back(row.name);
     }

@@ -27,6 +27,9 @@ enum class Command {
     queue_update,
     queue_delete,
     queue_purge,
+    dead_list,
+    dead_purge,
+    dead_retry,
     check,
     backup,
     status,
@@ -95,6 +98,10 @@ struct QueueCreateOptions {
     OnFull on_full = OnFull::unspecified;
 };
 
+struct DeadOptions {
+    std::optional<std::uint64_t> count;  // dead_retry: at most so many; absent: all
+};
+
 struct CommandLine {
     Command command = Command::version;
     GlobalOptions global;
@@ -105,7 +112,8 @@ struct CommandLine {
     PeekOptions peek;
     ExportOptions export_messages;
     QueueCreateOptions create;
-    bool yes = false;  // queue_delete, queue_purge: do not ask
+    DeadOptions dead;
+    bool yes = false;  // queue_delete, queue_purge, dead_purge: do not ask
 };
 
 // What came of reading the command line: a command to run, or an end at once (help, a mistake).

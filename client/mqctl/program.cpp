@@ -49,6 +49,9 @@ bool needs_output(const CommandLine& line) {
         case Command::queue_update:
         case Command::queue_delete:
         case Command::queue_purge:
+        case Command::dead_list:
+        case Command::dead_purge:
+        case Command::dead_retry:
         case Command::check:
         case Command::backup:
         case Command::status:
@@ -71,6 +74,9 @@ ExitCode run_command(Session& session) {
         case Command::queue_update: return queue_update(session);
         case Command::queue_delete: return queue_delete(session);
         case Command::queue_purge: return queue_purge(session);
+        case Command::dead_list: return dead_list(session);
+        case Command::dead_purge: return dead_purge(session);
+        case Command::dead_retry: return dead_retry(session);
         case Command::backup: return backup(session);
         case Command::status: return status(session);
         case Command::ping: return ping(session);

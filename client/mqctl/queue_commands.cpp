@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/mqctl/commands.hpp"
+#include "client/mqctl/confirmation.hpp"
 #include "client/mqctl/table.hpp"
 #include "client/mqctl/units.hpp"
 
@@ -43,39 +44,6 @@ std::string limit_text(const std::optional<T>& limit) {
 
 bool json_wanted(const Session& session) {
     return session.line().global.output == "json";
-}
-
-// What is about to be lost, for the question.
-std::string question(const Session& session, std::string_view verb, const QueueInfo& queue) {
-    std::string text(verb);
-    text += " queue \"" + session.line().queue + "\" at " + session.url() + " with " +
-            format_messages(queue.ready) + " ready";
-    if (queue.leased > 0) {
-        text += " and " + format_count(queue.leased) + " leased";
-    }
-    return text + '?';
-}
-
-// A destructive command asks on a terminal and needs --yes elsewhere.
-std::optional<ExitCode> refused(Session& session, std::string_view verb) {
-    const CommandLine& line = session.line();
-    if (line.yes) {
-        return std::nullopt;
-    }
-    if (!is_terminal(STDIN_FILENO)) {
-        session.talk().complain("queue " + std::string(verb) +
-                                " needs --yes where nobody can be asked");
-        return ExitCode::usage;
-    }
-    const auto queue = session.client().show_queue(line.queue);
-    if (!queue) {
-        return session.fail("looking at \"" + line.queue + '"', queue.error());
-    }
-    if (ask(question(session, verb, *queue))) {
-        return std::nullopt;
-    }
-    session.talk().note("nothing was done");
-    return ExitCode::failed;
 }
 
 }  // namespace
@@ -181,7 +149,7 @@ ExitCode queue_update(Session& session) {
 }
 
 ExitCode queue_delete(Session& session) {
-    if (const auto code = refused(session, "delete")) {
+    if (const auto code = refused(session, "queue delete", "delete", session.line().queue)) {
         return *code;
     }
     const std::string& name = session.line().queue;
@@ -195,7 +163,7 @@ ExitCode queue_delete(Session& session) {
 }
 
 ExitCode queue_purge(Session& session) {
-    if (const auto code = refused(session, "purge")) {
+    if (const auto code = refused(session, "queue purge", "purge", session.line().queue)) {
         return *code;
     }
     const std::string& name = session.line().queue;

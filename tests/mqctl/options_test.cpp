@@ -182,6 +182,18 @@ TEST_CASE("options: queue create and update have the limits of a queue in common
     CHECK(mentions(refused({"queue", "update", "a", "--durability", "disk"}), "--durability"));
 }
 
+TEST_CASE("options: dead letters are those of a queue") {
+    CHECK(accepted({"dead", "list", "a"}).command == Command::dead_list);
+    CHECK(accepted({"dead", "list", "a", "-o", "json"}).queue == "a");
+    CHECK(accepted({"dead", "purge", "a", "-y"}).yes);
+    CHECK(!accepted({"dead", "retry", "a"}).dead.count.has_value());
+    CHECK(accepted({"dead", "retry", "a", "-n", "7"}).dead.count == 7u);
+    (void)refused({"dead", "retry", "a", "-n", "0"});
+    (void)refused({"dead", "list"});
+    CHECK(mentions(refused({"dead"}), "list, purge, retry"));
+    CHECK(mentions(refused({"dead", "lst", "a"}), "did you mean \"dead list\"?"));
+}
+
 TEST_CASE("options: peek begins with the first message and shows one") {
     CHECK(accepted({"peek", "a"}).peek.count == 1);
     CHECK(accepted({"peek", "a"}).peek.from == MessageNumber(1));

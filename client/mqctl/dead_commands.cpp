@@ -1,0 +1,229 @@
+// mqctl dead: list, purge and retry the dead letters of a queue. They lie in its dead-letter queue,
+// which is there once the first one came: before that, there are none.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "client/mqctl/commands.hpp"
+#include "client/mqctl/confirmation.hpp"
+#include "client/mqctl/output_stream.hpp"
+#include "client/mqctl/peeked_message.hpp"
+#include "client/mqctl/table.hpp"
+#include "client/mqctl/units.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+constexpr std::uint32_t page_messages_max = 1000;
+constexpr std::uint64_t retry_window_messages = 1000;
+// How soon the dead-letter queue is asked again that has ready messages of which none came.
+constexpr auto recheck_interval = std::chrono::milliseconds(20);
+
+// Where the dead letters of the queue lie; nothing: there is none yet.
+Result<std::optional<QueueInfo>> find_dead_letter_queue(Session& session) {
+    const auto queue = session.client().show_queue(session.line().queue);
+    if (!queue) {
+        return queue.error();
+    }
+    auto dead = session.client().show_queue(queue->dead_letter_queue());
+    if (dead) {
+        return std::optional(*std::move(dead));
+    }
+    if (dead.error().code == ErrorCode::no_such_queue) {
+        return std::optional<QueueInfo>();
+    }
+    return dead.error();
+}
+
+std::vector<std::string> row_of_message(const PeekedMessage& message) {
+    std::vector<std::string> row{std::to_string(message.number.value())};
+    if (const auto& dead = message.dead_letter) {
+        row.insert(row.end(),
+                   {dead->id(), std::string(cause_name(dead->cause)),
+                    std::to_string(dead->attempts), format_time(dead->last_failed), dead->reason});
+    } else {
+        row.resize(6, "-");  // somebody published it there
+    }
+    for (std::string& cell : row) {
+        std::replace_if(
+            cell.begin(), cell.end(),
+            [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, ' ');
+    }
+    return row;
+}
+
+// Publishes dead letters to the queue that they came from.
+class Retry {
+  public:
+    Retry(Session& session, const QueueInfo& dead) : session_(session), dead_(dead) {}
+
+    [[nodiscard]] Result<void> run();
+    [[nodiscard]] std::uint64_t retried() const { return retried_; }
+    // Of other queues that share the dead-letter queue.
+    [[nodiscard]] std::uint64_t passed_over() const { return passed_over_; }
+
+  private:
+    [[nodiscard]] Result<bool> more_may_come(const Consumer& consumer);
+    [[nodiscard]] Result<void> retry(Producer& producer, Consumer& consumer,
+                                     const Delivery& message);
+
+    Session& session_;
+    const QueueInfo& dead_;  // as it was at the start: what comes later is not retried
+    std::uint64_t retried_ = 0;
+    std::uint64_t passed_over_ = 0;
+};
+
+Result<void> Retry::run() {
+    const auto& count = session_.line().dead.count;
+    ConsumerOptions options;
+    options.window_messages = std::min(count.value_or(UINT64_MAX), retry_window_messages);
+    options.messages_max = count.value_or(0);
+    auto producer = session_.client().producer(session_.line().queue);
+    if (!producer) {
+        return producer.error();
+    }
+    auto consumer = session_.client().consumer(dead_.name, options);
+    if (!consumer) {
+        return consumer.error();
+    }
+    while (retried_ + passed_over_ < count.value_or(UINT64_MAX)) {
+        const auto message = consumer->receive(recheck_interval);
+        if (!message) {
+            return message.error();
+        }
+        if (!*message) {
+            const auto more = more_may_come(*consumer);
+            if (!more || !*more) {
+                return more ? consumer->close() : more.error();
+            }
+        } else if ((*message)->number >= dead_.next_number) {
+            break;
+        } else if (auto done = retry(*producer, *consumer, **message); !done) {
+            return done;
+        }
+    }
+    return consumer->close();
+}
+
+// Nothing came for a while.
+Result<bool> Retry::more_may_come(const Consumer& consumer) {
+    if (passed_over_ >= retry_window_messages) {
+        return false;  // they are all that may be lent to us
+    }
+    const auto info = session_.client().show_queue(dead_.name);
+    if (!info) {
+        return info.error();
+    }
+    return info->ready > 0 || consumer.unsettled() > passed_over_;
+}
+
+// Confirmed first and acked then: in between, it is in both queues.
+Result<void> Retry::retry(Producer& producer, Consumer& consumer, const Delivery& message) {
+    const auto dead = message.dead_letter();
+    if (dead && dead->queue != session_.line().queue) {
+        ++passed_over_;  // given back at the end
+        return {};
+    }
+    std::vector<Header> headers;
+    for (const Header& header : message.headers) {
+        headers.push_back(header);
+    }
+    const auto published = producer.publish(message.body, headers);
+    if (!published) {
+        return published.error();
+    }
+    ++retried_;
+    return consumer.ack(message.number);
+}
+
+}  // namespace
+
+ExitCode dead_list(Session& session) {
+    const std::string what = "listing the dead letters of \"" + session.line().queue + '"';
+    const auto dead = find_dead_letter_queue(session);
+    if (!dead) {
+        return session.fail(what, dead.error());
+    }
+    const bool json = session.line().global.output == "json";
+    OutputStream out(STDOUT_FILENO);
+    Table table({{"NUMBER", Table::Align::right},
+                 {"ID"},
+                 {"CAUSE"},
+                 {"ATTEMPTS", Table::Align::right},
+                 {"LAST FAILED"},
+                 {"REASON"}});
+    MessageNumber from(1);
+    for (bool more = dead->has_value(); more;) {
+        const auto page = session.client().peek((*dead)->name, from, page_messages_max);
+        if (!page) {
+            return session.fail(what, page.error());
+        }
+        for (const PeekedMessage& message : page->messages) {
+            if (json) {
+                append_json_line(out.buffer(), shown((*dead)->name, (*dead)->incarnation, message));
+            } else {
+                table.add(row_of_message(message));
+            }
+        }
+        if (const auto written = out.write_all(); !written) {
+            return session.fail(what, written.error());
+        }
+        from = page->next;
+        more = page->more;
+    }
+    return json ? ExitCode::done : session.print(table.text(is_terminal(STDOUT_FILENO)));
+}
+
+ExitCode dead_purge(Session& session) {
+    const std::string what = "purging the dead letters of \"" + session.line().queue + '"';
+    const auto dead = find_dead_letter_queue(session);
+    if (!dead) {
+        return session.fail(what, dead.error());
+    }
+    std::uint64_t removed = 0;
+    if (*dead) {
+        if (const auto code = refused(session, "dead purge", "purge", (*dead)->name)) {
+            return *code;
+        }
+        const auto purged = session.client().purge_queue((*dead)->name);
+        if (!purged) {
+            return session.fail(what, purged.error());
+        }
+        removed = *purged;
+    }
+    session.talk().note(format_messages(removed) + " removed from the dead letters of \"" +
+                        session.line().queue + '"');
+    return ExitCode::done;
+}
+
+ExitCode dead_retry(Session& session) {
+    const std::string what = "retrying the dead letters of \"" + session.line().queue + '"';
+    const auto dead = find_dead_letter_queue(session);
+    if (!dead) {
+        return session.fail(what, dead.error());
+    }
+    Result<void> result;
+    std::uint64_t retried = 0;
+    if (*dead) {
+        Retry retry(session, **dead);
+        result = retry.run();
+        retried = retry.retried();
+        if (retry.passed_over() > 0) {
+            session.talk().note(format_messages(retry.passed_over()) +
+                                " of other queues passed over");
+        }
+    }
+    session.talk().note(format_messages(retried) + " published to \"" + session.line().queue +
+                        "\" again");
+    if (!result) {
+        const ExitCode exit = session.fail(what, result.error());
+        (void)session.client().close(session.line().global.timeout);
+        return retried > 0 ? ExitCode::partly : exit;
+    }
+    const auto closed = session.client().close(session.line().global.timeout);
+    return closed ? ExitCode::done : session.fail("closing the connection", closed.error());
+}
+
+}  // namespace mqd::mqctl
