@@ -79,7 +79,7 @@ Result<storage::Checkpoint> LostState::restore() {
     }
     for (const auto& [key, as_of] : parts_) {
         known.through = std::max(known.through, as_of);
-        replay_.parts_.push_back({key.first, key.second, as_of});
+        replay_.parts_.add(key.first, key.second, as_of);
     }
     for (const auto& [name, queue] : core_.engine_.queues()) {
         next_[queue->id()] = queue->next_applied();

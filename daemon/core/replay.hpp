@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/core/checkpoint_parts.hpp"
 #include "daemon/core/core.hpp"
 #include "daemon/core/mender.hpp"
 #include "daemon/core/queue_options.hpp"
@@ -67,10 +68,7 @@ class Replay {
     Result<void> checkpoint_read(const storage::Checkpoint& checkpoint) {
         checkpoint_ = checkpoint;
         // Where the journal still has the whole of such a queue, it is replayed from its beginning.
-        std::erase_if(parts_, [&](const Part& part) { return deleted_.contains(part.id); });
-        std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
-            return std::pair(a.id, a.from) < std::pair(b.id, b.from);
-        });
+        parts_.close(deleted_);
         for (const auto& [name, queue] : engine_.queues()) {
             const MessageNumber end = end_of(*queue);
             if (end <= queue->next_applied()) {
@@ -151,13 +149,6 @@ class Replay {
         return misfit_ ? misfit_(found) : Error{ErrorCode::damaged, text_of(found)};
     }
 
-    // A part of the checkpoint.
-    struct Part {
-        QueueId id;
-        MessageNumber from;
-        Sequence as_of;
-    };
-
     void note_file(const storage::GroupView& group) {
         auto& files = core_.journal_files_;
         if (files.empty() || files.back().file != group.file) {
@@ -186,7 +177,7 @@ class Replay {
                 return "malformed delete_queue";
             case RecordType::state_of:
                 if (const auto part = decode_state_of(record.body)) {
-                    parts_.push_back({part->id, part->from, part->as_of});
+                    parts_.add(part->id, part->from, part->as_of);
                     return {};
                 }
                 return "malformed state_of";
@@ -207,45 +198,14 @@ class Replay {
     // Groups from here on found their records' queues and messages as they were told.
     [[nodiscard]] bool beyond_checkpoint() const { return sequence_ > checkpoint_.through; }
 
-    [[nodiscard]] std::vector<Part>::const_iterator part_of(QueueId id, MessageNumber at) const {
-        auto next = std::upper_bound(parts_.begin(), parts_.end(), std::pair(id, at),
-                                     [](const std::pair<QueueId, MessageNumber>& a, const Part& b) {
-                                         return a < std::pair(b.id, b.from);
-                                     });
-        if (next == parts_.begin() || std::prev(next)->id != id) {
-            return parts_.end();
-        }
-        return std::prev(next);
-    }
     [[nodiscard]] bool seen(QueueId id, MessageNumber at) const {
-        if (beyond_checkpoint()) {
-            return false;
-        }
-        const auto part = part_of(id, at);
-        return part != parts_.end() && part->as_of >= sequence_;
+        return !beyond_checkpoint() && parts_.knows(id, at, sequence_);
     }
     // What of the range the checkpoint has not seen, as of this group: fn(MessageRange) says what
     // is wrong with it.
     template <typename Fn>
     std::string_view for_each_unseen(QueueId id, MessageRange range, Fn&& fn) const {
-        if (beyond_checkpoint()) {
-            return fn(range);
-        }
-        for (MessageNumber at = range.first; at < range.end();) {
-            const auto part = part_of(id, at);
-            MessageNumber to = range.end();
-            if (part != parts_.end() && std::next(part) != parts_.end() &&
-                std::next(part)->id == id) {
-                to = std::min(to, std::next(part)->from);
-            }
-            if (part == parts_.end() || part->as_of < sequence_) {
-                if (const std::string_view bad = fn(MessageRange{at, to - at}); !bad.empty()) {
-                    return bad;
-                }
-            }
-            at = to;
-        }
-        return {};
+        return beyond_checkpoint() ? fn(range) : parts_.for_each_unknown(id, range, sequence_, fn);
     }
 
     // --- the journal
@@ -616,7 +576,7 @@ class Replay {
     MisfitFunction misfit_;
     Mender* mender_;  // null: nothing is mended
     storage::Checkpoint checkpoint_;
-    std::vector<Part> parts_;
+    CheckpointParts parts_;
     std::set<QueueId> deleted_;  // while the checkpoint was written, behind their parts
     Sequence sequence_;          // of the group that is being applied
     std::vector<MessageRange> ranges_;

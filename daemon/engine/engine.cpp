@@ -219,7 +219,11 @@ void Engine::apply(const NoteFailure& command) {
         };
         queue->failures_.take({from, at - from}, [&](MessageRange range, const Failure& before) {
             add({from, range.first - from}, command.failure);
-            Failure merged = before.last > command.failure.last ? before : command.failure;
+            const bool newer = before.last <= command.failure.last;
+            const Failure& last = newer ? command.failure : before;
+            const Failure& other = newer ? before : command.failure;
+            Failure merged = last;
+            merged.reason = last.reason ? last.reason : other.reason;
             merged.first = std::min(before.first, command.failure.first);
             merged.rejected = before.rejected || command.failure.rejected;
             add(range, merged);

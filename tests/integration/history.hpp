@@ -105,6 +105,9 @@ class History {
     Numbers numbers_;
     std::set<SessionKey> ended_sessions_;
     std::map<SessionKey, std::uint64_t> last_first_delivery_;
+    // Up to here a session that ended in good order may have given something back, which then comes
+    // as a first delivery once more.
+    std::uint64_t given_back_up_to_ = 0;
     // Of each producer, by number: its serials must rise with them.
     std::map<std::uint32_t, std::map<MessageKey, std::uint64_t>> by_number_;
     std::vector<std::string> violations_;
