@@ -214,7 +214,7 @@ class Backlog {
     std::unordered_map<storage::SegmentNumber, Page*> in_segment_;  // heads of their lists
     std::vector<QueuePages*> ring_;                                 // with resident pages
     std::size_t ring_at_ = 0;
-    std::vector<QueueId> wanted_;  // to read ahead for
+    std::deque<QueueId> wanted_;  // to read ahead for
     std::uint64_t resident_bytes_ = 0;
     std::uint64_t live_messages_ = 0;
     std::vector<Written> written_;                     // the batch on its way

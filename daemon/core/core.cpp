@@ -265,7 +265,7 @@ void Core::remove(engine::Queue& queue, std::span<const MessageRange> ranges, Ne
 
 void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
     decided_.clear();
-    const std::uint64_t purged = queue.ready() + queue.aside();
+    const std::uint64_t purged = queue.ready() + queue.aside() + queue.dying();
     engine_.admit_purge(queue, decided_);
     const Durability level = queue.definition().durability;
     if (!decided_.empty()) {
@@ -297,8 +297,8 @@ void Core::append_create(engine::CreateQueue command) {
     raise_need(group, Need::durable);
 }
 
-Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session,
-                                CorrelationId correlation) {
+// Those on their way included.
+std::size_t Core::queues() const {
     std::size_t queues = engine_.queues().size();
     for (const CommitGroup& group : pending_) {
         queues += group.creates.size();
@@ -306,7 +306,12 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
     for (const CommitGroup& group : in_flight_) {
         queues += group.creates.size();
     }
-    if (queues >= options_.queues_max) {
+    return queues;
+}
+
+Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session,
+                                CorrelationId correlation) {
+    if (queues() >= options_.queues_max) {
         return Error{ErrorCode::too_many_queues, "limits.queues is reached", options_.queues_max};
     }
     engine::QueueDefinition definition;

@@ -200,6 +200,7 @@ class Core : public storage::JournalListener {
                                                 const wire::Publish& frame) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
     void append_add(engine::Queue& queue, Block& block, Durability level);
+    [[nodiscard]] std::size_t queues() const;
     void append_create(engine::CreateQueue command);
     void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);
     void deliver();

@@ -13,8 +13,9 @@ namespace mqd::core {
 
 namespace {
 
-constexpr std::uint64_t moved_per_turn = 256;  // messages
-constexpr std::uint64_t moved_at_once = 64;    // in one batch
+constexpr std::uint64_t moved_per_turn = 256;                // messages
+constexpr std::uint64_t moved_bytes_per_turn = 1024 * 1024;  // of batches
+constexpr std::uint64_t moved_at_once = 64;                  // in one batch
 constexpr std::size_t queue_name_bytes_max = 200;
 constexpr std::string_view suffix = ".dead";
 
@@ -45,11 +46,14 @@ void append_dead_letter(std::vector<std::byte>& batch, const wire::MessageView& 
 
 }  // namespace
 
+// Dead letters of dead letters stay where they are.
 std::string DeadLetters::target_of(const engine::Queue& queue) {
     if (!queue.definition().dead_letter.empty()) {
         return queue.definition().dead_letter;
     }
-    return queue.name().substr(0, queue_name_bytes_max - suffix.size()) + std::string(suffix);
+    return queue.name().ends_with(suffix)
+               ? queue.name()
+               : queue.name().substr(0, queue_name_bytes_max - suffix.size()) + std::string(suffix);
 }
 
 void DeadLetters::turn() {
@@ -57,53 +61,58 @@ void DeadLetters::turn() {
     more_ = any && !core_.serving_;  // the start comes first
     if (!any || more_) {
         retry_deadline_ = engine::Time::max();
+        refused_.clear();
         return;
     }
-    if (retry_deadline_ != engine::Time::max() && core_.now_.journal < retry_deadline_) {
-        return;
+    if (core_.now_.journal >= retry_deadline_) {
+        retry_deadline_ = engine::Time::max();
+        refused_.clear();
     }
-    retry_deadline_ = engine::Time::max();
     core_.engine_.forget_dying();
-    std::uint64_t left = moved_per_turn;
+    Budget left{moved_per_turn, moved_bytes_per_turn};
     for (engine::Queue* queue : core_.engine_.with_dying()) {
-        if (queue->deleting()) {
-            continue;  // they go with it
+        if (queue->deleting() || refused_.contains(queue->id())) {
+            continue;  // they go with it; or wait
         }
-        const Outcome outcome = move_some(*queue, left);
-        if (outcome == Outcome::refused) {
-            retry_deadline_ = core_.now_.journal + storage::retry_every;
+        if (move_some(*queue, left) == Outcome::refused) {
+            refused_.insert(queue->id());
+            retry_deadline_ = std::min(retry_deadline_, core_.now_.journal + storage::retry_every);
         }
-        if (left == 0) {
+        if (left.messages == 0 || left.bytes == 0) {
             more_ = true;
             return;
         }
     }
 }
 
-// Null: it is on its way, or another of its name is on its way out.
-engine::Queue* DeadLetters::target_for(const engine::Queue& queue) {
-    std::string name = target_of(queue);
-    if (engine::Queue* target = core_.engine_.find(name)) {
-        return target->deleting() ? nullptr : target;
+DeadLetters::Outcome DeadLetters::declare_target(const engine::Queue& queue, std::string name) {
+    if (core_.queues() >= core_.options_.queues_max) {
+        return Outcome::refused;
     }
     engine::QueueDefinition definition;
     definition.name = std::move(name);
     definition.durability = queue.definition().durability;
     definition.lease = queue.definition().lease;
     core_.declare_queue(definition);
-    return nullptr;
+    return Outcome::waits;
 }
 
-DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, std::uint64_t& left) {
-    engine::Queue* target = target_for(queue);
+DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) {
+    std::string name = target_of(queue);
+    engine::Queue* target = core_.engine_.find(name);
+    if (target == &queue) {
+        core_.engine_.revive(queue);
+        return Outcome::moved;
+    }
     if (target == nullptr) {
+        --left.messages;
+        return declare_target(queue, std::move(name));
+    }
+    if (target->deleting() || (target->durable() && core_.backlog_->pressed())) {
         return Outcome::waits;
     }
-    if (target == &queue) {  // of a name that has no room for the suffix
-        return Outcome::refused;
-    }
     engine::LiveRun run;
-    for (MessageNumber at(0); left > 0 && queue.find_dying(at, run);) {
+    for (MessageNumber at(0); left.messages > 0 && left.bytes > 0 && queue.find_dying(at, run);) {
         at = run.range.first;
         const auto* block = static_cast<const Block*>(queue.extent_at(at));
         if (block == nullptr) {
@@ -112,11 +121,15 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, std::uint64_t&
             }
             continue;  // set aside
         }
-        run.range.count = std::min({run.range.count, block->end() - at, left, moved_at_once});
+        const std::uint64_t fitting = std::max<std::uint64_t>(1, block->fitting(at, left.bytes));
+        run.range.count =
+            std::min({run.range.count, block->end() - at, left.messages, moved_at_once, fitting});
+        const std::uint64_t bytes = block->bytes_of(run.range);  // it may end with its messages
         if (!move(queue, *target, *block, run)) {
             return Outcome::refused;
         }
-        left -= run.range.count;
+        left.messages -= run.range.count;
+        left.bytes -= std::min(left.bytes, bytes);
     }
     return Outcome::moved;
 }
@@ -138,6 +151,11 @@ bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block&
         }
         dead->booked_bytes = booked;
         core_.durable_messages_ += dead->count;
+    } else if (queue.durable() &&
+               core_.memory_bytes_ - core_.backlog_->resident_bytes() + dead->memory_bytes() >
+                   core_.options_.memory_bytes_max) {
+        dead->drop_reference();
+        return false;
     }
     dead->charge(core_.memory_bytes_);
     const engine::AddMessages added = core_.engine_.admit_add(target, dead->count);

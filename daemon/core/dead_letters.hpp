@@ -7,6 +7,7 @@
 // cannot be moved now (a full disk, a page to be read first) waits, and lives on where it is. Loop
 // thread only.
 
+#include <set>
 #include <string>
 
 #include "daemon/engine/engine.hpp"
@@ -33,8 +34,14 @@ class DeadLetters {
   private:
     enum class Outcome : std::uint8_t { moved, waits, refused };
 
-    [[nodiscard]] engine::Queue* target_for(const engine::Queue& queue);
-    [[nodiscard]] Outcome move_some(engine::Queue& queue, std::uint64_t& left);
+    // What a turn may still move.
+    struct Budget {
+        std::uint64_t messages;
+        std::uint64_t bytes;
+    };
+
+    [[nodiscard]] Outcome declare_target(const engine::Queue& queue, std::string name);
+    [[nodiscard]] Outcome move_some(engine::Queue& queue, Budget& left);
     [[nodiscard]] bool move(engine::Queue& queue, engine::Queue& target, const Block& block,
                             const engine::LiveRun& run);
     [[nodiscard]] Block* make_block(const engine::Queue& queue, const Block& block,
@@ -43,6 +50,7 @@ class DeadLetters {
 
     Core& core_;
     engine::Time retry_deadline_ = engine::Time::max();
+    std::set<QueueId> refused_;  // queues that wait for the deadline
     bool more_ = false;
 };
 

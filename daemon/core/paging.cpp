@@ -90,10 +90,10 @@ void Backlog::read_turn() {
     }
     arrived_ = arrived_ || read_retry_ != engine::Time::max();
     read_retry_ = engine::Time::max();
-    if (!may_read()) {
-        return;
-    }
-    for (const QueueId id : std::exchange(wanted_, {})) {
+    // Whoever is stopped by the pace goes to the end: the others come first next time.
+    for (std::size_t n = wanted_.size(); n > 0 && may_read(); --n) {
+        const QueueId id = wanted_.front();
+        wanted_.pop_front();
         if (QueuePages* owner = find_pages(id)) {
             owner->wanted = false;
             read_ahead(*owner);

@@ -96,7 +96,8 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
     const bool drops = definition.on_full == OnFull::drop_oldest;
     if (over > (drops ? queue.ready() : 0)) {
         return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
-                     definition.max_messages, retry_after_ms};
+                     definition.max_messages,
+                     frame.count > definition.max_messages ? 0 : retry_after_ms};
     }
     return over;
 }

@@ -52,9 +52,9 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     }
     if (options.dead_letter && !options.dead_letter->empty()) {
         if (!wire::valid_queue_name(*options.dead_letter)) {
-            return Error{ErrorCode::bad_option, "dead_letter \"" +
-                                                    std::string(*options.dead_letter) +
-                                                    "\" is not the name of a queue"};
+            return Error{ErrorCode::bad_option,
+                         "dead_letter \"" + std::string(options.dead_letter->substr(0, 200)) +
+                             "\" is not the name of a queue"};
         }
         if (*options.dead_letter == queue) {
             return Error{ErrorCode::bad_option, "dead_letter names the queue itself"};

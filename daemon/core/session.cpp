@@ -19,6 +19,7 @@ constexpr std::uint32_t client_frame_bytes_min = 65'536;
 constexpr std::uint64_t room_share = 2;
 // A client may be silent for so many times its heartbeat.
 constexpr int heartbeats_missed_max = 3;
+constexpr std::size_t error_text_bytes_max = 2048;
 
 }  // namespace
 
@@ -315,7 +316,9 @@ void Session::output_sent(std::size_t bytes) {
 }
 
 void Session::send_error(const Error& error, CorrelationId correlation, HandleId handle) {
-    send(wire::ErrorFrame{error.code, error.limit, error.retry_after_ms, error.text}, correlation,
+    // What a client sent may be in it.
+    const std::string_view text = std::string_view(error.text).substr(0, error_text_bytes_max);
+    send(wire::ErrorFrame{error.code, error.limit, error.retry_after_ms, text}, correlation,
          handle);
 }
 

@@ -143,7 +143,7 @@ void Engine::admit_end(Queue& queue, MessageRange range) {
 
 void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
     for (RangeMap<std::uint32_t>* some :
-         {&queue.in(LiveState::ready), &queue.in(LiveState::aside)}) {
+         {&queue.in(LiveState::ready), &queue.in(LiveState::aside), &queue.in(LiveState::dying)}) {
         some->for_each([&](MessageRange range, std::uint32_t attempts) {
             queue.in(LiveState::ending).insert(range, attempts);
             decided.push_back(range);
@@ -239,18 +239,36 @@ void Engine::apply(const NoteFailure& command) {
 void Engine::judge_attempts() {
     for (const auto& [name, queue] : by_name_) {
         const std::uint32_t most = queue->definition_.max_attempts;
-        std::vector<LiveRun> over;
+        std::vector<MessageRange> over;
         if (most != 0) {
             queue->in(LiveState::ready).for_each([&](MessageRange range, std::uint32_t attempts) {
                 if (attempts >= most) {
-                    over.push_back({range, attempts});
+                    over.push_back(range);
                 }
             });
         }
-        for (const LiveRun& run : over) {
-            queue->in(LiveState::ready).take(run.range, [](MessageRange, std::uint32_t) {});
-            make_dying(*queue, run.range, run.attempts);
+        queue->failures_.for_each([&](MessageRange range, const Failure& failure) {
+            if (failure.rejected) {
+                over.push_back(range);
+            }
+        });
+        for (const MessageRange& range : over) {
+            queue->in(LiveState::ready)
+                .take(range, [&, to = queue](MessageRange piece, std::uint32_t attempts) {
+                    make_dying(*to, piece, attempts);
+                });
         }
+    }
+}
+
+void Engine::revive(Queue& queue) {
+    std::vector<LiveRun> runs;
+    queue.in(LiveState::dying).for_each([&](MessageRange range, std::uint32_t attempts) {
+        runs.push_back({range, attempts});
+    });
+    queue.in(LiveState::dying).clear();
+    for (const LiveRun& run : runs) {
+        make_ready(queue, run.range, run.attempts);
     }
 }
 
@@ -395,7 +413,11 @@ void Engine::list_dying(Queue& queue) {
     }
 }
 
+// Who was first is last next time, so that nobody's many keep the others.
 void Engine::forget_dying() {
+    if (!with_dying_.empty()) {
+        std::rotate(with_dying_.begin(), with_dying_.begin() + 1, with_dying_.end());
+    }
     std::erase_if(with_dying_, [](Queue* queue) {
         queue->dying_listed_ = queue->dying() > 0;
         return !queue->dying_listed_;

@@ -139,7 +139,7 @@ class Engine {
     void admit_end(Queue& queue, MessageRange range);
     // Decides to end what of the range is dying: it is moved elsewhere.
     void admit_move(Queue& queue, MessageRange range);
-    // Decides to end all messages that are ready or set aside.
+    // Decides to end all messages that are ready, set aside or dying.
     void admit_purge(Queue& queue, std::vector<MessageRange>& decided);
     void apply(const RemoveMessages& command);
     void apply(Queue& queue, const RemoveMessages& command);
@@ -148,11 +148,14 @@ class Engine {
     void apply(const SkipNumbers& command);
     void apply(const NoteFailure& command);
 
-    // What has failed as often as its queue allows is dying from now on. At the end of a start.
+    // What has failed as often as its queue allows, or was rejected, is dying from now on. At the
+    // end of a start.
     void judge_attempts();
     // Queues with dying messages, as of the last forget_dying() or since.
     [[nodiscard]] const std::vector<Queue*>& with_dying() const { return with_dying_; }
     void forget_dying();
+    // What is dying is ready once more: there is nowhere for it to go.
+    void revive(Queue& queue);
 
     // Extents none of whose messages lives any more, in the order in which they ended; for core to
     // take and clear.

@@ -363,4 +363,91 @@ TEST_CASE_FIXTURE(DeadLetter, "dead letter: into a queue of another durability")
     }
 }
 
+TEST_CASE_FIXTURE(DeadLetter, "dead letter: a rejection survives a stop before the move") {
+    for (const bool clean : {false, true}) {
+        CAPTURE(clean);
+        disk.load({});
+        start();
+        create_with("q", Durability::disk, 0);
+        fill("q", {"a", "b"});
+        WireClient& client = connect();
+        (void)client.open_consumer("q");
+        daemon.settle();
+        const MessageRange one{MessageNumber(1), 1};
+        std::vector<std::byte> bytes;
+        wire::append_settle(bytes, wire::FrameType::nack, {0, {&one, 1}, "no"}, CorrelationId(0),
+                            HandleId(2), wire::flag_dead_letter);
+        daemon.begin_turn();
+        client.session().receive(bytes);
+        daemon.core().begin_stop();  // so that nothing is moved any more
+        daemon.end_turn();
+        daemon.settle_for(std::chrono::milliseconds(50));
+        client.end();
+        clients.clear();
+        if (clean) {
+            daemon.settle_for(std::chrono::milliseconds(100));
+            REQUIRE(daemon.core().stopped());
+        }
+        daemon.end();
+        disk.kill();
+        start();
+        daemon.settle();
+        CHECK(queue("q").live() == 1);
+        CHECK(queue("q.dead").ready() == 1);
+        clients.clear();
+        daemon.end();
+    }
+}
+
+TEST_CASE_FIXTURE(DeadLetter, "dead letter: what is rejected among the dead letters stays there") {
+    start();
+    create_with("q.dead", Durability::disk, 2);
+    fill("q.dead", {"a"});
+    WireClient& client = connect();
+    (void)client.open_consumer("q.dead", 2, 1);
+    daemon.settle();
+    nack(client, {MessageNumber(1), 1}, "no", wire::flag_dead_letter);
+    CHECK(queue("q.dead").ready() == 1);
+    client.end();
+    for (int i = 0; i < 4; ++i) {
+        fail_all("q.dead");
+    }
+    CHECK(queue("q.dead").ready() == 1);
+    CHECK(daemon.core().engine().queues().size() == 1);
+}
+
+TEST_CASE_FIXTURE(DeadLetter,
+                  "dead letter: no queue is made beyond limits.queues, and others go on") {
+    options.queues_max = 3;
+    start();
+    create_with("a", Durability::disk, 1);
+    create_with("b", Durability::memory, 1, "c");
+    create_with("c", Durability::memory, 0);
+    fill("a", {"1"});
+    fill("b", {"1", "2"});
+    fail_all("a");
+    fail_all("b");
+    CHECK(queue("a").dying() == 1);
+    CHECK(queue("c").ready() == 2);
+    WireClient& client = connect();
+    client.send(wire::QueuePurge{"a"}, 0, 5);
+    daemon.settle();
+    CHECK(client.await<wire::Done>().count == 1);
+    CHECK(queue("a").live() == 0);
+}
+
+TEST_CASE_FIXTURE(DeadLetter,
+                  "dead letter: a name of any length is an error, and no more than that") {
+    start();
+    WireClient& client = connect();
+    for (const std::size_t bytes : {201u, 1000u, 65'400u, 65'535u}) {
+        const std::string name(bytes, 'x');
+        wire::QueueCreate frame;
+        frame.queue = "q";
+        frame.options.dead_letter = name;
+        client.send(frame, 0, 6);
+        client.expect_error(ErrorCode::bad_option, 6);
+    }
+}
+
 }  // namespace mqd::core::test

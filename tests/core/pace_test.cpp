@@ -1,5 +1,7 @@
 // What is not urgent leaves disk and processor to those that wait for a commit.
 
+#include <array>
+
 #include "core/core_fixture.hpp"
 
 namespace mqd::core::test {
@@ -106,6 +108,48 @@ TEST_CASE_FIXTURE(Pace, "pace: a backlog is read slowly while producers wait, an
         alone += taken();
     }
     CHECK(beside + alone == messages);
+}
+
+TEST_CASE_FIXTURE(Pace, "pace: nobody's backlog keeps another one from being read") {
+    fill();
+    create("r", Durability::disk);
+    {
+        WireClient& client = connect();
+        (void)client.open_producer("r");
+        for (std::uint64_t line = 1; line <= 16; ++line) {
+            client.publish(line, {std::string(512u << 10, 'y')});
+            daemon.settle_for(std::chrono::milliseconds(1));
+            (void)client.take();
+        }
+        daemon.settle_for(std::chrono::seconds(1));
+    }
+    create("busy", Durability::disk);
+    WireClient& producer = connect();
+    (void)producer.open_producer("busy");
+    std::vector<WireClient*> readers;
+    for (const std::string_view name : {"q", "r"}) {
+        readers.push_back(&connect());
+        (void)readers.back()->open_consumer(name);
+    }
+    std::array<std::uint64_t, 2> taken{};
+    for (std::uint64_t line = 1; line <= 40; ++line) {
+        producer.publish(line, {"x"});
+        for (int i = 0; i < 5; ++i) {
+            daemon.settle();
+            for (std::size_t k = 0; k < readers.size(); ++k) {
+                for (const Received& frame : readers[k]->take()) {
+                    if (frame.header.type == wire::FrameType::deliver) {
+                        const auto delivery = frame.as<wire::Deliver>();
+                        readers[k]->ack(delivery.first_number.value(), delivery.count);
+                        taken[k] += delivery.count;
+                    }
+                }
+            }
+        }
+        daemon.pass(std::chrono::milliseconds(1));
+    }
+    CHECK(taken[0] >= 6);
+    CHECK(taken[1] >= 6);
 }
 
 }  // namespace mqd::core::test

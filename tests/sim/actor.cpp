@@ -302,7 +302,10 @@ void Actor::settle(Consuming& consuming) {
                 handle.ack(range);
             }
         } else if (what < habits_.ack_percent + 12) {
-            handle.nack(range);
+            NackOptions options;
+            options.dead_letter = !consuming.queue.ends_with(".dead") && dice_.one_in(5);
+            options.reason = dice_.one_in(2) ? "the dice said so" : "";
+            handle.nack(range, options);
         } else if (what < habits_.ack_percent + 18) {
             handle.extend(range, static_cast<std::uint32_t>(dice_.below(200)));
             break;
