@@ -328,7 +328,20 @@ Result<void> Loader::check_queues() const {
                             "limits.queues is " + std::to_string(most) + ", but " +
                                 std::to_string(config_.queues.size()) + " queues are declared");
     }
+    const QueueDefaultsConfig& defaults = config_.queue_defaults;
+    if (defaults.on_full == OnFull::drop_oldest && defaults.max_bytes != 0) {
+        return config_error(place("queue_defaults.max_bytes", "queue_defaults.on_full"),
+                            "queue_defaults: on_full = \"drop-oldest\" goes with max_messages, and "
+                            "not with max_bytes");
+    }
     for (const QueueConfig& queue : config_.queues) {
+        if (queue.on_full == OnFull::drop_oldest && queue.max_bytes != 0) {
+            const std::string section = "queue." + queue.name;
+            return config_error(place(section + ".max_bytes", section + ".on_full"),
+                                section +
+                                    ": on_full = \"drop-oldest\" goes with max_messages, and "
+                                    "not with max_bytes");
+        }
         if (queue.dead_letter == queue.name) {
             const std::string key = "queue." + queue.name + ".dead_letter";
             return config_error(place(key), key + " names the queue itself");

@@ -178,6 +178,10 @@ TEST_CASE("config: limits of queues are taken at their bounds and refused beyond
     CHECK(refusal("[queue.a]\ndead_letter = \"\"\n") == "(taken)");
     CHECK(refusal("[queue.\"a.b\"]\ndead_letter = \"a.b\"\n") ==
           "mqd.toml:2:15: queue.a.b.dead_letter names the queue itself");
+    CHECK(with("max_bytes = 10\non_full = \"drop-oldest\"").find("goes with max_messages") !=
+          std::string::npos);
+    CHECK(refusal("[queue.a]\nmax_bytes = 10\non_full = \"drop-oldest\"\n").find("mqd.toml:2:13") ==
+          0);
 }
 
 TEST_CASE("config: an unknown key is refused with its place and the nearest name") {

@@ -3,9 +3,10 @@
 //
 // A new version of the journal, the segments, the checkpoint or the records gets an example of its
 // own, written by the skipped case below:
-//   MQD_STORED=tests/core/stored/v3 mqd_core_test --no-skip --test-case='stored store: write*'
+//   MQD_STORED=tests/core/stored/v4 mqd_core_test --no-skip --test-case='stored store: write*'
 // v1: journal version 1, whose state groups tell everything; written by the code of that time.
 // v2: journal version 2, segments version 1, checkpoints version 1.
+// v3: journal version 3, segments version 1, checkpoints version 2.
 
 #include <cstdlib>
 #include <filesystem>
@@ -98,6 +99,14 @@ TEST_CASE_FIXTURE(Stored, "stored store: version 1 opens and goes on") {
 TEST_CASE_FIXTURE(Stored, "stored store: version 2 opens and goes on") {
     const SimDisk::Image image = load("tests/core/stored/v2");
     CHECK(journal_version(image) == 2);
+    CHECK(names_of(image, "segment-").size() >= 4);
+    CHECK(names_of(image, "checkpoint-").size() == 2);
+    expect_readable(image);
+}
+
+TEST_CASE_FIXTURE(Stored, "stored store: version 3 opens and goes on") {
+    const SimDisk::Image image = load("tests/core/stored/v3");
+    CHECK(journal_version(image) == 3);
     CHECK(names_of(image, "segment-").size() >= 4);
     CHECK(names_of(image, "checkpoint-").size() == 2);
     expect_readable(image);
