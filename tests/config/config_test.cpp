@@ -141,21 +141,18 @@ dead_letter = "failed"
 [queue_defaults]
 max_attempts = 3
 max_messages = 1000000000000
-max_bytes = "1GiB"
 on_full = "drop-oldest"
 )");
     CHECK(config.queue_defaults.max_attempts == 3);
     CHECK(config.queue_defaults.max_messages == 1'000'000'000'000);
-    CHECK(config.queue_defaults.max_bytes == gibibyte);
     CHECK(config.queue_defaults.on_full == OnFull::drop_oldest);
     REQUIRE(config.queues.size() == 2);
     QueueConfig a{"a", Durability::disk, milliseconds(30'000)};
     a.max_attempts = 0;
     a.dead_letter = "failed";
     CHECK(config.queues[0] == a);
-    const QueueConfig b{
-        "b",      Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
-        gibibyte, OnFull::drop_oldest};
+    const QueueConfig b{"b", Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
+                        0,   OnFull::drop_oldest};
     CHECK(config.queues[1] == b);
     CHECK(*parse_config(print_config(config), "printed") == config);
 }
