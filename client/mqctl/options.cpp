@@ -59,6 +59,7 @@ class Parser {
   private:
     void add_global_options();
     void add_commands();
+    void add_options_of(Command command, CLI::App& app);
     void refuse_commands_not_built(CLI::App& queue);
     void add_publish_options(CLI::App& app);
     void add_consume_options(CLI::App& app);
@@ -135,64 +136,67 @@ void Parser::add_commands() {
             app->alias(std::string(row.alias));
         }
         commands_.emplace_back(app, row.command);
-        switch (row.command) {
-            case Command::publish: add_publish_options(*app); break;
-            case Command::consume: add_consume_options(*app); break;
-            case Command::peek:
-                app->footer(format_help);
-                peek_count_ = add_value(*app, "-n", "N", "At most so many (1)");
-                from_ = add_value(*app, "--from", "N", "Begin with this message number");
-                break;
-            case Command::export_messages:
-                export_file_ = add_value(
-                    *app, "-f,--file", "FILE",
-                    "Write this file, which is there once it is complete (standard output)");
-                app->add_flag("--force", line_.export_messages.force,
-                              "Replace the file, if there is one");
-                break;
-            case Command::import_messages:
-                import_file_ =
-                    add_value(*app, "-f,--file", "FILE", "Read this file (standard input)");
-                import_durability_ =
-                    add_value(*app, "--durability", "LEVEL",
-                              "What to wait for: memory, written or disk (the queue's)");
-                break;
-            case Command::queue_create:
-                memory_ = app->add_flag("--memory")
-                              ->description("In memory only: the messages go when the daemon ends");
-                create_durability_ =
-                    add_value(*app, "--durability", "LEVEL", "memory, written or disk (disk)");
-                create_limits_.add_to(*app);
-                break;
-            case Command::queue_update:
-                update_limits_.add_to(*app);
-                app->footer("What is not said stays as it is.");
-                break;
-            case Command::dead_retry:
-                dead_count_ = add_value(*app, "-n", "N", "At most so many (all)");
-                break;
-            case Command::queue_delete:
-            case Command::dead_purge:
-            case Command::queue_purge: app->add_flag("-y,--yes", line_.yes, "Do not ask"); break;
-            case Command::check:
-                app->footer(
-                    "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a "
-                    "daemon runs on it.");
-                break;
-            case Command::backup:
-                app->footer(
-                    "DIR must not exist. To restore: stop mqd, put the folder in the place of\n"
-                    "its data directory, with the same owner, and start mqd.");
-                break;
-            case Command::queue_list:
-            case Command::queue_show:
-            case Command::dead_list:
-            case Command::status:
-            case Command::ping:
-            case Command::version: break;
-        }
+        add_options_of(row.command, *app);
     }
     refuse_commands_not_built(*queue);
+}
+
+void Parser::add_options_of(Command command, CLI::App& app) {
+    switch (command) {
+        case Command::publish: add_publish_options(app); break;
+        case Command::consume: add_consume_options(app); break;
+        case Command::peek:
+            app.footer(format_help);
+            peek_count_ = add_value(app, "-n", "N", "At most so many (1)");
+            from_ = add_value(app, "--from", "N", "Begin with this message number");
+            break;
+        case Command::export_messages:
+            export_file_ =
+                add_value(app, "-f,--file", "FILE",
+                          "Write this file, which is there once it is complete (standard output)");
+            app.add_flag("--force", line_.export_messages.force,
+                         "Replace the file, if there is one");
+            break;
+        case Command::import_messages:
+            import_file_ = add_value(app, "-f,--file", "FILE", "Read this file (standard input)");
+            import_durability_ =
+                add_value(app, "--durability", "LEVEL",
+                          "What to wait for: memory, written or disk (the queue's)");
+            break;
+        case Command::queue_create:
+            memory_ = app.add_flag("--memory")
+                          ->description("In memory only: the messages go when the daemon ends");
+            create_durability_ =
+                add_value(app, "--durability", "LEVEL", "memory, written or disk (disk)");
+            create_limits_.add_to(app);
+            break;
+        case Command::queue_update:
+            update_limits_.add_to(app);
+            app.footer("What is not said stays as it is.");
+            break;
+        case Command::dead_retry:
+            dead_count_ = add_value(app, "-n", "N", "At most so many (all)");
+            break;
+        case Command::queue_delete:
+        case Command::dead_purge:
+        case Command::queue_purge: app.add_flag("-y,--yes", line_.yes, "Do not ask"); break;
+        case Command::check:
+            app.footer(
+                "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a "
+                "daemon runs on it.");
+            break;
+        case Command::backup:
+            app.footer(
+                "DIR must not exist. To restore: stop mqd, put the folder in the place of\n"
+                "its data directory, with the same owner, and start mqd.");
+            break;
+        case Command::queue_list:
+        case Command::queue_show:
+        case Command::dead_list:
+        case Command::status:
+        case Command::ping:
+        case Command::version: break;
+    }
 }
 
 void Parser::refuse_commands_not_built(CLI::App& queue) {

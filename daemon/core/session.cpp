@@ -133,7 +133,7 @@ void Session::with(wire::Bytes body, Fn&& fn) {
 
 void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
     using wire::FrameType;
-    const CorrelationId correlation = header.correlation;
+    const CorrelationId id = header.correlation;
     switch (header.type) {
         case FrameType::publish:
             return with<wire::Publish>(body, [&](const auto& f) { on_publish(header, f); });
@@ -154,34 +154,26 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
                                             [&](const auto& f) { on_open_consumer(header, f); });
         case FrameType::close_handle: return on_close_handle(header);
         case FrameType::ping:
-            return with<wire::Ping>(
-                body, [&](const auto& f) { send(wire::Pong{f.payload}, correlation); });
+            return with<wire::Ping>(body, [&](const auto& f) { send(wire::Pong{f.payload}, id); });
         case FrameType::pong: return;
         case FrameType::hello: return with<wire::Hello>(body, [&](const auto& f) { on_hello(f); });
-        case FrameType::goodbye: return on_goodbye(correlation);
+        case FrameType::goodbye: return on_goodbye(id);
         case FrameType::queue_create:
-            return with<wire::QueueCreate>(body,
-                                           [&](const auto& f) { on_queue_create(correlation, f); });
+            return with<wire::QueueCreate>(body, [&](const auto& f) { on_queue_create(id, f); });
         case FrameType::queue_update:
-            return with<wire::QueueUpdate>(body,
-                                           [&](const auto& f) { on_queue_update(correlation, f); });
+            return with<wire::QueueUpdate>(body, [&](const auto& f) { on_queue_update(id, f); });
         case FrameType::queue_delete:
-            return with<wire::QueueDelete>(body,
-                                           [&](const auto& f) { on_queue_delete(correlation, f); });
+            return with<wire::QueueDelete>(body, [&](const auto& f) { on_queue_delete(id, f); });
         case FrameType::queue_purge:
-            return with<wire::QueuePurge>(body,
-                                          [&](const auto& f) { on_queue_purge(correlation, f); });
+            return with<wire::QueuePurge>(body, [&](const auto& f) { on_queue_purge(id, f); });
         case FrameType::queue_show:
-            return with<wire::QueueShow>(body,
-                                         [&](const auto& f) { on_queue_show(correlation, f); });
+            return with<wire::QueueShow>(body, [&](const auto& f) { on_queue_show(id, f); });
         case FrameType::queue_list:
-            return with<wire::QueueList>(body,
-                                         [&](const auto& f) { on_queue_list(correlation, f); });
-        case FrameType::peek:
-            return with<wire::Peek>(body, [&](const auto& f) { peek(f, correlation); });
-        case FrameType::status: return send(core_.status(), correlation);
-        case FrameType::backup: return on_backup(correlation);
-        case FrameType::backup_next: return on_backup_next(correlation);
+            return with<wire::QueueList>(body, [&](const auto& f) { on_queue_list(id, f); });
+        case FrameType::peek: return with<wire::Peek>(body, [&](const auto& f) { peek(f, id); });
+        case FrameType::status: return send(core_.status(), id);
+        case FrameType::backup: return on_backup(id);
+        case FrameType::backup_next: return on_backup_next(id);
         case FrameType::welcome:
         case FrameType::goodbye_reply:
         case FrameType::opened:
@@ -202,7 +194,7 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
     }
     send_error({ErrorCode::unknown_frame,
                 "frame type " + std::to_string(static_cast<unsigned>(header.type))},
-               correlation, header.handle);
+               id, header.handle);
 }
 
 void Session::on_hello(const wire::Hello& frame) {

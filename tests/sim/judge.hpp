@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -214,6 +215,11 @@ class Judge {
     bool overtaking_ = false;                           // messages were set aside
     std::set<std::string, std::less<>> deletes_asked_;  // in this turn
 };
+
+inline constexpr std::string_view dead_suffix = ".dead";
+[[nodiscard]] inline bool is_dead_letters(std::string_view name) {
+    return name.ends_with(dead_suffix);
+}
 
 // A message as the simulated producers write it, and back.
 [[nodiscard]] std::vector<std::byte> make_body(Uid uid, std::size_t bytes);

@@ -1,0 +1,102 @@
+// What the judge makes of ends: of messages that fail, and of the process.
+
+#include <algorithm>
+#include <utility>
+
+#include "sim/judge.hpp"
+
+namespace mqd::sim {
+
+// --- dead letters
+
+std::uint32_t Judge::limit_of(const QueueRecord& queue) const {
+    return is_dead_letters(queue.name) ? 0 : attempts_limit_;
+}
+
+// Whether it may have been moved there without anybody having seen it.
+bool Judge::may_be_in(const MessageRecord& message, const QueueRecord& queue) {
+    return message.dying && message.origin == nullptr &&
+           queue.name == message.queue->name + std::string(dead_suffix);
+}
+
+void Judge::failed(MessageRecord& message, bool rejected) {
+    const std::uint32_t limit = limit_of(*message.queue);
+    message.dying = message.dying || rejected || (limit != 0 && message.attempts >= limit);
+}
+
+// It is seen among the dead letters: so it is there, and nowhere else.
+void Judge::move(MessageRecord& message, QueueRecord& dead_letters) {
+    message.origin = message.queue;
+    message.origin_number = message.number;
+    message.moved = dead_letters.durability;
+    message.queue = &dead_letters;
+    message.number = MessageNumber();
+    message.delivered = message.dead_attempts_max != 0;
+    message.attempts = 0;
+    message.attempts_max = message.dead_attempts_max;
+    message.attempts_exact = message.attempts_max == 0;
+    ++figures_.dead_letters;
+}
+
+// --- the process
+
+void Judge::age(MessageRecord& message, End end) {
+    if (end == End::clean) {  // everything that was said is on the disk
+        message.kept = message.kept != Durability::unspecified ? Durability::disk : message.kept;
+        message.gone = message.gone != Durability::unspecified ? Durability::disk : message.gone;
+        return;
+    }
+    const Durability least = end == End::killed ? Durability::written : Durability::disk;
+    if (message.gone != Durability::unspecified && message.gone < least) {
+        message.gone = Durability::unspecified;
+        message.kept = Durability::unspecified;
+    }
+    if (message.kept < least) {
+        message.kept = Durability::unspecified;
+        message.visible = false;
+    }
+    message.attempts_exact = message.attempts_max == 0;
+    if (message.origin != nullptr && message.moved < least) {  // the move may be taken back
+        message.queue = std::exchange(message.origin, nullptr);
+        message.number = message.origin_number;
+        message.dead_attempts_max = message.attempts_max;
+        message.attempts_max = UINT32_MAX - 1;
+        message.attempts_exact = false;
+        message.uncertain = message.uncertain || message.queue->dead;
+    }
+}
+
+void Judge::restarted(End end) {
+    for (QueueRecord& queue : queues_) {
+        queue.dead = queue.dead || queue.durability == Durability::memory;
+    }
+    for (auto& [uid, message] : messages_) {
+        if (message.holder != nullptr) {
+            release(message);
+        }
+        // The last delivery may have been under way, and counts unless the daemon stopped cleanly.
+        const std::uint32_t limit = limit_of(*message.queue);
+        message.dying = message.dying || (limit != 0 && message.attempts_max >= limit);
+        age(message, end);
+    }
+    stopping_ = false;
+}
+
+void Judge::drained() {
+    std::optional<Uid> lost;
+    std::uint64_t count = 0;
+    for (const auto& [uid, message] : messages_) {
+        const bool due = message.kept != Durability::unspecified && may_exist(message);
+        if (due) {
+            ++count;
+            lost = lost ? std::min(*lost, uid) : uid;  // the same one in each replay
+        }
+    }
+    if (lost) {
+        violate(std::to_string(count) + " messages are lost, among them " + name(*lost) +
+                ", which was " +
+                (messages_.at(*lost).delivered ? "delivered and not acked" : "confirmed"));
+    }
+}
+
+}  // namespace mqd::sim
