@@ -21,8 +21,11 @@ constexpr std::size_t parts_ahead = 4;  // asked for and not yet taken
 
 class BackupTaker {
   public:
-    BackupTaker(Session& session, NewFolder& folder)
-        : session_(session), folder_(folder), progress_(session.talk(), "copied", -1) {}
+    BackupTaker(Session& session, SignalWatch& signals, NewFolder& folder)
+        : session_(session),
+          signals_(signals),
+          folder_(folder),
+          progress_(session.talk(), "copied", -1) {}
     BackupTaker(const BackupTaker&) = delete;
     BackupTaker& operator=(const BackupTaker&) = delete;
 
@@ -42,8 +45,8 @@ class BackupTaker {
     [[nodiscard]] Result<void> wait();
 
     Session& session_;
+    SignalWatch& signals_;
     NewFolder& folder_;
-    SignalWatch signals_;
     Progress progress_;
     std::optional<BackupRequest> asked_;     // for the backup
     std::deque<BackupRequest> asked_parts_;  // in order
@@ -188,12 +191,13 @@ ExitCode report(Session& session, const BackupTaker& taker, const std::string& p
 
 ExitCode backup(Session& session) {
     const auto started = std::chrono::steady_clock::now();
+    SignalWatch signals;  // before there is a folder that a signal could leave behind
     NewFolder folder(session.line().folder);
     const std::string what = "backing up to " + folder.path();
     if (const auto opened = folder.open(); !opened) {
         return session.fail(what, opened.error());
     }
-    BackupTaker taker(session, folder);
+    BackupTaker taker(session, signals, folder);
     const auto result = taker.run();
     if (!result) {
         session.talk().complain(describe(what, result.error()) + "; nothing was made");
@@ -204,6 +208,7 @@ ExitCode backup(Session& session) {
         session.talk().note("stopped by a signal; " + folder.path() + " was not made");
         return exit_code_of_signal(*taker.signal());
     }
+    (void)signals.take();  // one that comes now is too late: it is made
     return report(session, taker, folder.path(), std::chrono::steady_clock::now() - started);
 }
 

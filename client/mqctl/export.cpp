@@ -28,7 +28,8 @@ constexpr std::uint32_t page_messages_max = 1000;
 class Exporter {
   public:
     // `output`, named for people: standard output or the new file.
-    Exporter(Session& session, const QueueInfo& queue, int output, std::string name);
+    Exporter(Session& session, SignalWatch& signals, const QueueInfo& queue, int output,
+             std::string name);
     Exporter(const Exporter&) = delete;
     Exporter& operator=(const Exporter&) = delete;
 
@@ -55,7 +56,7 @@ class Exporter {
     Session& session_;
     const QueueInfo& queue_;  // as it was at the beginning
     OutputStream output_;
-    SignalWatch signals_;
+    SignalWatch& signals_;
     Progress progress_;
     std::optional<PeekRequest> asked_;
     Clock::time_point asked_at_;
@@ -66,10 +67,12 @@ class Exporter {
     std::uint64_t bytes_ = 0;  // of the bodies
 };
 
-Exporter::Exporter(Session& session, const QueueInfo& queue, int output, std::string name)
+Exporter::Exporter(Session& session, SignalWatch& signals, const QueueInfo& queue, int output,
+                   std::string name)
     : session_(session),
       queue_(queue),
       output_(output, std::move(name)),
+      signals_(signals),
       progress_(session.talk(), "exported", output) {}
 
 Result<void> Exporter::run() {
@@ -212,9 +215,9 @@ ExitCode report_failure(Session& session, const Exporter& exporter, const Error&
     return exit_code(error.code);
 }
 
-ExitCode export_to(Session& session, const QueueInfo& queue, NewFile* file) {
+ExitCode export_to(Session& session, SignalWatch& signals, const QueueInfo& queue, NewFile* file) {
     const auto started = std::chrono::steady_clock::now();
-    Exporter exporter(session, queue, file != nullptr ? file->descriptor() : STDOUT_FILENO,
+    Exporter exporter(session, signals, queue, file != nullptr ? file->descriptor() : STDOUT_FILENO,
                       file != nullptr ? file->path() : "standard output");
     auto result = exporter.run();
     if (result && !exporter.signal() && file != nullptr) {
@@ -230,6 +233,7 @@ ExitCode export_to(Session& session, const QueueInfo& queue, NewFile* file) {
                                                            : "what was written is not all of it"));
         return exit_code_of_signal(*exporter.signal());
     }
+    (void)signals.take();  // one that comes now is too late: it is made
     const auto elapsed = std::chrono::steady_clock::now() - started;
     session.talk().note(exporter.amount() + ", exported in " + format_elapsed(elapsed) + " (" +
                         format_rate(exporter.messages(), elapsed) + ')');
@@ -246,15 +250,16 @@ ExitCode export_messages(Session& session) {
         return session.fail(what, queue.error());
     }
     const ExportOptions& options = line.export_messages;
+    SignalWatch signals;  // before there is a file that a signal could leave behind
     if (options.file.empty()) {
-        return export_to(session, *queue, nullptr);
+        return export_to(session, signals, *queue, nullptr);
     }
     NewFile file(options.file,
                  options.force ? NewFile::Existing::replaced : NewFile::Existing::refused);
     if (const auto opened = file.open(); !opened) {
         return session.fail(what, opened.error());
     }
-    return export_to(session, *queue, &file);
+    return export_to(session, signals, *queue, &file);
 }
 
 }  // namespace mqd::mqctl
