@@ -17,7 +17,8 @@ constexpr MessageNumber behind_all{UINT64_MAX};
 void CheckpointPass::begin() {
     // If every other message is acked from now on, each of the others is a run of its own.
     const std::uint64_t messages = core_.backlog_->live_messages() + core_.durable_messages_;
-    writer_.begin(core_.applied_durable_, writer_.last().bytes + messages / 2 * restore_run_bytes);
+    writer_.begin(core_.applied_durable_, writer_.last().bytes + messages / 2 * restore_run_bytes +
+                                              core_.engine_.delay_runs() * delay_run_bytes);
     encoding_ = true;
     finishing_ = false;
     in_queue_ = false;
@@ -85,11 +86,10 @@ void CheckpointPass::encode_some() {
         }
         const engine::Queue* queue = core_.engine_.find(at_id_);
         MQD_ASSERT(queue != nullptr, at_id_);
-        if (!in_failures_) {
-            in_failures_ = !encode_part(*queue, left);
-            from_ = in_failures_ ? MessageNumber(0) : from_;
-        } else {
-            in_queue_ = encode_failures(*queue, left);
+        if (!encode_section(*queue, left)) {
+            in_queue_ = section_ != Section::delays;  // the last one
+            section_ = section_ == Section::parts ? Section::failures : Section::delays;
+            from_ = MessageNumber(0);
         }
         if (buffer_.body_bytes() >= options.checkpoint_chunk_bytes) {
             writer_.add(buffer_);
@@ -102,12 +102,46 @@ void CheckpointPass::begin_queue(const engine::Queue& queue) {
     at_name_ = queue.name();
     at_id_ = queue.id();
     in_queue_ = true;
-    in_failures_ = false;
+    section_ = Section::parts;
     from_ = MessageNumber(0);
     append_create_queue(buffer_, {queue.id(), queue.definition(), queue.next_applied()});
     if (const auto told = core_.told_early_.find(queue.id()); told != core_.told_early_.end()) {
         append_tell_numbers(buffer_, queue.id(), told->second.next);
     }
+}
+
+// Returns whether more of the section follows.
+bool CheckpointPass::encode_section(const engine::Queue& queue, std::size_t& left) {
+    switch (section_) {
+        case Section::parts: return encode_part(queue, left);
+        case Section::failures: return encode_failures(queue, left);
+        case Section::delays: return encode_delays(queue, left);
+    }
+    return false;
+}
+
+// Until when messages are delayed, as it is now.
+bool CheckpointPass::encode_delays(const engine::Queue& queue, std::size_t& left) {
+    if (!queue.durable() || queue.delays() == nullptr) {
+        return false;
+    }
+    std::vector<engine::DelayMessages> runs;
+    engine::DelayTable::Run run;
+    bool more = false;
+    while (queue.delays()->find_from(from_, run)) {
+        more = left == 0 || buffer_.body_bytes() + runs.size() * delay_run_bytes >=
+                                core_.options_.backlog.checkpoint_chunk_bytes;
+        if (more) {
+            break;
+        }
+        runs.push_back({queue.id(), run.range, run.due});
+        from_ = run.range.end();
+        --left;
+    }
+    if (!runs.empty()) {
+        append_delay(buffer_, runs);
+    }
+    return more;
 }
 
 // What failed before, as it is now: what the journal tells of it besides is merged with it. Returns

@@ -49,7 +49,9 @@ class CheckpointPass {
     void encode_some();
     void begin_queue(const engine::Queue& queue);
     [[nodiscard]] bool encode_part(const engine::Queue& queue, std::size_t& left);
+    [[nodiscard]] bool encode_section(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_failures(const engine::Queue& queue, std::size_t& left);
+    [[nodiscard]] bool encode_delays(const engine::Queue& queue, std::size_t& left);
     void done(const Result<void>& written);
 
     Core& core_;
@@ -61,8 +63,9 @@ class CheckpointPass {
     std::string at_name_;  // the queue that is being encoded, or was last
     QueueId at_id_;
     bool in_queue_ = false;
-    bool in_failures_ = false;  // its parts are encoded
-    MessageNumber from_;        // of its next part, or of its failures
+    enum class Section : std::uint8_t { parts, failures, delays };
+    Section section_{};   // of the queue, that is being encoded
+    MessageNumber from_;  // where it goes on
     std::vector<engine::LiveRun> runs_;
     std::vector<const Page*> pages_;
     std::uint64_t written_ = 0;

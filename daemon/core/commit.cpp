@@ -254,6 +254,11 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             command.block = nullptr;  // the engine's from now on
             break;
         }
+        case PendingCommand::Kind::delay:
+            for (std::uint32_t i = 0; i < command.count; ++i) {
+                engine_.apply(group.delays[command.first + i]);
+            }
+            break;
         case PendingCommand::Kind::remove: {
             const std::span<const MessageRange> ranges(group.ranges.data() + command.first,
                                                        command.count);

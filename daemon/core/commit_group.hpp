@@ -21,13 +21,14 @@ enum class Need : std::uint8_t {
 };
 
 struct PendingCommand {
-    enum class Kind : std::uint8_t { add, remove, create, update, remove_queue };
+    enum class Kind : std::uint8_t { add, delay, remove, create, update, remove_queue };
     Kind kind{};
     Durability level{};              // written or disk: it is applied when the group is that
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    std::uint32_t first = 0;         // remove: in ranges; create: in creates; update: in updates
-    std::uint32_t count = 0;         // remove: ranges
+    // remove: in ranges; delay: in delays; create: in creates; update: in updates
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;  // remove: ranges; delay: runs
 };
 
 struct PendingUpdate {
@@ -41,6 +42,7 @@ struct CommitGroup {
     storage::GroupBuffer buffer;
     std::vector<PendingCommand> commands;
     std::vector<MessageRange> ranges;
+    std::vector<engine::DelayMessages> delays;
     std::vector<engine::CreateQueue> creates;
     std::vector<PendingUpdate> updates;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
@@ -55,6 +57,7 @@ struct CommitGroup {
         buffer.clear();
         commands.clear();
         ranges.clear();
+        delays.clear();
         creates.clear();
         updates.clear();
         carried.clear();

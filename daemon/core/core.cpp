@@ -54,6 +54,7 @@ void Core::end_turn() {
         return;
     }
     expire_leases();
+    wake_due();
     if (!stopping_) {
         deliver();
     }
@@ -104,6 +105,14 @@ std::optional<engine::Time> Core::next_deadline() const {
     }
     if (const auto lease = engine_.next_deadline()) {
         next = std::min(next, *lease);
+    }
+    if (const auto due = engine_.next_due(engine::DueClock::journal)) {
+        next = std::min(next, engine::Time(std::chrono::nanoseconds(*due)));
+    }
+    if (const auto due = engine_.next_due(engine::DueClock::wall)) {
+        const auto ahead = WallTime(std::chrono::microseconds(*due)) - now_.wall;
+        next = std::min(next,
+                        now_.journal + std::clamp<WallTime::duration>(ahead, {}, wire::delay_max));
     }
     if (!journal_->busy() && !waits_for_room_) {  // else its completion comes first
         next = std::min(next, pending_.empty() ? sync_deadline_ : ride_deadline_);
@@ -265,8 +274,25 @@ void Core::remove(engine::Queue& queue, std::span<const MessageRange> ranges, Ne
 
 void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
     decided_.clear();
-    const std::uint64_t purged = queue.ready() + queue.aside() + queue.dying();
     engine_.admit_purge(queue, decided_);
+    end_decided(queue, session, correlation);
+}
+
+void Core::delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
+                           CorrelationId correlation) {
+    decided_.clear();
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        engine_.admit_end(queue, ranges[i], decided_);
+    }
+    end_decided(queue, session, correlation);
+}
+
+// Says how many they are, when they are gone for good.
+void Core::end_decided(engine::Queue& queue, Session& session, CorrelationId correlation) {
+    std::uint64_t count = 0;
+    for (const MessageRange& range : decided_) {
+        count += range.count;
+    }
     const Durability level = queue.definition().durability;
     if (!decided_.empty()) {
         remove(queue, decided_, level == Durability::written ? Need::written : Need::durable);
@@ -276,7 +302,7 @@ void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId cor
     waiter.commit = queue.durable() && !decided_.empty() ? pending_.back().id : CommitId(0);
     waiter.level = level;
     waiter.correlation = correlation;
-    waiter.count = purged;
+    waiter.count = count;
     wait(session, std::move(waiter));
 }
 
@@ -480,6 +506,7 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     info.consumers = static_cast<std::uint32_t>(queue.consumers());
     info.producers = queue.producers();
     info.dying = queue.dying();
+    info.delayed = queue.delayed();
     info.options = options_of(queue.definition());
     return info;
 }
@@ -487,9 +514,11 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
 wire::StatusReply Core::status() const {
     std::uint64_t ready = 0;
     std::uint64_t leased = 0;
+    std::uint64_t delayed = 0;
     for (const auto& [name, queue] : engine_.queues()) {
         ready += queue->ready();
         leased += queue->leased() + queue->ending();
+        delayed += queue->delayed();
     }
     const storage::Journal::Figures journal = journal_->figures();
     const Backlog::Figures backlog = backlog_->figures();
@@ -499,6 +528,7 @@ wire::StatusReply Core::status() const {
         {"queues", engine_.queues().size()},
         {"connections", sessions_.size()},
         {"messages_ready", ready},
+        {"messages_delayed", delayed},
         {"messages_leased", leased},
         {"memory_bytes", memory_bytes_},
         {"memory_bytes_max", options_.memory_bytes_max},

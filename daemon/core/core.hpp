@@ -50,6 +50,7 @@ struct CoreOptions {
     std::chrono::milliseconds written_sync_max{1000};  // `written` data is synced after so long
     std::chrono::milliseconds seal_delay{50};          // an idle journal is sealed after so long
     std::uint64_t memory_bytes_max = 256u << 20;       // of message batches
+    std::uint64_t delays_max = 4'000'000;  // messages delayed by publishers; runs of them
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
@@ -182,6 +183,7 @@ class Core : public storage::JournalListener {
     void close_producer(Producer& producer);
     void close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end);
     engine::SettleResult nack(ConsumerHandle& consumer, const wire::Nack& frame, bool reject);
+    void journal_delays();
     void ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId correlation,
              bool confirm);
     Result<void> create_queue(const wire::QueueCreate& frame, Session& session,
@@ -190,16 +192,23 @@ class Core : public storage::JournalListener {
                               Session& session, CorrelationId correlation);
     Result<void> delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
     void purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
+    void delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
+                         CorrelationId correlation);
+    void end_decided(engine::Queue& queue, Session& session, CorrelationId correlation);
     [[nodiscard]] wire::QueueInfo queue_info(const engine::Queue& queue) const;
     [[nodiscard]] wire::StatusReply status() const;
 
     // --- admission and confirms (core.cpp, publish.cpp)
     Result<Block*> take_batch(const wire::Publish& frame, const engine::Queue& queue);
+    Result<void> read_times(wire::Bytes batch);
+    [[nodiscard]] Result<std::optional<engine::Due>> due_of(wire::Bytes attributes) const;
+    void place_delays(QueueId id, MessageNumber first);
     Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
                                                 const wire::Publish& frame) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
     void append_add(engine::Queue& queue, Block& block, Durability level);
+    void append_delays(engine::Queue& queue, CommitGroup& group);
     [[nodiscard]] std::size_t queues() const;
     void append_create(engine::CreateQueue command);
     void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);
@@ -218,6 +227,8 @@ class Core : public storage::JournalListener {
     void answer(Session& session, const Waiter& waiter);
     [[nodiscard]] bool reached(CommitId commit, Durability level) const;
     void expire_leases();
+    void wake_due();
+    [[nodiscard]] WallTime wall_time_of(engine::Due due) const;
     [[nodiscard]] engine::Failure failure_of(std::string_view reason) const;
     void note_failures(engine::Queue& queue, std::span<const MessageRange> ranges,
                        const engine::Failure& failure);
@@ -317,6 +328,8 @@ class Core : public storage::JournalListener {
     std::vector<engine::Delivery> deliveries_;
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
+    // Of the batch that is being published; first in numbers of the batch, from 0 on.
+    std::vector<engine::DelayMessages> delays_;
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;

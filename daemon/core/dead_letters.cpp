@@ -19,14 +19,25 @@ constexpr std::uint64_t moved_at_once = 64;                  // in one batch
 constexpr std::size_t queue_name_bytes_max = 200;
 constexpr std::string_view suffix = ".dead";
 
-// The message as it was, but for what was said of an earlier death.
+// What a dead letter does not take along: what was said of an earlier death, and when it was due.
+bool stays_behind(std::uint16_t attribute) {
+    switch (static_cast<wire::AttributeId>(attribute)) {
+        case wire::AttributeId::dead_letter:
+        case wire::AttributeId::delay:
+        case wire::AttributeId::due: return true;
+        case wire::AttributeId::header: break;
+    }
+    return false;
+}
+
+// The message as it was, but for that.
 void append_dead_letter(std::vector<std::byte>& batch, const wire::MessageView& message,
                         wire::DeadLetterView dead, std::vector<std::byte>& attributes) {
     attributes.clear();
     wire::Writer writer(attributes);
     wire::AttributeReader reader(message.attributes);
     while (const auto attribute = reader.next()) {
-        if (attribute->id == static_cast<std::uint16_t>(wire::AttributeId::dead_letter)) {
+        if (stays_behind(attribute->id)) {
             continue;
         }
         writer.number(static_cast<std::uint16_t>(attribute->id |

@@ -25,7 +25,9 @@ void Core::close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end) {
         decided_.push_back(range);
     });
     engine_.detach(consumer,
-                   gave_back ? engine::ConsumerEnd::gave_back : engine::ConsumerEnd::failed);
+                   gave_back ? engine::ConsumerEnd::gave_back : engine::ConsumerEnd::failed,
+                   now_.journal);
+    journal_delays();
     if (!gave_back) {
         note_failures(*queue, decided_, failure_of("the connection of its consumer ended"));
     }
@@ -38,6 +40,10 @@ engine::Failure Core::failure_of(std::string_view reason) const {
 
 engine::SettleResult Core::nack(ConsumerHandle& consumer, const wire::Nack& frame, bool reject) {
     engine::SettleResult result;
+    std::optional<std::chrono::milliseconds> delay;
+    if (frame.delay_ms != 0) {
+        delay = std::chrono::milliseconds(frame.delay_ms == wire::delay_none ? 0 : frame.delay_ms);
+    }
     decided_.clear();
     for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
         const MessageRange range = frame.ranges[i];
@@ -45,11 +51,13 @@ engine::SettleResult Core::nack(ConsumerHandle& consumer, const wire::Nack& fram
             result.not_leased += range.count;
             continue;
         }
-        const engine::SettleResult part = reject ? engine_.reject(consumer, range, decided_)
-                                                 : engine_.nack(consumer, range, decided_);
+        const engine::SettleResult part =
+            reject ? engine_.reject(consumer, range, decided_)
+                   : engine_.nack(consumer, range, now_.journal, delay, decided_);
         result.settled += part.settled;
         result.not_leased += part.not_leased;
     }
+    journal_delays();
     if (!decided_.empty()) {
         engine::Failure failure = failure_of(frame.reason);
         failure.rejected = reject;
@@ -77,6 +85,7 @@ void Core::note_failures(engine::Queue& queue, std::span<const MessageRange> ran
 void Core::expire_leases() {
     losses_.clear();
     engine_.expire(now_.journal, losses_);
+    journal_delays();
     for (std::size_t i = 0; i < losses_.size();) {
         auto& consumer = static_cast<ConsumerHandle&>(*losses_[i].consumer);
         decided_.clear();

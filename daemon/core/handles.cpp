@@ -10,7 +10,7 @@ namespace {
 
 // A delivery is cut after so many bytes, so that one frame keeps nobody waiting long.
 constexpr std::uint64_t piece_bytes_max = 256 * 1024;
-constexpr std::uint64_t peek_reply_fixed_bytes = 8 + 1 + 4 + 1 + 4;  // of one run
+constexpr std::uint64_t peek_reply_fixed_bytes = 8 + 1 + 4 + 1 + 4 + 8;  // of one run
 constexpr std::chrono::milliseconds lease_max{24 * 3600 * 1000};
 
 }  // namespace
@@ -220,24 +220,8 @@ void Session::on_credit(const wire::FrameHeader& header, const wire::Credit& fra
     }
 }
 
-namespace {
-
-// Number arithmetic must not wrap: what lies beyond all numbers is nobody's.
-bool sane(const wire::RangeList& ranges) {
-    for (std::size_t i = 0; i < ranges.size(); ++i) {
-        const MessageRange range = ranges[i];
-        if (range.count == 0 || range.first.value() == 0 ||
-            range.first.value() > UINT64_MAX - range.count) {
-            return false;
-        }
-    }
-    return true;
-}
-
-}  // namespace
-
 void Session::on_ack(const wire::FrameHeader& header, const wire::Ack& frame) {
-    if (!sane(frame.ranges)) {
+    if (!frame.ranges.sane()) {
         return violation("ACK: bad range");
     }
     if (ConsumerHandle* from = consumer(header)) {
@@ -246,16 +230,12 @@ void Session::on_ack(const wire::FrameHeader& header, const wire::Ack& frame) {
 }
 
 void Session::on_nack(const wire::FrameHeader& header, const wire::Nack& frame) {
-    if (!sane(frame.ranges)) {
+    if (!frame.ranges.sane()) {
         return violation("NACK: bad range");
     }
     ConsumerHandle* from = consumer(header);
     if (from == nullptr) {
         return;
-    }
-    if (frame.delay_ms != 0) {
-        return send_error({ErrorCode::bad_option, "NACK with a delay is not known to this daemon"},
-                          header.correlation, header.handle);
     }
     const engine::SettleResult result =
         core_.nack(*from, frame, (header.flags & wire::flag_dead_letter) != 0);
@@ -264,7 +244,7 @@ void Session::on_nack(const wire::FrameHeader& header, const wire::Nack& frame) 
 
 void Session::on_extend(const wire::FrameHeader& header, const wire::Extend& frame) {
     const std::chrono::milliseconds asked(frame.lease_ms);
-    if (!sane(frame.ranges) || asked > lease_max) {
+    if (!frame.ranges.sane() || asked > lease_max) {
         return violation("EXTEND: bad range or lease");
     }
     ConsumerHandle* from = consumer(header);

@@ -41,6 +41,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     if (!dropped) {
         return dropped.error();
     }
+    delays_.clear();
     Result<Block*> taken = take_batch(frame, queue);
     if (!taken) {
         return taken.error();
@@ -54,6 +55,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     block.queue = queue.id();
     block.published = now_.wall;
     block.sender = sender;
+    place_delays(queue.id(), block.first);
     const Durability level = level_of(queue, added.range, frame.durability);
     const LineNumber first_line = producer.next_line;
     PendingLines& lines = producer.pending.emplace_back();
@@ -68,6 +70,9 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     } else {
         engine_.apply(queue, added);
         engine_.announce_resident(queue, block);
+        for (const engine::DelayMessages& run : delays_) {
+            engine_.apply(run);
+        }
         answers_due_ = true;
     }
     list_pending(producer);
@@ -107,8 +112,7 @@ void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
     while (count > 0) {
         MessageRange oldest = queue.oldest_ready();
         oldest.count = std::min(oldest.count, count);
-        engine_.admit_end(queue, oldest);
-        decided_.push_back(oldest);
+        engine_.admit_end(queue, oldest, decided_);
         count -= oldest.count;
     }
     remove(queue, decided_, Need::nothing);
@@ -121,8 +125,9 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
     }
     const auto bytes = static_cast<std::uint32_t>(frame.batch.size());
     Block* block = Block::create(frame.count, bytes);
-    const auto bad =
-        wire::check_batch(frame.batch, frame.count, options_.message_bytes_max, block->offsets());
+    bool timed = false;
+    const auto bad = wire::check_batch(frame.batch, frame.count, options_.message_bytes_max,
+                                       block->offsets(), wire::Author::client, timed);
     if (bad) {
         block->drop_reference();
         if (*bad == ErrorCode::message_too_big) {
@@ -133,7 +138,9 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
                                ? "a message has a critical attribute this daemon does not know"
                                : "PUBLISH: malformed batch"};
     }
-    if (const auto reserved = reserve(queue, frame); !reserved) {
+    const auto times = timed ? read_times(frame.batch) : Result<void>();
+    const auto reserved = times ? reserve(queue, frame) : times;
+    if (!reserved) {
         block->drop_reference();
         return reserved.error();
     }
@@ -147,9 +154,14 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
 }
 
 Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
+    if (!delays_.empty() && engine_.delay_runs() + delays_.size() > options_.delays_max) {
+        return Error{ErrorCode::memory_full, "limits.delayed_messages is used up",
+                     options_.delays_max, retry_after_ms};
+    }
     // Carried forward message by message, it still has to fit into one group.
     if (queue.durable() &&
-        carry_bytes_max(frame.batch.size(), frame.count) > journal_->group_bytes_max()) {
+        carry_bytes_max(frame.batch.size(), frame.count) + delay_record_bytes(delays_.size()) >
+            journal_->group_bytes_max()) {
         return Error{ErrorCode::message_too_big, "the batch is too large for the journal's files",
                      journal_->group_bytes_max()};
     }
@@ -202,7 +214,8 @@ Durability Core::level_of(const engine::Queue& queue, MessageRange range, Durabi
 }
 
 void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
-    CommitGroup& group = open_group(record_header_bytes + messages_fixed_bytes + block.bytes);
+    CommitGroup& group = open_group(record_header_bytes + messages_fixed_bytes + block.bytes +
+                                    delay_record_bytes(delays_.size()));
     const MessagesRecord record{queue.id(),
                                 {block.first, block.count},
                                 block.published,
@@ -211,6 +224,7 @@ void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
     append_messages(group.buffer, RecordType::add_messages, record);
     group.commands.push_back(
         {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, 0, 0});
+    append_delays(queue, group);
     queue.admitted(block.bytes);
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.
     const Durability most = std::max(level, queue.definition().durability);

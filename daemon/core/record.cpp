@@ -112,6 +112,17 @@ void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure&
     record.number(static_cast<std::uint8_t>(reason.size())).bytes(wire::as_bytes(reason));
 }
 
+void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMessages> runs) {
+    RecordWriter record(group, RecordType::delay_messages, 8 + runs.size() * delay_run_bytes);
+    record.number(runs.front().id.value()).number(static_cast<std::uint32_t>(runs.size()));
+    for (const engine::DelayMessages& run : runs) {
+        MQD_ASSERT(run.range.count <= UINT32_MAX, run.range.count);
+        record.number(run.range.first.value());
+        record.number(static_cast<std::uint32_t>(run.range.count));
+        record.number(static_cast<std::uint32_t>(run.due.clock)).number(run.due.at);
+    }
+}
+
 void append_delete_queue(storage::GroupBuffer& group, QueueId id) {
     RecordWriter(group, RecordType::delete_queue, 4).number(id.value());
 }
@@ -246,6 +257,27 @@ std::optional<engine::NoteFailure> decode_note_failure(wire::Bytes body) {
     const bool sane =
         command.range.count > 0 && command.range.first.value() <= UINT64_MAX - command.range.count;
     return r.ok() && sane ? std::optional(command) : std::nullopt;
+}
+
+bool decode_delay(wire::Bytes body, std::vector<engine::DelayMessages>& runs) {
+    wire::Reader r(body);
+    runs.clear();
+    const QueueId id(r.number<std::uint32_t>());
+    const auto n = r.number<std::uint32_t>();
+    for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+        engine::DelayMessages run;
+        run.id = id;
+        run.range.first = MessageNumber(r.number<std::uint64_t>());
+        run.range.count = r.number<std::uint32_t>();
+        const auto clock = r.number<std::uint32_t>();
+        run.due = {static_cast<engine::DueClock>(clock), r.number<std::int64_t>()};
+        if (run.range.count == 0 || run.range.first.value() > UINT64_MAX - run.range.count ||
+            clock >= engine::due_clocks) {
+            return false;
+        }
+        runs.push_back(run);
+    }
+    return r.ok() && n > 0;
 }
 
 std::optional<QueueId> decode_queue_id(wire::Bytes body) {

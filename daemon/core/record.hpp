@@ -26,6 +26,7 @@ inline constexpr std::size_t remove_ranges_max = 4096;   // in one record
 inline constexpr std::size_t restore_runs_max = 65'536;  // in one record
 inline constexpr std::size_t restore_run_bytes = 12;
 inline constexpr std::size_t place_bytes = 40;
+inline constexpr std::size_t delay_run_bytes = 24;
 inline constexpr std::size_t note_failure_bytes_max = 4 + 4 * 8 + 1 + 1 + 255;
 // The head of a record of messages, in a page.
 inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_fixed_bytes;
@@ -34,6 +35,11 @@ inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_
 // and a run of its own in the record that ends it.
 inline constexpr std::uint64_t booked_per_message =
     record_header_bytes + messages_fixed_bytes + restore_run_bytes;
+
+// A record of so many delays.
+constexpr std::size_t delay_record_bytes(std::size_t runs) {
+    return runs == 0 ? 0 : record_header_bytes + 8 + runs * delay_run_bytes;
+}
 
 // A group that carries a batch, at most: each message in a record of its own.
 constexpr std::uint64_t carry_bytes_max(std::uint64_t batch_bytes, std::uint64_t count) {
@@ -59,6 +65,9 @@ enum class RecordType : std::uint8_t {
     update_queue = 15,     // u32 id | options (mqd/wire/admin.hpp): those that change
     // u32 id | u64 first | u64 count | i64 first_us | i64 last_us | u8 rejected | string8 reason
     note_failure = 16,
+    // u32 id | u32 n | n x (u64 first, u32 count, u8 clock, u8[3] 0, i64 due): they are not
+    // delivered before; nanoseconds of the journal clock (0) or microseconds since 1970 (1)
+    delay_messages = 17,
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -129,6 +138,8 @@ void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue&
 void append_update_queue(storage::GroupBuffer& group, QueueId id,
                          const wire::QueueOptions& options);
 void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure& command);
+// `runs` are of one queue. There is at least one.
+void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMessages> runs);
 void append_delete_queue(storage::GroupBuffer& group, QueueId id);
 // Type add_messages or carry_messages.
 void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record);
@@ -147,6 +158,7 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 
 [[nodiscard]] std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body);
 [[nodiscard]] std::optional<engine::NoteFailure> decode_note_failure(wire::Bytes body);
+[[nodiscard]] bool decode_delay(wire::Bytes body, std::vector<engine::DelayMessages>& runs);
 struct UpdateRecord {
     QueueId id;
     wire::QueueOptions options;  // views the body

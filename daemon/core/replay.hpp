@@ -168,6 +168,7 @@ class Replay {
             case RecordType::next_queue_id: return next_queue_id(record.body);
             case RecordType::next_segment: return next_segment(record.body);
             case RecordType::note_failure: return note_failure(record.body);
+            case RecordType::delay_messages: return delay(record.body, true);
             case RecordType::delete_queue:
                 if (const auto id = decode_queue_id(record.body)) {
                     delete_if_there(*id);
@@ -217,6 +218,7 @@ class Replay {
             case RecordType::create_queue: return create(record.body);
             case RecordType::update_queue: return update(record.body);
             case RecordType::note_failure: return note_failure(record.body);
+            case RecordType::delay_messages: return delay(record.body, false);
             case RecordType::delete_queue: return remove_queue(record.body);
             case RecordType::add_messages: return add(group, record.body);
             case RecordType::carry_messages: return carry(group, record.body);
@@ -297,6 +299,26 @@ class Replay {
             return no_queue("note_failure of no such queue");
         }
         engine_.apply(*command);
+        return {};
+    }
+
+    // It counts for those that wait. What the checkpoint tells of delays is younger than its parts:
+    // whatever became of a message between the two, the journal tells in its order once more.
+    std::string_view delay(wire::Bytes body, bool in_checkpoint) {
+        if (!decode_delay(body, delays_)) {
+            return "malformed delay_messages";
+        }
+        for (const engine::DelayMessages& command : delays_) {
+            if (durable_queue(command.id) == nullptr) {
+                return no_queue("delay_messages of no such queue");
+            }
+            const auto hold = [&](MessageRange range) -> std::string_view {
+                engine_.apply(engine::DelayMessages{command.id, range, command.due});
+                return {};
+            };
+            (void)(in_checkpoint ? hold(command.range)
+                                 : for_each_unseen(command.id, command.range, hold));
+        }
         return {};
     }
 
@@ -478,7 +500,7 @@ class Replay {
         for (const MessageRange& whole : command->ranges) {
             const auto bad =
                 for_each_unseen(command->id, whole, [&](MessageRange range) -> std::string_view {
-                    if (queue->ready_in(range) != range.count) {
+                    if (queue->waiting_in(range) != range.count) {
                         if (mender_ != nullptr) {
                             mender_->end_living(*queue, range);
                             mended = true;
@@ -520,7 +542,7 @@ class Replay {
         for (const engine::RestoreMessages& command : restored_) {
             engine::Queue* queue = durable_queue(command.id);
             if (queue == nullptr || (bounded && command.range.end() > queue->next_applied()) ||
-                queue->ready_in(command.range) != 0) {
+                queue->waiting_in(command.range) != 0) {
                 return "restore_messages: no such queue, or messages that cannot be";
             }
             engine_.apply(command);
@@ -581,6 +603,7 @@ class Replay {
     Sequence sequence_;          // of the group that is being applied
     std::vector<MessageRange> ranges_;
     std::vector<engine::RestoreMessages> restored_;
+    std::vector<engine::DelayMessages> delays_;
     // How many messages of a block this group carried, by the block's first number.
     std::map<std::pair<QueueId, MessageNumber>, std::uint64_t> carried_;
 };

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t list_max = 1000;
 constexpr std::size_t list_fixed_bytes = 5;
-constexpr std::size_t list_entry_bytes = 2 + 110;  // and the names
+constexpr std::size_t list_entry_bytes = 2 + 320;  // at most, and the names
 constexpr std::uint32_t peek_max = 1000;
 // Of batches in one PEEK_REPLY; the first message goes in whatever its size.
 constexpr std::uint64_t peek_bytes_max = 1024 * 1024;
@@ -63,6 +63,23 @@ void Session::on_queue_purge(CorrelationId correlation, const wire::QueuePurge& 
     if (engine::Queue* queue = find_queue(frame.queue, correlation)) {
         core_.purge_queue(*queue, *this, correlation);
     }
+}
+
+void Session::on_messages_delete(CorrelationId correlation, const wire::MessagesDelete& frame) {
+    engine::Queue* queue = find_queue(frame.queue, correlation);
+    if (queue == nullptr) {
+        return;
+    }
+    if (queue->id() != frame.incarnation) {
+        return send_error(
+            {ErrorCode::no_such_queue, "queue \"" + queue->name() + "\" is incarnation " +
+                                           std::to_string(queue->id().value()) + " now"},
+            correlation);
+    }
+    if (!frame.ranges.sane()) {
+        return violation("MESSAGES_DELETE: bad range");
+    }
+    core_.delete_messages(*queue, frame.ranges, *this, correlation);
 }
 
 void Session::on_queue_show(CorrelationId correlation, const wire::QueueShow& frame) {
@@ -140,17 +157,22 @@ MessageNumber Session::collect(const engine::Queue& queue, const wire::Peek& fra
             return false;
         }
         const auto& block = static_cast<const Block&>(extent);
+        wire::PeekedRun run;
+        run.state = state == engine::LiveState::ready ? wire::MessageState::ready
+                                                      : wire::MessageState::leased;
+        if (state == engine::LiveState::delayed) {
+            run.state = wire::MessageState::delayed;
+            run.due = core_.wall_time_of(queue.delay_of(range.first).due);
+        }
         const std::uint64_t fitting = std::max<std::uint64_t>(
             extent.fitting(range.first, bytes_left), reply.runs.empty() ? 1 : 0);
         const bool whole = std::min(fitting, left) >= range.count;
         range.count = std::min({range.count, left, fitting});
         if (range.count > 0) {
             const wire::Bytes batch = block.slice(range);
-            reply.runs.push_back(
-                {state == engine::LiveState::ready ? wire::MessageState::ready
-                                                   : wire::MessageState::leased,
-                 {range.first, block.published, static_cast<std::uint32_t>(range.count), attempts,
-                  block.sender, batch}});
+            run.messages = {range.first, block.published, static_cast<std::uint32_t>(range.count),
+                            attempts,    block.sender,    batch};
+            reply.runs.push_back(run);
             reply.next = range.end();
             left -= range.count;
             bytes_left -= std::min<std::uint64_t>(bytes_left,

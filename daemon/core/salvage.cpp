@@ -96,7 +96,7 @@ void Salvage::give_up() {
 std::vector<MessageRange> Salvage::nowhere(const engine::Queue& queue, MessageRange range) const {
     std::vector<MessageRange> result;
     core_.backlog_->for_each_unpaged(queue, range, [&](MessageRange unpaged) {
-        if (queue.ready_in(unpaged) == 0) {
+        if (queue.waiting_in(unpaged) == 0) {
             return;  // given up already
         }
         for (MessageNumber at = unpaged.first; at < unpaged.end();) {
@@ -116,8 +116,7 @@ void Salvage::lose(engine::Queue& queue, MessageRange range,
                    const std::vector<MessageRange>& messages, const std::string& why) {
     std::uint64_t count = 0;
     for (const MessageRange& some : messages) {
-        lost_[queue.id()].push_back(some);
-        core_.engine_.admit_end(queue, some);
+        core_.engine_.admit_end(queue, some, lost_[queue.id()]);
         count += some.count;
     }
     messages_ += count;

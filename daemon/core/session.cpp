@@ -166,6 +166,9 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
             return with<wire::QueueDelete>(body, [&](const auto& f) { on_queue_delete(id, f); });
         case FrameType::queue_purge:
             return with<wire::QueuePurge>(body, [&](const auto& f) { on_queue_purge(id, f); });
+        case FrameType::messages_delete:
+            return with<wire::MessagesDelete>(body,
+                                              [&](const auto& f) { on_messages_delete(id, f); });
         case FrameType::queue_show:
             return with<wire::QueueShow>(body, [&](const auto& f) { on_queue_show(id, f); });
         case FrameType::queue_list:

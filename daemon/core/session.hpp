@@ -119,6 +119,7 @@ class Session {
     void on_queue_update(CorrelationId correlation, const wire::QueueUpdate& frame);
     void on_queue_delete(CorrelationId correlation, const wire::QueueDelete& frame);
     void on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame);
+    void on_messages_delete(CorrelationId correlation, const wire::MessagesDelete& frame);
     void on_queue_show(CorrelationId correlation, const wire::QueueShow& frame);
     void on_queue_list(CorrelationId correlation, const wire::QueueList& frame);
     void on_backup(CorrelationId correlation);

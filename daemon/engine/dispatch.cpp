@@ -133,13 +133,39 @@ void Engine::expire(Time now, std::vector<LeaseLoss>& lost) {
         });
         for (std::size_t i = before; i < lost.size(); ++i) {
             expired_.clear();
-            const SettleResult result = nack(consumer, lost[i].range, expired_);
+            const SettleResult result = nack(consumer, lost[i].range, now, std::nullopt, expired_);
             MQD_ASSERT(result.not_leased == 0, result.not_leased);
         }
         if (floor != Time::max()) {
             floor = std::max(floor, now + expiry_step);
         }
         set_floor(consumer, floor);
+    }
+}
+
+std::optional<std::int64_t> Engine::next_due(DueClock clock) const {
+    const auto& queues = due_queues_[static_cast<std::size_t>(clock)];
+    return queues.empty() ? std::nullopt : std::optional(queues.begin()->first);
+}
+
+void Engine::wake_due(const Clocks& now, std::size_t runs_max) {
+    for (std::size_t i = 0; i < due_clocks; ++i) {
+        const auto clock = static_cast<DueClock>(i);
+        while (!due_queues_[i].empty() && due_queues_[i].begin()->first <= now.on(clock)) {
+            Queue& queue = *find(due_queues_[i].begin()->second);
+            MessageRange due;
+            while (runs_max > 0 && queue.delays_->take_due(clock, now.on(clock), due)) {
+                queue.in(LiveState::delayed)
+                    .take(due, [&](MessageRange piece, std::uint32_t attempts) {
+                        make_ready(queue, piece, attempts);
+                    });
+                --runs_max;
+            }
+            note_delays(queue);
+            if (runs_max == 0) {
+                return;
+            }
+        }
     }
 }
 

@@ -5,6 +5,14 @@
 
 namespace mqd::engine {
 
+namespace {
+
+// Of these, a message can be ended by somebody who does not hold it.
+constexpr std::array waiting_states = {LiveState::ready, LiveState::delayed, LiveState::aside,
+                                       LiveState::dying};
+
+}  // namespace
+
 Engine::Engine() = default;
 Engine::~Engine() = default;
 
@@ -63,9 +71,11 @@ void Engine::apply(const DeleteQueue& command) {
     Queue* queue = find(command.id);
     MQD_ASSERT(queue != nullptr, command.id);
     while (!queue->consumers_.empty()) {
-        detach(*queue->consumers_.back());
+        detach(*queue->consumers_.back(), ConsumerEnd::gave_back, {});
     }
     release_all(*queue);
+    queue->delays_.reset();
+    note_delays(*queue);
     std::erase(dirty_, queue);
     std::erase(starved_, queue);
     std::erase(with_dying_, queue);
@@ -135,21 +145,26 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
     return {acked, range.count - acked};
 }
 
-void Engine::admit_end(Queue& queue, MessageRange range) {
-    queue.in(LiveState::ready).take(range, [&](MessageRange piece, std::uint32_t attempts) {
-        queue.in(LiveState::ending).insert(piece, attempts);
-    });
+void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided) {
+    for (const LiveState state : waiting_states) {
+        queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+            queue.in(LiveState::ending).insert(piece, attempts);
+            decided.push_back(piece);
+        });
+    }
+    forget_delay(queue, range);
 }
 
 void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
-    for (RangeMap<std::uint32_t>* some :
-         {&queue.in(LiveState::ready), &queue.in(LiveState::aside), &queue.in(LiveState::dying)}) {
-        some->for_each([&](MessageRange range, std::uint32_t attempts) {
+    for (const LiveState state : waiting_states) {
+        queue.in(state).for_each([&](MessageRange range, std::uint32_t attempts) {
             queue.in(LiveState::ending).insert(range, attempts);
             decided.push_back(range);
         });
-        some->clear();
+        queue.in(state).clear();
     }
+    queue.delays_.reset();
+    note_delays(queue);
 }
 
 void Engine::admit_move(Queue& queue, MessageRange range) {
@@ -179,6 +194,8 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
         std::uint64_t removed = queue.in(LiveState::ending).take(range, forget);
         if (removed != range.count) {  // replay, where nothing was admitted
             removed += queue.in(LiveState::ready).take(range, forget);
+            removed += queue.in(LiveState::delayed).take(range, forget);
+            forget_delay(queue, range);
         }
         MQD_ASSERT(removed == range.count, range.first, range.count, removed);
         if (!queue.failures_.empty()) {
@@ -192,9 +209,11 @@ void Engine::apply(const CountDelivery& command) {
     Queue* queue = find(command.id);
     MQD_ASSERT(queue != nullptr, command.id);
     std::vector<MessageRange> pieces;
-    queue->in(LiveState::ready).take(command.range, [&](MessageRange piece, std::uint32_t) {
-        pieces.push_back(piece);
-    });
+    for (const LiveState state : {LiveState::ready, LiveState::delayed}) {
+        queue->in(state).take(command.range,
+                              [&](MessageRange piece, std::uint32_t) { pieces.push_back(piece); });
+    }
+    forget_delay(*queue, command.range);
     for (const MessageRange& piece : pieces) {
         queue->in(LiveState::ready).insert(piece, command.attempts);
     }
@@ -233,6 +252,21 @@ void Engine::apply(const NoteFailure& command) {
     }
     for (const auto& piece : pieces) {
         queue->failures_.insert(piece.range, piece.value);
+    }
+}
+
+void Engine::apply(const DelayMessages& command) {
+    Queue* queue = find(command.id);
+    MQD_ASSERT(queue != nullptr, command.id);
+    std::vector<LiveRun> pieces;
+    for (const LiveState state : {LiveState::ready, LiveState::delayed}) {
+        queue->in(state).take(command.range, [&](MessageRange piece, std::uint32_t attempts) {
+            pieces.push_back({piece, attempts});
+        });
+    }
+    forget_delay(*queue, command.range);
+    for (const LiveRun& piece : pieces) {
+        make_delayed(*queue, piece.range, piece.attempts, command.due);
     }
 }
 
@@ -296,7 +330,7 @@ void Engine::attach(Consumer& consumer, Queue& queue) {
     mark_dirty(queue);
 }
 
-void Engine::detach(Consumer& consumer, ConsumerEnd end) {
+void Engine::detach(Consumer& consumer, ConsumerEnd end, Time now) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
     consumer.leased.for_each([&](MessageRange range, const Lease& lease) {
@@ -304,7 +338,7 @@ void Engine::detach(Consumer& consumer, ConsumerEnd end) {
         if (end == ConsumerEnd::gave_back) {
             make_ready(queue, range, lease.attempt - 1);
         } else {
-            put_back(queue, range, lease.attempt);
+            put_back(queue, range, lease.attempt, now, std::nullopt);
         }
     });
     consumer.leased.clear();
@@ -341,11 +375,12 @@ SettleResult Engine::give_up(Consumer& consumer, MessageRange range,
     return {given_up, range.count - given_up};
 }
 
-SettleResult Engine::nack(Consumer& consumer, MessageRange range,
+SettleResult Engine::nack(Consumer& consumer, MessageRange range, Time now,
+                          std::optional<std::chrono::milliseconds> delay,
                           std::vector<MessageRange>& returned) {
     return give_up(consumer, range, returned,
-                   [this](Queue& queue, MessageRange piece, std::uint32_t attempts) {
-                       put_back(queue, piece, attempts);
+                   [&](Queue& queue, MessageRange piece, std::uint32_t attempts) {
+                       put_back(queue, piece, attempts, now, delay);
                    });
 }
 
@@ -396,14 +431,63 @@ void Engine::make_dying(Queue& queue, MessageRange range, std::uint32_t attempts
     list_dying(queue);
 }
 
-// What was delivered and not acked: it may be delivered again, or not.
-void Engine::put_back(Queue& queue, MessageRange range, std::uint32_t attempts) {
-    const std::uint32_t most = queue.definition_.max_attempts;
-    if (most != 0 && attempts >= most) {
-        make_dying(queue, range, attempts);
-    } else {
-        make_ready(queue, range, attempts);
+void Engine::make_delayed(Queue& queue, MessageRange range, std::uint32_t attempts, Due due) {
+    if (!queue.delays_) {
+        queue.delays_ = std::make_unique<DelayTable>();
     }
+    queue.in(LiveState::delayed).insert(range, attempts);
+    queue.delays_->insert(range, due);
+    note_delays(queue);
+}
+
+void Engine::forget_delay(Queue& queue, MessageRange range) {
+    if (queue.delays_ && !queue.delays_->empty()) {
+        queue.delays_->erase(range);
+        note_delays(queue);
+    }
+}
+
+// After each change of a queue's delays: the lists of queues by time, and the count, are true
+// again.
+void Engine::note_delays(Queue& queue) {
+    const std::size_t runs = queue.delays_ ? queue.delays_->runs() : 0;
+    delay_runs_ += runs - queue.counted_delays_;
+    queue.counted_delays_ = runs;
+    for (std::size_t i = 0; i < due_clocks; ++i) {
+        const auto due =
+            queue.delays_ ? queue.delays_->earliest(static_cast<DueClock>(i)) : std::nullopt;
+        std::optional<std::int64_t>& listed = queue.listed_due_[i];
+        if (listed == due) {
+            continue;
+        }
+        if (listed) {
+            due_queues_[i].erase({*listed, queue.id_});
+        }
+        if (due) {
+            due_queues_[i].emplace(*due, queue.id_);
+        }
+        listed = due;
+    }
+}
+
+// What was delivered and not acked: it may be delivered again, at once or later, or not. Times are
+// rounded up to whole milliseconds, so that what failed together stays one run.
+void Engine::put_back(Queue& queue, MessageRange range, std::uint32_t attempts, Time now,
+                      std::optional<std::chrono::milliseconds> delay) {
+    const std::uint32_t most = queue.definition_.max_attempts;
+    const auto& schedule = queue.definition_.retry;
+    if (most != 0 && attempts >= most) {
+        return make_dying(queue, range, attempts);
+    }
+    if (!delay && !schedule.empty()) {
+        delay = schedule[std::min<std::size_t>(std::max(attempts, 1u), schedule.size()) - 1];
+    }
+    if (!delay || delay->count() == 0) {
+        return make_ready(queue, range, attempts);
+    }
+    const Due due = Due::on(std::chrono::ceil<std::chrono::milliseconds>(now + *delay));
+    make_delayed(queue, range, attempts, due);
+    delayed_.push_back({queue.id_, range, due});
 }
 
 void Engine::list_dying(Queue& queue) {

@@ -72,6 +72,13 @@ struct NoteFailure {
     Failure failure;
 };
 
+// Messages wait until then: what of the range is ready, or delayed until another time.
+struct DelayMessages {
+    QueueId id;
+    MessageRange range;
+    Due due;
+};
+
 // How a consumer ended: what it had leased failed, or was given back, which counts as no delivery.
 enum class ConsumerEnd : std::uint8_t { failed, gave_back };
 
@@ -135,11 +142,12 @@ class Engine {
     // Decides to end what of `ranges` the consumer has leased; appends the decision to `decided`.
     SettleResult admit_ack(Consumer& consumer, MessageRange range,
                            std::vector<MessageRange>& decided);
-    // Decides to end what of the range is ready.
-    void admit_end(Queue& queue, MessageRange range);
+    // Decides to end what of the range waits: ready, delayed, set aside or dying. Appends the
+    // decision to `decided`.
+    void admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided);
     // Decides to end what of the range is dying: it is moved elsewhere.
     void admit_move(Queue& queue, MessageRange range);
-    // Decides to end all messages that are ready, set aside or dying.
+    // The same of all messages.
     void admit_purge(Queue& queue, std::vector<MessageRange>& decided);
     void apply(const RemoveMessages& command);
     void apply(Queue& queue, const RemoveMessages& command);
@@ -147,6 +155,7 @@ class Engine {
     void apply(const RestoreMessages& command);
     void apply(const SkipNumbers& command);
     void apply(const NoteFailure& command);
+    void apply(const DelayMessages& command);
 
     // What has failed as often as its queue allows, or was rejected, is dying from now on. At the
     // end of a start.
@@ -167,13 +176,16 @@ class Engine {
     // --- consumers
     // Precondition: not attached, queue not deleting.
     void attach(Consumer& consumer, Queue& queue);
-    // Everything it has leased is ready again, at once; or dying, if it has failed often enough.
-    void detach(Consumer& consumer, ConsumerEnd end = ConsumerEnd::failed);
+    // Everything it has leased is ready again, at once; if it failed, as after nack().
+    void detach(Consumer& consumer, ConsumerEnd end, Time now);
     void grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_t byte_limit);
     // There is output room again.
     void wake(Consumer& consumer);
-    // Appends what it applied to.
-    SettleResult nack(Consumer& consumer, MessageRange range, std::vector<MessageRange>& returned);
+    // Appends what it applied to: it is dying, if it has failed as often as it may, or delayed for
+    // so long, or ready again. Without a delay, the queue says how long.
+    SettleResult nack(Consumer& consumer, MessageRange range, Time now,
+                      std::optional<std::chrono::milliseconds> delay,
+                      std::vector<MessageRange>& returned);
     // The same, and it is not to be delivered again.
     SettleResult reject(Consumer& consumer, MessageRange range,
                         std::vector<MessageRange>& rejected);
@@ -193,6 +205,14 @@ class Engine {
     // When expire() next has something to do; not later than the first lease ends, perhaps earlier.
     [[nodiscard]] std::optional<Time> next_deadline() const;
     void expire(Time now, std::vector<LeaseLoss>& lost);
+    // What was delayed after a failure, in order, for core to take and clear.
+    [[nodiscard]] std::vector<DelayMessages>& delayed() { return delayed_; }
+    // Runs of messages that are delayed until the same time; what they cost goes by that.
+    [[nodiscard]] std::size_t delay_runs() const { return delay_runs_; }
+    // When the first message is due, on that clock.
+    [[nodiscard]] std::optional<std::int64_t> next_due(DueClock clock) const;
+    // What is due is ready; at most so many runs of messages at once.
+    void wake_due(const Clocks& now, std::size_t runs_max);
 
   private:
     void mark_dirty(Queue& queue);
@@ -203,7 +223,11 @@ class Engine {
     static void end_lease(Queue& queue, MessageRange range);
     void make_ready(Queue& queue, MessageRange range, std::uint32_t attempts);
     void make_dying(Queue& queue, MessageRange range, std::uint32_t attempts);
-    void put_back(Queue& queue, MessageRange range, std::uint32_t attempts);
+    void make_delayed(Queue& queue, MessageRange range, std::uint32_t attempts, Due due);
+    void forget_delay(Queue& queue, MessageRange range);
+    void note_delays(Queue& queue);
+    void put_back(Queue& queue, MessageRange range, std::uint32_t attempts, Time now,
+                  std::optional<std::chrono::milliseconds> delay);
     void list_dying(Queue& queue);
     template <typename Fn>
     SettleResult give_up(Consumer& consumer, MessageRange range, std::vector<MessageRange>& pieces,
@@ -223,8 +247,12 @@ class Engine {
     std::vector<Queue*> starved_;
     std::vector<Extent*> released_;
     std::vector<Queue*> with_dying_;
+    std::vector<DelayMessages> delayed_;
     std::vector<MessageRange> expired_;                           // scratch
     std::map<std::pair<Time, std::uint64_t>, Consumer*> floors_;  // by lease_floor, serial
+    // Queues with delayed messages, by the time of the first.
+    std::array<std::set<std::pair<std::int64_t, QueueId>>, due_clocks> due_queues_;
+    std::size_t delay_runs_ = 0;  // of all queues
 };
 
 }  // namespace mqd::engine

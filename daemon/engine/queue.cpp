@@ -49,6 +49,10 @@ std::uint64_t Queue::ready_in(MessageRange range) const {
     return in(LiveState::ready).count_in(range);
 }
 
+std::uint64_t Queue::waiting_in(MessageRange range) const {
+    return ready_in(range) + in(LiveState::delayed).count_in(range);
+}
+
 std::uint64_t Queue::live() const {
     std::uint64_t count = 0;
     for (const RangeMap<std::uint32_t>& some : states_) {
@@ -90,6 +94,13 @@ std::vector<LiveRun> Queue::live_runs() const {
         runs.push_back({range, attempts});
     });
     return runs;
+}
+
+DelayTable::Run Queue::delay_of(MessageNumber number) const {
+    DelayTable::Run run;
+    const bool found = delays_ && delays_->find_from(number, run);
+    MQD_ASSERT(found && run.range.first <= number, number);
+    return run;
 }
 
 bool Queue::find_dying(MessageNumber from, LiveRun& out) const {

@@ -2,12 +2,18 @@
 
 // One queue. Every number below next_number() is in exactly one state:
 //
+//    delayed
+//       │ ▲
+//  when │ │ when published, or after a failure
+//   due ▼ │
 //     ready ──dispatch──► leased (by one consumer) ──ack──► ending ──applied──► gone
 //       ▲                   │                                  ▲ ▲
 //       └── nack, lease over, consumer gone            purge ──┘ │ (from ready)
 //                           │                                    │
 //                           └── the same, for the last time ──► dying
 //
+// `delayed` are those that wait for a time, since they were published or after a failure; then each
+// is ready in the place that its number gives it.
 // `dying` are messages that have failed as often as they may, or that a consumer rejected: they
 // wait to be moved to the dead letters.
 // `aside` are ready messages whose bodies cannot be read: they are kept, and can be purged.
@@ -24,6 +30,7 @@
 #include <vector>
 
 #include "daemon/engine/consumer.hpp"
+#include "daemon/engine/delay_table.hpp"
 #include "daemon/engine/extent.hpp"
 #include "daemon/engine/range_map.hpp"
 #include "daemon/engine/taker_ring.hpp"
@@ -40,6 +47,9 @@ struct QueueDefinition {
     std::uint64_t max_messages = 0;  // that live; 0: no limit
     std::uint64_t max_bytes = 0;     // of their batches; 0: no limit
     OnFull on_full = OnFull::reject;
+    // How long a message waits after its first failure, its second and so on; after the last of
+    // them as long as then. Empty: not at all.
+    std::vector<std::chrono::milliseconds> retry;
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 
@@ -51,8 +61,8 @@ struct Delivery {
     std::uint32_t attempt = 0;
 };
 
-enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying };
-inline constexpr std::size_t live_states = 5;
+enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying, delayed };
+inline constexpr std::size_t live_states = 6;
 
 // What went wrong with a message, the last time and the first.
 struct Failure {
@@ -89,6 +99,7 @@ class Queue {
     [[nodiscard]] std::uint64_t ending() const { return in(LiveState::ending).count(); }
     [[nodiscard]] std::uint64_t aside() const { return in(LiveState::aside).count(); }
     [[nodiscard]] std::uint64_t dying() const { return in(LiveState::dying).count(); }
+    [[nodiscard]] std::uint64_t delayed() const { return in(LiveState::delayed).count(); }
     [[nodiscard]] std::uint64_t live() const;
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
     // Handles that publish to it; core counts them here and the engine does not look at it.
@@ -131,6 +142,8 @@ class Queue {
     [[nodiscard]] MessageRange oldest_ready() const { return in(LiveState::ready).front().range; }
     // How many messages of the range are ready.
     [[nodiscard]] std::uint64_t ready_in(MessageRange range) const;
+    // How many wait, with nothing decided about them: ready or delayed. All that live, in a replay.
+    [[nodiscard]] std::uint64_t waiting_in(MessageRange range) const;
 
     // The extent that holds `number`, or the next one behind it; null: none.
     [[nodiscard]] const Extent* extent_from(MessageNumber number) const;
@@ -146,11 +159,15 @@ class Queue {
     [[nodiscard]] bool find_dying(MessageNumber from, LiveRun& out) const;
     // What went wrong with those that failed before.
     [[nodiscard]] const RangeMap<Failure>& failures() const { return failures_; }
+    // Until when those that are delayed are. Null: none ever was.
+    [[nodiscard]] const DelayTable* delays() const { return delays_.get(); }
+    // That of a delayed message, and of its neighbours that are due at the same time.
+    [[nodiscard]] DelayTable::Run delay_of(MessageNumber number) const;
 
     // Looks at live messages from `from` on, in order, until fn(extent, range, attempts, state)
     // says false; those that are set aside are passed over. A range lies in one extent, has one
-    // state and one delivery count. Returns the first message that it did not come to because it is
-    // not resident; the last of all numbers: there was none.
+    // state, one delivery count and, if it is delayed, one due time. Returns the first message that
+    // it did not come to because it is not resident; the last of all numbers: there was none.
     template <typename Fn>
     MessageNumber peek(MessageNumber from, Fn&& fn) const;
 
@@ -178,6 +195,10 @@ class Queue {
     // The live messages of each state; value: deliveries so far, the one under way included.
     std::array<RangeMap<std::uint32_t>, live_states> states_;
     RangeMap<Failure> failures_;  // of live messages
+    std::unique_ptr<DelayTable> delays_;
+    // The times under which the engine lists it, and the runs of delayed messages that it counts.
+    std::array<std::optional<std::int64_t>, due_clocks> listed_due_;
+    std::size_t counted_delays_ = 0;
     std::uint64_t resident_bytes_ = 0;
     std::pmr::map<MessageNumber, Extent*> extents_;  // by last number
     mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
@@ -202,10 +223,11 @@ MessageNumber Queue::peek(MessageNumber from, Fn&& fn) const {
         if (extent == nullptr) {
             return piece.range.first;
         }
-        if (extent->end() < from) {
-            from = extent->end();
-            piece.range.count = from - piece.range.first;
+        from = std::min(from, extent->end());
+        if (piece.state == LiveState::delayed) {
+            from = std::min(from, delay_of(piece.range.first).range.end());
         }
+        piece.range.count = from - piece.range.first;
         if (!fn(*extent, piece.range, piece.attempts, piece.state)) {
             break;
         }

@@ -142,7 +142,7 @@ TEST_CASE_FIXTURE(EngineFixture, "dispatch: who waits longest is first, whoever 
     };
     CHECK(takers() == std::vector<const Consumer*>{&a, &b, &c, &d});
     (void)ack(a, range(1, 1));
-    engine.detach(a);
+    engine.detach(a, ConsumerEnd::failed, at_ms(0));
     engine.grant(c, 2, no_limit);
     Consumer& e = consume(queue);
     CHECK(queue.consumers() == 4);
@@ -204,7 +204,7 @@ TEST_CASE_FIXTURE(EngineFixture, "dispatch: different delivery counts are differ
     publish(queue, 6);
     Consumer& first = consume(queue, 3);
     (void)dispatch();
-    engine.detach(first);
+    engine.detach(first, ConsumerEnd::failed, at_ms(0));
     Consumer& second = consume(queue);
     const auto deliveries = dispatch();
     REQUIRE(deliveries.size() == 2);

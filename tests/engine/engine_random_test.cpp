@@ -14,13 +14,14 @@
 namespace mqd::engine::test {
 namespace {
 
-enum class State { admitted, ready, leased, ending, gone };
+enum class State { admitted, ready, delayed, leased, ending, gone };
 
 struct Record {
     State state = State::admitted;
     const Consumer* holder = nullptr;
     std::uint32_t attempts = 0;
     std::int64_t lease_ends_ms = 0;
+    Due due{};
 };
 
 class RandomEngine : EngineFixture {
@@ -30,7 +31,7 @@ class RandomEngine : EngineFixture {
     }
 
     void step() {
-        switch (dice_.below(13)) {
+        switch (dice_.below(14)) {
             case 0:
             case 1: admit(); break;
             case 2:
@@ -48,6 +49,7 @@ class RandomEngine : EngineFixture {
                 }
                 break;
             case 12: make_room(); break;
+            case 13: delay_some(); break;
         }
         deliver();
         check();
@@ -113,7 +115,7 @@ class RandomEngine : EngineFixture {
         const std::size_t index = dice_.below(attached_.size());
         Consumer* consumer = attached_[index];
         attached_.erase(attached_.begin() + static_cast<std::ptrdiff_t>(index));
-        engine.detach(*consumer);
+        engine.detach(*consumer, ConsumerEnd::failed, at_ms(0));
         for (auto& [number, record] : records_) {
             if (record.state == State::leased && record.holder == consumer) {
                 record.state = State::ready;
@@ -139,14 +141,22 @@ class RandomEngine : EngineFixture {
         Consumer& consumer = *attached_[dice_.below(attached_.size())];
         const MessageRange what = some_range();
         std::vector<MessageRange> decided;
-        const SettleResult result = with_ack ? engine.admit_ack(consumer, what, decided)
-                                             : engine.nack(consumer, what, returned);
+        const std::int64_t delay_ms =
+            dice_.one_in(2) ? static_cast<std::int64_t>(dice_.below(60)) : 0;
+        const SettleResult result =
+            with_ack ? engine.admit_ack(consumer, what, decided)
+                     : engine.nack(consumer, what, at_ms(now_ms_),
+                                   std::chrono::milliseconds(delay_ms), returned);
         std::uint64_t held = 0;
         for (auto at = records_.lower_bound(what.first);
              at != records_.end() && at->first < what.end(); ++at) {
             Record& record = at->second;
             if (record.state == State::leased && record.holder == &consumer) {
                 record.state = with_ack ? State::ending : State::ready;
+                if (!with_ack && delay_ms > 0) {
+                    record.state = State::delayed;
+                    record.due = Due::on(at_ms(now_ms_ + delay_ms));
+                }
                 ++held;
             }
         }
@@ -154,6 +164,47 @@ class RandomEngine : EngineFixture {
         REQUIRE(result.not_leased == what.count - held);
         if (!decided.empty()) {
             removes_.push_back(decided);
+        }
+    }
+
+    // What is ready, or delayed, until another time, on either clock.
+    void delay_some() {
+        if (records_.empty()) {
+            return;
+        }
+        const MessageRange what = some_range();
+        const auto after_ms = static_cast<std::int64_t>(dice_.below(60));
+        const Due due = dice_.one_in(2)
+                            ? Due::on(at_ms(now_ms_ + after_ms))
+                            : Due::on(WallTime(std::chrono::milliseconds(wall_ms_ + after_ms)));
+        engine.apply(DelayMessages{queue_->id(), what, due});
+        for (auto at = records_.lower_bound(what.first);
+             at != records_.end() && at->first < what.end(); ++at) {
+            if (at->second.state == State::ready || at->second.state == State::delayed) {
+                at->second.state = State::delayed;
+                at->second.due = due;
+            }
+        }
+    }
+
+    // The wall clock may be set, back or forward.
+    void wake_due() {
+        wall_ms_ += static_cast<std::int64_t>(dice_.below(30)) - (dice_.one_in(9) ? 60 : 0);
+        const Clocks now{at_ms(now_ms_), WallTime(std::chrono::milliseconds(wall_ms_))};
+        engine.wake_due(now, 1000);
+        for (auto& [number, record] : records_) {
+            if (record.state == State::delayed && record.due.at <= now.on(record.due.clock)) {
+                record.state = State::ready;
+            }
+        }
+        for (const DueClock clock : {DueClock::journal, DueClock::wall}) {
+            std::optional<std::int64_t> next;
+            for (const auto& [number, record] : records_) {
+                if (record.state == State::delayed && record.due.clock == clock) {
+                    next = std::min(next.value_or(record.due.at), record.due.at);
+                }
+            }
+            REQUIRE(engine.next_due(clock) == next);
         }
     }
 
@@ -175,6 +226,7 @@ class RandomEngine : EngineFixture {
 
     void pass_time() {
         now_ms_ += static_cast<std::int64_t>(dice_.below(30));
+        wake_due();
         for (const LeaseLoss& loss : expire(now_ms_)) {
             for (auto n = loss.range.first; n < loss.range.end(); n = n.plus(1)) {
                 Record& record = records_[n];
@@ -199,7 +251,8 @@ class RandomEngine : EngineFixture {
         std::vector<MessageRange> decided;
         engine.admit_purge(*queue_, decided);
         for (auto& [number, record] : records_) {
-            record.state = record.state == State::ready ? State::ending : record.state;
+            const bool waits = record.state == State::ready || record.state == State::delayed;
+            record.state = waits ? State::ending : record.state;
         }
         if (!decided.empty()) {
             removes_.push_back(decided);
@@ -220,7 +273,7 @@ class RandomEngine : EngineFixture {
                 REQUIRE(record.state == State::ready);
                 REQUIRE(delivery.attempt == record.attempts + 1);
                 record = {State::leased, delivery.consumer, delivery.attempt,
-                          now_ms_ + delivery.consumer->lease.count()};
+                          now_ms_ + delivery.consumer->lease.count(), Due{}};
             }
         }
         // What is left has no taker, or waits for its bytes, or for somebody to be woken.
@@ -247,6 +300,7 @@ class RandomEngine : EngineFixture {
         }
         REQUIRE(queue_->ready() == counts[State::ready]);
         REQUIRE(queue_->leased() == counts[State::leased]);
+        REQUIRE(queue_->delayed() == counts[State::delayed]);
         REQUIRE(queue_->ending() == counts[State::ending]);
         for (const Consumer* consumer : attached_) {
             REQUIRE(consumer->leased.count() == held[consumer]);
@@ -264,8 +318,23 @@ class RandomEngine : EngineFixture {
                 REQUIRE(records_.at(n).attempts == run.attempts);
             }
         }
-        REQUIRE(live.size() ==
-                counts[State::ready] + counts[State::leased] + counts[State::ending]);
+        REQUIRE(live.size() == counts[State::ready] + counts[State::delayed] +
+                                   counts[State::leased] + counts[State::ending]);
+        check_delays();
+    }
+
+    void check_delays() const {
+        std::set<MessageNumber> delayed;
+        DelayTable::Run run;
+        for (MessageNumber at(0); queue_->delays() && queue_->delays()->find_from(at, run);) {
+            for (auto n = run.range.first; n < run.range.end(); n = n.plus(1)) {
+                REQUIRE(delayed.insert(n).second);
+                REQUIRE(records_.at(n).state == State::delayed);
+                REQUIRE(records_.at(n).due == run.due);
+            }
+            at = run.range.end();
+        }
+        REQUIRE(delayed.size() == queue_->delayed());
     }
 
     MessageRange some_range() {
@@ -283,6 +352,7 @@ class RandomEngine : EngineFixture {
     std::vector<Consumer*> attached_;
     OutputRoom room_{0, false, 3};
     std::int64_t now_ms_ = 0;
+    std::int64_t wall_ms_ = 1'000'000;
 };
 
 TEST_CASE("engine: random commands leave every number in exactly one state") {

@@ -76,7 +76,7 @@ TEST_CASE_FIXTURE(EngineFixture, "engine: a purge ends what is ready, and nothin
     publish(queue, 10);
     Consumer& consumer = consume(queue, 3);
     (void)dispatch();
-    (void)engine.nack(consumer, range(2, 1), returned);
+    (void)engine.nack(consumer, range(2, 1), at_ms(0), {}, returned);
     CHECK(purge(queue) == 8);
     CHECK(queue.ready() == 0);
     CHECK(queue.leased() == 2);

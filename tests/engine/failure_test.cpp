@@ -46,10 +46,10 @@ TEST_CASE_FIXTURE(Failing, "failure: the last attempt that fails makes a message
     publish(queue, 3);
     Consumer& consumer = consume(queue);
     CHECK(dispatch().size() == 1);
-    (void)engine.nack(consumer, range(1, 3), returned);
+    (void)engine.nack(consumer, range(1, 3), at_ms(0), {}, returned);
     CHECK(queue.ready() == 3);
     CHECK(dispatch().size() == 1);
-    (void)engine.nack(consumer, range(1, 1), returned);
+    (void)engine.nack(consumer, range(1, 1), at_ms(0), {}, returned);
     CHECK(expire(5000).size() == 1);
     CHECK(queue.dying() == 3);
     CHECK(queue.live() == 3);
@@ -73,11 +73,11 @@ TEST_CASE_FIXTURE(Failing, "failure: what is given back comes again under the sa
         const auto deliveries = dispatch();
         REQUIRE(deliveries.size() == 1);
         CHECK(deliveries[0].attempt == 1);
-        engine.detach(consumer, ConsumerEnd::gave_back);
+        engine.detach(consumer, ConsumerEnd::gave_back, at_ms(0));
     }
     Consumer& consumer = consume(queue);
     CHECK(dispatch().size() == 1);
-    engine.detach(consumer);
+    engine.detach(consumer, ConsumerEnd::failed, at_ms(0));
     CHECK(queue.dying() == 1);
 }
 

@@ -58,7 +58,7 @@ TEST_CASE_FIXTURE(EngineFixture, "lease: a nack returns a message to its place")
     publish(queue, 10);
     Consumer& consumer = consume(queue, 5);
     (void)dispatch();
-    const SettleResult result = engine.nack(consumer, range(2, 2), returned);
+    const SettleResult result = engine.nack(consumer, range(2, 2), at_ms(0), {}, returned);
     CHECK(result.settled == 2);
     engine.grant(consumer, 8, no_limit);
     const auto deliveries = dispatch();
@@ -153,7 +153,7 @@ TEST_CASE_FIXTURE(EngineFixture, "lease: it ends with its consumer, at once") {
     Consumer& gone = consume(queue, 3);
     (void)dispatch();
     (void)ack(gone, range(2, 1));
-    engine.detach(gone);
+    engine.detach(gone, ConsumerEnd::failed, at_ms(0));
     CHECK(gone.queue == nullptr);
     CHECK(queue.ready() == 4);
     CHECK(queue.leased() == 0);
@@ -173,7 +173,7 @@ TEST_CASE_FIXTURE(EngineFixture, "lease: an ack on its way can neither expire no
     const auto lost = expire(5000);
     REQUIRE(lost.size() == 1);
     CHECK(lost[0].range == range(3, 1));
-    engine.detach(consumer);
+    engine.detach(consumer, ConsumerEnd::failed, at_ms(0));
     CHECK(queue.ready() == 1);
     CHECK(queue.ending() == 2);
     engine.apply(queue, RemoveMessages{queue.id(), decided});
@@ -188,7 +188,7 @@ TEST_CASE_FIXTURE(EngineFixture, "lease: each delivery counts") {
         const auto deliveries = dispatch();
         REQUIRE(deliveries.size() == 1);
         CHECK(deliveries[0].attempt == attempt);
-        (void)engine.nack(consumer, range(1, 1), returned);
+        (void)engine.nack(consumer, range(1, 1), at_ms(0), {}, returned);
     }
 }
 

@@ -102,7 +102,7 @@ TEST_CASE_FIXTURE(EngineFixture, "queue: peek shows state and delivery count in 
     publish(queue, 4);
     Consumer& consumer = consume(queue, 6);
     (void)dispatch();
-    (void)engine.nack(consumer, range(2, 1), returned);
+    (void)engine.nack(consumer, range(2, 1), at_ms(0), {}, returned);
     std::vector<MessageRange> decided;
     (void)engine.admit_ack(consumer, range(3, 1), decided);
     CHECK(peek(queue, 0) == Peeked{{1, 1, 1, leased},
@@ -160,7 +160,7 @@ TEST_CASE_FIXTURE(EngineFixture, "queue: live runs join ready, leased and ending
     (void)dispatch();
     std::vector<MessageRange> decided;
     (void)engine.admit_ack(consumer, range(2, 1), decided);
-    (void)engine.nack(consumer, range(4, 1), returned);
+    (void)engine.nack(consumer, range(4, 1), at_ms(0), {}, returned);
     const std::vector<LiveRun> runs = queue.live_runs();
     REQUIRE(runs.size() == 2);
     CHECK(runs[0].range == range(1, 6));

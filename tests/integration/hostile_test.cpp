@@ -70,6 +70,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::queue_update:
         case FrameType::queue_delete:
         case FrameType::queue_purge:
+        case FrameType::messages_delete:
         case FrameType::queue_list:
         case FrameType::queue_show:
         case FrameType::peek:

@@ -34,6 +34,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::queue_update: return visit(QueueUpdate{}), true;
         case FrameType::queue_delete: return visit(QueueDelete{}), true;
         case FrameType::queue_purge: return visit(QueuePurge{}), true;
+        case FrameType::messages_delete: return visit(MessagesDelete{}), true;
         case FrameType::queue_list: return visit(QueueList{}), true;
         case FrameType::queue_show: return visit(QueueShow{}), true;
         case FrameType::peek: return visit(Peek{}), true;
@@ -95,6 +96,9 @@ std::vector<std::byte> encode_body(const Frame& frame) {
         writer.number(frame.delay_ms);
         encode_ranges(writer, frame.ranges);
         writer.string8(frame.reason);
+    } else if constexpr (requires { frame.incarnation, frame.ranges; }) {
+        writer.string8(frame.queue).number(frame.incarnation.value());
+        encode_ranges(writer, frame.ranges);
     } else if constexpr (requires { frame.ranges; }) {
         encode_ranges(writer, frame.ranges);
     } else {

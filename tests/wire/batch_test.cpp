@@ -157,9 +157,35 @@ TEST_CASE("batch: reserved bytes and lengths that lie are refused") {
 TEST_CASE("batch: an unknown attribute is ignored, unless it is critical") {
     CHECK(check(message(attribute(99, "v"), "x")) == std::nullopt);
     CHECK(check(message(attribute(99 | critical_bit, "v"), "x")) == ErrorCode::unknown_attribute);
-    CHECK(check(message(attribute(3 | critical_bit, "12345678"), "x")) ==
+    CHECK(check(message(attribute(5 | critical_bit, "12345678"), "x")) ==
           ErrorCode::unknown_attribute);
     CHECK(check(message(attribute(1 | critical_bit, "\x01kv"), "x")) == std::nullopt);
+}
+
+TEST_CASE("batch: when a message is to be delivered") {
+    for (const std::uint16_t id : {std::uint16_t{3}, std::uint16_t{4}}) {
+        for (const std::uint16_t bit : {std::uint16_t{0}, critical_bit}) {
+            const auto batch = message(attribute(id | bit, "12345678"), "x");
+            std::uint32_t end = 0;
+            bool timed = false;
+            CHECK(check_batch(batch, 1, body_max, &end, Author::client, timed) == std::nullopt);
+            CHECK(timed);
+            CHECK(check(message(attribute(id | bit, "1234567"), "x")) ==
+                  ErrorCode::protocol_violation);
+        }
+    }
+    const auto joined = [](std::vector<std::byte> first, const std::vector<std::byte>& second) {
+        first.insert(first.end(), second.begin(), second.end());
+        return first;
+    };
+    const auto delay = attribute(3, "12345678");
+    const auto due = attribute(4, "12345678");
+    CHECK(!decode_times(joined(delay, due)).has_value());
+    CHECK(!decode_times(joined(due, due)).has_value());
+    const auto times = decode_times(joined(attribute(1, "\x01kv"), delay));
+    REQUIRE(times.has_value());
+    CHECK(times->delay_ms == 0x3837363534333231);
+    CHECK(!times->due_us.has_value());
 }
 
 TEST_CASE("batch: only the daemon says that a message is a dead letter") {

@@ -66,6 +66,10 @@ void describe_batch(Description& d, Bytes batch) {
                 d.text("value", header->value);
             } else if (const auto dead = decode_dead_letter(*attribute)) {
                 describe_dead_letter(d, *dead);
+            } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::delay)) {
+                d.number("delay_ms", Reader(attribute->value).number<std::uint64_t>());
+            } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::due)) {
+                d.signed_number("due", Reader(attribute->value).number<std::int64_t>());
             } else {
                 d.text("value", attribute->value);
             }
@@ -106,6 +110,12 @@ void describe_body(Description& d, const QueueNamed<Type>& f) {
 template <FrameType Type>
 void describe_body(Description& d, const Settle<Type>& f) {
     d.number("lease_ms", f.lease_ms);
+    describe_ranges(d, f.ranges);
+}
+
+void describe_body(Description& d, const MessagesDelete& f) {
+    d.text("queue", f.queue);
+    d.number("incarnation", f.incarnation.value());
     describe_ranges(d, f.ranges);
 }
 
@@ -269,6 +279,7 @@ void describe_body(Description& d, const QueueInfo& f) {
     d.number("consumers", f.consumers);
     d.number("producers", f.producers);
     d.number("dying", f.dying);
+    d.number("delayed", f.delayed);
     describe_options(d, f.options);
 }
 
@@ -301,8 +312,14 @@ void describe_body(Description& d, const PeekReply& f) {
     d.number("more", f.more ? 1 : 0);
     d.number("runs", f.runs.size());
     for (const PeekedRun& run : f.runs) {
-        d.word("state", run.state == MessageState::ready ? "ready" : "leased");
-        d.number("run_bytes", encode_body(run.messages).size());
+        const bool delayed = run.state == MessageState::delayed;
+        d.word("state", run.state == MessageState::ready ? "ready"
+                        : delayed                        ? "delayed"
+                                                         : "leased");
+        d.number("run_bytes", (delayed ? 8 : 0) + encode_body(run.messages).size());
+        if (delayed) {
+            d.signed_number("due", to_micros(run.due));
+        }
         describe_body(d, run.messages);
     }
 }

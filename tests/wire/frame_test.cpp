@@ -223,7 +223,8 @@ TEST_CASE("frames: QUEUE_INFO of the first daemons ends behind the producers") {
     CHECK(whole->dying == 7);
     CHECK(whole->options.max_attempts == 16);
 
-    const std::size_t first_bytes = body.size() - sizeof info.dying - 2 - (4 + 4);
+    const std::size_t first_bytes =
+        body.size() - sizeof info.dying - sizeof info.delayed - 2 - (4 + 4);
     const auto first = QueueInfo::decode(Bytes(body).first(first_bytes));
     REQUIRE(first.has_value());
     CHECK(first->producers == 5);

@@ -163,14 +163,15 @@ struct QueueInfo {
     MessageNumber next_number;
     std::uint32_t consumers = 0;
     std::uint32_t producers = 0;
-    std::uint64_t dying = 0;  // messages that wait to be moved to the dead letters
-    QueueOptions options;     // all but durability and lease
+    std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
+    std::uint64_t delayed = 0;  // messages that wait for their time
+    QueueOptions options;       // all but durability and lease
 
     void encode(Writer& w) const {
         w.string8(queue).number(incarnation.value());
         w.number(static_cast<std::uint8_t>(durability)).number(lease_ms);
         w.number(ready).number(leased).number(bytes).number(next_number.value());
-        w.number(consumers).number(producers).number(dying);
+        w.number(consumers).number(producers).number(dying).number(delayed);
         options.encode(w);
     }
     [[nodiscard]] static QueueInfo decode(Reader& r) {
@@ -187,6 +188,7 @@ struct QueueInfo {
         f.producers = r.number<std::uint32_t>();
         if (!r.rest().empty()) {  // a daemon of version 0.1.0 ended here
             f.dying = r.number<std::uint64_t>();
+            f.delayed = r.number<std::uint64_t>();
             f.options = QueueOptions::decode(r);
         }
         return f;
@@ -246,7 +248,43 @@ struct QueueListReply {
     }
 };
 
-// Answers what has no answer of its own: queue_delete and queue_purge with the messages removed.
+// Ends messages that wait: ready, delayed, on their way to the dead letters, or such as cannot be
+// read. What is leased stays.
+struct MessagesDelete {
+    static constexpr FrameType type = FrameType::messages_delete;
+    std::string_view queue;
+    QueueId incarnation;  // of the queue that has them; another one is refused: no_such_queue
+    RangeList ranges;
+
+    [[nodiscard]] static std::optional<MessagesDelete> decode(Bytes body) {
+        Reader r(body);
+        MessagesDelete f;
+        f.queue = r.string8();
+        f.incarnation = QueueId(r.number<std::uint32_t>());
+        const auto ranges = RangeList::decode(r);
+        if (!ranges || !r.ok()) {
+            return std::nullopt;
+        }
+        f.ranges = *ranges;
+        return f;
+    }
+};
+
+// What a client sends: the ranges as it has them.
+struct MessagesDeleteRequest {
+    static constexpr FrameType type = FrameType::messages_delete;
+    std::string_view queue;
+    QueueId incarnation;
+    std::span<const MessageRange> ranges;
+
+    void encode(Writer& w) const {
+        w.string8(queue).number(incarnation.value());
+        RangeList::encode(w, ranges);
+    }
+};
+
+// Answers what has no answer of its own: queue_delete, queue_purge and messages_delete with the
+// messages removed.
 struct Done {
     static constexpr FrameType type = FrameType::done;
     std::uint64_t count = 0;
@@ -277,19 +315,22 @@ struct Peek {
     }
 };
 
-enum class MessageState : std::uint8_t { ready = 1, leased = 2 };
+enum class MessageState : std::uint8_t { ready = 1, leased = 2, delayed = 3 };
 
 // Consecutive messages in one state: the fields of DELIVER, `attempt` counting the deliveries so
 // far.
 struct PeekedRun {
     MessageState state{};
     Deliver messages;
+    WallTime due{};  // of delayed ones: when they will be ready, by the wall clock as it is now
 };
 
-// u64 next | u8 more | u32 n | n x (u8 state, u32 bytes, DELIVER body). `next` is where to go on.
+// u64 next | u8 more | u32 n | n x (u8 state, u32 bytes, [i64 due_us: delayed,] DELIVER body).
+// `next` is where to go on; bytes: of what follows.
 struct PeekReply {
     static constexpr FrameType type = FrameType::peek_reply;
-    static constexpr std::size_t run_fixed_bytes = 1 + 4 + Deliver::fixed_bytes;  // and its batch
+    // Of a run, at most, beside its batch.
+    static constexpr std::size_t run_fixed_bytes = 1 + 4 + 8 + Deliver::fixed_bytes;
     MessageNumber next;
     bool more = false;
     std::vector<PeekedRun> runs;
@@ -298,8 +339,13 @@ struct PeekReply {
         w.number(next.value()).number(static_cast<std::uint8_t>(more));
         w.number(static_cast<std::uint32_t>(runs.size()));
         for (const PeekedRun& run : runs) {
+            const bool delayed = run.state == MessageState::delayed;
             w.number(static_cast<std::uint8_t>(run.state));
-            w.number(static_cast<std::uint32_t>(Deliver::fixed_bytes + run.messages.batch.size()));
+            w.number(static_cast<std::uint32_t>((delayed ? 8 : 0) + Deliver::fixed_bytes +
+                                                run.messages.batch.size()));
+            if (delayed) {
+                w.number(to_micros(run.due));
+            }
             run.messages.encode(w);
         }
     }
@@ -310,12 +356,18 @@ struct PeekReply {
         f.more = r.number<std::uint8_t>() != 0;
         const auto n = r.number<std::uint32_t>();
         for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
-            const auto state = r.number<std::uint8_t>();
-            const auto messages = Deliver::decode(r.take(r.number<std::uint32_t>()));
+            PeekedRun run;
+            run.state = static_cast<MessageState>(r.number<std::uint8_t>());
+            Reader rest(r.take(r.number<std::uint32_t>()));
+            if (run.state == MessageState::delayed) {
+                run.due = from_micros(rest.number<std::int64_t>());
+            }
+            const auto messages = Deliver::decode(rest.rest());
             if (!messages) {
                 return std::nullopt;
             }
-            f.runs.push_back({static_cast<MessageState>(state), *messages});
+            run.messages = *messages;
+            f.runs.push_back(run);
         }
         return r.ok() ? std::optional(f) : std::nullopt;
     }

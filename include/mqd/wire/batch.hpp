@@ -34,11 +34,15 @@ inline constexpr std::uint32_t batch_messages_max = 65'536;
 
 enum class AttributeId : std::uint16_t {
     header = 1,        // u8 key_bytes | key | value; may stand several times
+    delay = 3,         // u64: milliseconds before it may be delivered; critical
+    due = 4,           // i64: microseconds since 1970, not delivered before; critical
     dead_letter = 16,  // DeadLetterView; set by the daemon, and refused in a PUBLISH
-    // Reserved: 2 priority, 3 delay, 4 due, 5 ttl, 6 dedup id, 7 group, 8 reply_to. All but
-    // reply_to are sent with the critical bit, so that a daemon that does not know them refuses the
-    // message.
+    // Reserved: 2 priority, 5 ttl, 6 dedup id, 7 group, 8 reply_to. All but reply_to are sent with
+    // the critical bit, so that a daemon that does not know them refuses the message.
 };
+
+// How far ahead a message can be delayed, by either attribute: ten years.
+inline constexpr std::chrono::milliseconds delay_max = std::chrono::hours(24) * 3652;
 
 struct MessageView {
     Bytes attributes;
@@ -190,12 +194,46 @@ class BatchReader {
 // Who wrote a batch: some attributes are the daemon's.
 enum class Author : std::uint8_t { client, daemon };
 
-// Whether a daemon of this version takes these attributes.
-[[nodiscard]] inline std::optional<ErrorCode> check_attributes(Bytes attributes,
-                                                               Author author = Author::client) {
+// When a message is to be delivered.
+struct TimesView {
+    std::optional<std::uint64_t> delay_ms;
+    std::optional<std::int64_t> due_us;
+};
+
+// Nothing if they are malformed, or one stands twice, or both stand.
+[[nodiscard]] inline std::optional<TimesView> decode_times(Bytes attributes) {
+    TimesView times;
     AttributeReader reader(attributes);
     while (const auto attribute = reader.next()) {
-        if (attribute->id == static_cast<std::uint16_t>(AttributeId::header)) {
+        const auto id = static_cast<AttributeId>(attribute->id);
+        if (id != AttributeId::delay && id != AttributeId::due) {
+            continue;
+        }
+        if (attribute->value.size() != 8 || times.delay_ms || times.due_us) {
+            return std::nullopt;
+        }
+        if (id == AttributeId::delay) {
+            times.delay_ms = load<std::uint64_t>(attribute->value.data());
+        } else {
+            times.due_us = load<std::int64_t>(attribute->value.data());
+        }
+    }
+    return reader.ok() ? std::optional(times) : std::nullopt;
+}
+
+// Whether a daemon of this version takes these attributes. `timed` becomes true if one of them says
+// when the message is to be delivered.
+[[nodiscard]] inline std::optional<ErrorCode> check_attributes(Bytes attributes, Author author,
+                                                               bool& timed) {
+    AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        const auto id = static_cast<AttributeId>(attribute->id);
+        if (id == AttributeId::delay || id == AttributeId::due) {
+            if (attribute->value.size() != 8) {
+                return ErrorCode::protocol_violation;
+            }
+            timed = true;
+        } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::header)) {
             if (!decode_header(*attribute)) {
                 return ErrorCode::protocol_violation;
             }
@@ -210,11 +248,13 @@ enum class Author : std::uint8_t { client, daemon };
 
 // Checks a batch that came in: exactly `count` whole messages, each body at most `body_bytes_max`,
 // attributes well-formed and known where critical. On success `end_offsets[i]` is the offset just
-// behind message i. Precondition: end_offsets has room for `count` numbers.
+// behind message i, and `timed` is true if any says when it is to be delivered. Precondition:
+// end_offsets has room for `count` numbers.
 [[nodiscard]] inline std::optional<ErrorCode> check_batch(Bytes batch, std::uint32_t count,
                                                           std::uint32_t body_bytes_max,
-                                                          std::uint32_t* end_offsets,
-                                                          Author author = Author::client) {
+                                                          std::uint32_t* end_offsets, Author author,
+                                                          bool& timed) {
+    timed = false;
     std::size_t at = 0;
     for (std::uint32_t i = 0; i < count; ++i) {
         if (batch.size() - at < message_header_bytes) {
@@ -230,8 +270,8 @@ enum class Author : std::uint8_t { client, daemon };
             return ErrorCode::message_too_big;
         }
         if (attributes != 0) {
-            const auto bad =
-                check_attributes(batch.subspan(at + message_header_bytes, attributes), author);
+            const auto bad = check_attributes(batch.subspan(at + message_header_bytes, attributes),
+                                              author, timed);
             if (bad) {
                 return bad;
             }
@@ -240,6 +280,15 @@ enum class Author : std::uint8_t { client, daemon };
         end_offsets[i] = static_cast<std::uint32_t>(at);
     }
     return at == batch.size() ? std::nullopt : std::optional(ErrorCode::protocol_violation);
+}
+
+// The same, of a batch of which nobody asks whether it is timed.
+[[nodiscard]] inline std::optional<ErrorCode> check_batch(Bytes batch, std::uint32_t count,
+                                                          std::uint32_t body_bytes_max,
+                                                          std::uint32_t* end_offsets,
+                                                          Author author = Author::client) {
+    bool timed = false;
+    return check_batch(batch, count, body_bytes_max, end_offsets, author, timed);
 }
 
 // Appends one message to a batch. Preconditions: sizes within the hard limits.

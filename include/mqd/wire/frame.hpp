@@ -54,6 +54,7 @@ enum class FrameType : std::uint8_t {
     backup = 0x27,
     backup_next = 0x28,
     queue_update = 0x29,
+    messages_delete = 0x2A,
     // daemon to client
     welcome = 0x81,
     goodbye_reply = 0x82,
@@ -144,6 +145,17 @@ class RangeList {
         }
     }
 
+    // Number arithmetic must not wrap: what lies beyond all numbers is nobody's.
+    [[nodiscard]] bool sane() const {
+        for (std::size_t i = 0; i < size(); ++i) {
+            const MessageRange range = (*this)[i];
+            if (range.count == 0 || range.first.value() == 0 ||
+                range.first.value() > UINT64_MAX - range.count) {
+                return false;
+            }
+        }
+        return true;
+    }
     [[nodiscard]] std::size_t size() const { return entries_.size() / entry_bytes; }
     [[nodiscard]] MessageRange operator[](std::size_t i) const {
         const std::byte* at = entries_.data() + i * entry_bytes;
@@ -519,9 +531,12 @@ using Ack = Settle<FrameType::ack>;
 using Extend = Settle<FrameType::extend>;
 
 // u32 delay_ms (0: ready at once) | ranges | string8 reason. The first clients sent no reason.
+// In NACK: there is no delay, whatever the schedule of the queue says.
+inline constexpr std::uint32_t delay_none = UINT32_MAX;
+
 struct Nack {
     static constexpr FrameType type = FrameType::nack;
-    std::uint32_t delay_ms = 0;
+    std::uint32_t delay_ms = 0;  // until they are ready again; 0: as the queue says
     RangeList ranges;
     std::string_view reason;  // for people: why it failed
 
