@@ -83,7 +83,9 @@ class SimDaemon {
                           std::chrono::ceil<std::chrono::microseconds>(wait)));
             settle();
         }
-        now_ = std::max(now_, end);
+        if (now_ < end) {
+            pass(std::chrono::ceil<std::chrono::microseconds>(end - now_));
+        }
     }
 
   private:
