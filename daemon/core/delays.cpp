@@ -5,6 +5,7 @@
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/storage/planted_fault.hpp"
 #include "mqd/wire/batch.hpp"
 
 namespace mqd::core {
@@ -79,7 +80,9 @@ void Core::append_delays(engine::Queue& queue, CommitGroup& group) {
     if (delays_.empty()) {
         return;
     }
-    append_delay(group.buffer, delays_);
+    if (!storage::planted(storage::Fault::forgotten_delay)) {
+        append_delay(group.buffer, delays_);
+    }
     group.commands.push_back({PendingCommand::Kind::delay, queue.definition().durability, &queue,
                               nullptr, static_cast<std::uint32_t>(group.delays.size()),
                               static_cast<std::uint32_t>(delays_.size())});

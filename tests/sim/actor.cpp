@@ -319,6 +319,20 @@ void Actor::settle(Consuming& consuming) {
 
 // --- the administrator
 
+// Single messages of a queue of which it knows the incarnation.
+void Actor::end_some() {
+    for (const Consuming& one : consuming_) {
+        if (session_.is_open(one.handle)) {
+            const MessageRange range{MessageNumber(dice_.between(1, 60)), dice_.between(1, 4)};
+            ask(
+                wire::MessagesDeleteRequest{
+                    one.queue, session_.consumer(one.handle).incarnation, {&range, 1}},
+                FrameType::done);
+            return;
+        }
+    }
+}
+
 void Actor::administer() {
     const std::string& queue = some_queue();
     switch (dice_.below(10)) {
@@ -353,7 +367,13 @@ void Actor::administer() {
             ask(frame, FrameType::queue_list_reply);
             break;
         }
-        case 6: ask(wire::Status{}, FrameType::status_reply); break;
+        case 6:
+            if (habits_.purges && dice_.one_in(2)) {
+                end_some();
+            } else {
+                ask(wire::Status{}, FrameType::status_reply);
+            }
+            break;
         default: {
             wire::Peek frame;
             frame.queue = queue;

@@ -80,6 +80,7 @@ class Actor {
                number.value() % habits_.straggler_every == 0;
     }
     void administer();
+    void end_some();
     void open_something();
     void close_something();
     void leave();

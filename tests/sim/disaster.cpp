@@ -16,6 +16,10 @@ constexpr std::uint64_t turns_to_serve_max = 2'000;
 constexpr std::uint64_t turns_to_stop_max = 2'000;
 constexpr std::uint64_t turns_to_drain_max = 6'000;
 constexpr std::uint64_t never = UINT64_MAX / 2;
+// Longer than any message is delayed, and than the wall clock is set back in all.
+constexpr std::chrono::seconds wait_max(30);
+constexpr std::chrono::seconds wall_shift_max(100'000);
+constexpr std::uint64_t wall_shifts_max = 100;
 
 }  // namespace
 
@@ -144,7 +148,7 @@ bool Simulation::start_once() {
     ++starts_;
     daemon_.shift_wall(std::chrono::milliseconds(dice_.below(3000)));
     if (dice_.one_in(10)) {
-        daemon_.shift_wall(-std::chrono::seconds(dice_.below(100'000)));
+        daemon_.shift_wall(-std::chrono::seconds(dice_.below(wall_shift_max.count())));
     }
     disk_.set_capacity(UINT64_MAX);
     disk_full_until_ = 0;
@@ -298,6 +302,9 @@ void Simulation::drain_once() {
     if (over()) {
         return;
     }
+    // Behind all that waits, on either clock, wherever that was set.
+    daemon_.pass(wait_max);
+    daemon_.shift_wall(wall_shift_max * wall_shifts_max);
     connect();
     connections_.back()->actor->drain();
     connections_.back()->reads_slowly = false;

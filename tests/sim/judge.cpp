@@ -167,7 +167,41 @@ void Judge::purge_asked(std::string_view queue_name) {
     }
 }
 
-void Judge::purged(const EndingRecord& ending) {
+// Of the queue that is asked for now: those that nobody holds end. A number that nobody was told
+// may be that of any.
+EndingRecord Judge::end_asked(QueueRecord& queue, const wire::RangeList& ranges) {
+    EndingRecord ending;
+    ending.queue = &queue;
+    const auto named = [&](const MessageRecord& message) {
+        for (std::size_t i = 0; i < ranges.size(); ++i) {
+            if (message.number >= ranges[i].first && message.number < ranges[i].end()) {
+                return true;
+            }
+        }
+        return message.number.value() == 0;
+    };
+    for (auto& [uid, message] : messages_) {
+        const bool there = message.queue == &queue || may_be_in(message, queue);
+        const bool elsewhere = message.queue != &queue;  // under a number that is not known
+        if (!there || (!elsewhere && !named(message)) || message.holder != nullptr ||
+            message.refused || message.gone != Durability::unspecified) {
+            continue;
+        }
+        if (!elsewhere && !queue.dead && !message.dying && message.visible && !message.uncertain &&
+            message.number.value() != 0) {
+            ending.messages.push_back(uid);
+        }
+        message.uncertain = true;
+        message.kept = Durability::unspecified;
+    }
+    return ending;
+}
+
+void Judge::purged(const EndingRecord& ending, std::uint64_t count) {
+    if (count < ending.messages.size()) {
+        violate("DONE says that " + std::to_string(count) + " messages ended, and there were " +
+                std::to_string(ending.messages.size()));
+    }
     promises_ += ending.queue->durability == Durability::disk ? 1 : 0;
     for (const Uid uid : ending.messages) {
         messages_.at(uid).gone = ending.queue->durability;
@@ -196,6 +230,8 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.asked = frame.durability != Durability::unspecified ? frame.durability
                                                                    : producer.queue->durability;
         record.uncertain = producer.queue->delete_asked || drops_;
+        note_times(record, message->attributes);
+        figures_.waited += record.waited ? 1 : 0;
         producer.lines.push_back(uid);
         ++figures_.published;
     }
@@ -353,11 +389,11 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         if (!bind(*consumer.queue, number, *uid)) {
             return;
         }
-        if (const auto what = wrong(consumer, *message, frame, attempts_limit_)) {
+        if (const auto what = wrong(consumer, *message, frame)) {
             violate(name(*uid) + " " + *what);
             return;
         }
-        if (!message->delivered &&
+        if (!message->delivered && !message->waited &&
             !message->uncertain) {  // a purge that was forgotten puts it back
             first_deliveries_.push_back({consumer.queue, number});
         }
@@ -372,6 +408,8 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         message->attempts_max = std::max(message->attempts_max, frame.attempt);
         message->attempts_exact = true;
         message->published = frame.published;
+        message->ready_at_ns.reset();
+        message->due_us.reset();
         message->holder = &consumer;
         message->lease_ends_ns = now_ns_ + consumer.lease_ns;
         consumer.held.emplace(number, *uid);
@@ -383,8 +421,8 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
 
 // What is wrong with delivering it, if anything.
 std::optional<std::string> Judge::wrong(const ConsumerRecord& consumer,
-                                        const MessageRecord& message, const wire::Deliver& frame,
-                                        std::uint32_t attempts_limit) {
+                                        const MessageRecord& message,
+                                        const wire::Deliver& frame) const {
     if (message.queue != consumer.queue) {
         return "is delivered from queue " + consumer.queue->name;
     }
@@ -405,10 +443,13 @@ std::optional<std::string> Judge::wrong(const ConsumerRecord& consumer,
         return "is delivered as attempt " + std::to_string(frame.attempt) + ", after " +
                std::to_string(message.attempts) + " deliveries";
     }
-    const bool limited = !is_dead_letters(consumer.queue->name) && attempts_limit != 0;
-    if (limited && frame.attempt > attempts_limit) {
+    const std::uint32_t limit = limit_of(*consumer.queue);
+    if (limit != 0 && frame.attempt > limit) {
         return "is delivered as attempt " + std::to_string(frame.attempt) + " of " +
-               std::to_string(attempts_limit);
+               std::to_string(limit);
+    }
+    if (waits(message)) {
+        return "is delivered before its time";
     }
     if (message.published && *message.published != frame.published) {
         return "is delivered with another time of publishing";
@@ -493,10 +534,10 @@ void Judge::settled(const EndingRecord& ending, const wire::Settled& frame) {
     }
 }
 
-void Judge::nack(ConsumerRecord& consumer, const wire::RangeList& ranges, bool reject) {
-    for_held(consumer, ranges, [&](Uid, MessageRecord& message) {
+void Judge::nack(ConsumerRecord& consumer, const wire::Nack& frame, bool reject) {
+    for_held(consumer, frame.ranges, [&](Uid, MessageRecord& message) {
         release(message);
-        failed(message, reject);
+        failed(message, reject, frame.delay_ms);
     });
 }
 
@@ -539,7 +580,8 @@ void Judge::consumer_ended(ConsumerRecord& consumer, Lent how) {
     }
 }
 
-void Judge::peeked(QueueRecord& queue, const wire::Deliver& messages) {
+void Judge::peeked(QueueRecord& queue, const wire::PeekedRun& run) {
+    const wire::Deliver& messages = run.messages;
     wire::BatchReader reader(messages.batch);
     std::uint32_t i = 0;
     while (const auto view = reader.next()) {
@@ -554,6 +596,14 @@ void Judge::peeked(QueueRecord& queue, const wire::Deliver& messages) {
         }
         if (!bind(queue, number, *uid)) {
             return;
+        }
+        if (run.state == wire::MessageState::ready && message->queue == &queue &&
+            message->holder == nullptr && waits(*message)) {
+            violate(name(*uid) + " is ready before its time");
+        }
+        if (run.state == wire::MessageState::delayed && message->queue == &queue &&
+            !message->waited && !message->failed_once) {
+            violate(name(*uid) + " waits for nothing");
         }
     }
     if (!reader.ok() || i != messages.count) {

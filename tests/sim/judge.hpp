@@ -82,6 +82,11 @@ struct MessageRecord {
     MessageNumber origin_number;
     Durability moved{};
     std::uint32_t dead_attempts_max = 0;  // there, before a crash that may have taken it back
+    // It waits until then, on either clock; nothing: it does not.
+    std::optional<std::int64_t> ready_at_ns{};
+    std::optional<std::int64_t> due_us{};
+    bool waited = false;  // it was published so: younger ones may be delivered before it
+    bool failed_once = false;
 };
 
 // How a consumer ended; as the daemon counts deliveries.
@@ -94,7 +99,7 @@ struct ConsumerRecord {
     std::map<MessageNumber, Uid> held;
 };
 
-// An ACK that waits for SETTLED, and a purge that waits for DONE.
+// An ACK that waits for SETTLED, and a purge, or an end of single messages, that waits for DONE.
 struct EndingRecord {
     QueueRecord* queue = nullptr;
     std::vector<Uid> messages;  // that end with it, for certain
@@ -108,11 +113,16 @@ class Judge {
 
     // Of all queues but dead letters; 0: none.
     void set_attempts_limit(std::uint32_t limit) { attempts_limit_ = limit; }
+    // Likewise: how long a message waits after each failure, in milliseconds.
+    void set_retry(std::vector<std::uint32_t> retry) { retry_ = std::move(retry); }
     void set_messages_limit(std::uint64_t limit, bool drops) {
         messages_limit_ = limit;
         drops_ = drops;
     }
-    void set_time(std::int64_t now_ns) { now_ns_ = now_ns; }
+    void set_time(std::int64_t now_ns, std::int64_t wall_us) {
+        now_ns_ = now_ns;
+        wall_us_ = wall_us;
+    }
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
 
     // --- queues
@@ -123,9 +133,10 @@ class Judge {
     void delete_asked(std::string_view name);
     void deleted(std::string_view name);
     [[nodiscard]] EndingRecord purge_asked(QueueRecord& queue);
+    [[nodiscard]] EndingRecord end_asked(QueueRecord& queue, const wire::RangeList& ranges);
     // Also of dead letters that nobody has seen yet.
     void purge_asked(std::string_view name);
-    void purged(const EndingRecord& ending);
+    void purged(const EndingRecord& ending, std::uint64_t count);
     [[nodiscard]] const std::deque<QueueRecord>& queues() const { return queues_; }
 
     // --- publishing
@@ -145,7 +156,7 @@ class Judge {
     void some_are_set_aside(bool after_error);
     [[nodiscard]] EndingRecord ack(ConsumerRecord& consumer, const wire::RangeList& ranges);
     void settled(const EndingRecord& ending, const wire::Settled& frame);
-    void nack(ConsumerRecord& consumer, const wire::RangeList& ranges, bool reject);
+    void nack(ConsumerRecord& consumer, const wire::Nack& frame, bool reject);
     void extend(ConsumerRecord& consumer, const wire::Extend& frame);
     void lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges);
     // What the daemon says of how many there are.
@@ -154,7 +165,7 @@ class Judge {
     void consumer_ended(ConsumerRecord& consumer, Lent how);
     // From now on the daemon ends leases on its own behalf: those deliveries do not count.
     void stopping() { stopping_ = true; }
-    void peeked(QueueRecord& queue, const wire::Deliver& messages);
+    void peeked(QueueRecord& queue, const wire::PeekedRun& run);
 
     // --- the process
     void restarted(End end);
@@ -170,6 +181,7 @@ class Judge {
         std::uint64_t acked = 0;
         std::uint64_t leases_lost = 0;
         std::uint64_t dead_letters = 0;  // that were delivered as such
+        std::uint64_t waited = 0;        // that were published to wait
 
         bool operator==(const Figures&) const = default;
     };
@@ -179,14 +191,15 @@ class Judge {
 
   private:
     [[nodiscard]] MessageRecord* find(Uid uid);
-    [[nodiscard]] static std::optional<std::string> wrong(const ConsumerRecord& consumer,
-                                                          const MessageRecord& message,
-                                                          const wire::Deliver& frame,
-                                                          std::uint32_t attempts_limit);
+    [[nodiscard]] std::optional<std::string> wrong(const ConsumerRecord& consumer,
+                                                   const MessageRecord& message,
+                                                   const wire::Deliver& frame) const;
     bool bind(QueueRecord& queue, MessageNumber number, Uid uid);
     [[nodiscard]] bool may_exist(const MessageRecord& message) const;
     void release(MessageRecord& message);
-    void failed(MessageRecord& message, bool rejected);
+    void failed(MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
+    [[nodiscard]] bool waits(const MessageRecord& message) const;
+    void note_times(MessageRecord& message, wire::Bytes attributes) const;
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
     void move(MessageRecord& message, QueueRecord& dead_letters);
@@ -197,9 +210,11 @@ class Judge {
 
     std::optional<std::string> violation_;
     std::int64_t now_ns_ = 0;
+    std::int64_t wall_us_ = 0;
     std::uint32_t attempts_limit_ = 0;
     std::uint64_t messages_limit_ = 0;
     bool drops_ = false;  // any message may be dropped for a younger one
+    std::vector<std::uint32_t> retry_;
     bool stopping_ = false;
     Figures figures_;
     std::uint64_t promises_ = 0;

@@ -19,9 +19,36 @@ bool Judge::may_be_in(const MessageRecord& message, const QueueRecord& queue) {
            queue.name == message.queue->name + std::string(dead_suffix);
 }
 
-void Judge::failed(MessageRecord& message, bool rejected) {
+void Judge::failed(MessageRecord& message, bool rejected, std::uint32_t delay_ms) {
     const std::uint32_t limit = limit_of(*message.queue);
     message.dying = message.dying || rejected || (limit != 0 && message.attempts >= limit);
+    message.failed_once = true;
+    if (message.dying || delay_ms == wire::delay_none) {
+        return;
+    }
+    if (delay_ms == 0 && !is_dead_letters(message.queue->name) && !retry_.empty()) {
+        delay_ms = retry_[std::min<std::size_t>(message.attempts, retry_.size()) - 1];
+    }
+    if (delay_ms != 0) {
+        message.ready_at_ns = now_ns_ + std::int64_t{delay_ms} * 1'000'000;
+    }
+}
+
+// --- times
+
+void Judge::note_times(MessageRecord& message, wire::Bytes attributes) const {
+    const auto times = wire::decode_times(attributes);
+    MQD_ASSERT(times.has_value());  // a mistake of the simulation
+    if (times->delay_ms) {
+        message.ready_at_ns = now_ns_ + static_cast<std::int64_t>(*times->delay_ms) * 1'000'000;
+    }
+    message.due_us = times->due_us;
+    message.waited = times->delay_ms || times->due_us;
+}
+
+bool Judge::waits(const MessageRecord& message) const {
+    return now_ns_ < message.ready_at_ns.value_or(now_ns_) ||
+           wall_us_ < message.due_us.value_or(wall_us_);
 }
 
 // It is seen among the dead letters: so it is there, and nowhere else.
@@ -35,6 +62,8 @@ void Judge::move(MessageRecord& message, QueueRecord& dead_letters) {
     message.attempts = 0;
     message.attempts_max = message.dead_attempts_max;
     message.attempts_exact = message.attempts_max == 0;
+    message.ready_at_ns.reset();
+    message.due_us.reset();
     ++figures_.dead_letters;
 }
 
@@ -56,6 +85,9 @@ void Judge::age(MessageRecord& message, End end) {
         message.visible = false;
     }
     message.attempts_exact = message.attempts_max == 0;
+    if (message.failed_once) {
+        message.ready_at_ns.reset();  // it rode along, and may be forgotten
+    }
     if (message.origin != nullptr && message.moved < least) {  // the move may be taken back
         message.queue = std::exchange(message.origin, nullptr);
         message.number = message.origin_number;

@@ -136,7 +136,7 @@ void Simulation::turn() {
     clients_act();
     daemon_.pass(
         std::chrono::microseconds(dice_.below(static_cast<std::uint64_t>(turn_time_max_.count()))));
-    judge_.set_time(daemon_.now().time_since_epoch().count());
+    judge_.set_time(daemon_.now().time_since_epoch().count(), wire::to_micros(daemon_.wall()));
     daemon_.begin_turn();
     for (const auto& connection : connections_) {
         if (chance(60)) {

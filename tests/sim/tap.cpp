@@ -131,6 +131,7 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::extend: take_settlement(header, body); break;
         case FrameType::queue_delete:
         case FrameType::queue_purge:
+        case FrameType::messages_delete:
         case FrameType::peek: take_request(header, body); break;
         default: break;
     }
@@ -147,8 +148,7 @@ void Tap::take_settlement(const wire::FrameHeader& header, wire::Bytes body) {
             requests_[header.correlation] = {header.type, {}, std::move(ending)};
         }
     } else if (header.type == FrameType::nack) {
-        judge_.nack(*from, wire::Nack::decode(body)->ranges,
-                    (header.flags & wire::flag_dead_letter) != 0);
+        judge_.nack(*from, *wire::Nack::decode(body), (header.flags & wire::flag_dead_letter) != 0);
     } else {
         judge_.extend(*from, *wire::Extend::decode(body));
     }
@@ -159,6 +159,14 @@ void Tap::take_request(const wire::FrameHeader& header, wire::Bytes body) {
     request.type = header.type;
     if (header.type == FrameType::peek) {
         request.queue = wire::Peek::decode(body)->queue;
+    } else if (header.type == FrameType::messages_delete) {
+        const auto frame = wire::MessagesDelete::decode(body);
+        request.queue = frame->queue;
+        for (QueueRecord* queue : judge_.queues_named(request.queue)) {
+            if (queue->id == frame->incarnation) {
+                request.ending = judge_.end_asked(*queue, frame->ranges);
+            }
+        }
     } else {
         request.queue = wire::QueueDelete::decode(body)->queue;
     }
@@ -274,7 +282,7 @@ void Tap::take_answer(const wire::FrameHeader& header, wire::Bytes body) {
                 judge_.deleted(request.queue);
             } else if (judge_.queues_named(request.queue).size() == 1 &&
                        request.ending.queue != nullptr) {
-                judge_.purged(request.ending);
+                judge_.purged(request.ending, wire::Done::decode(body)->count);
             }
             break;
         case FrameType::peek_reply: {
@@ -284,7 +292,7 @@ void Tap::take_answer(const wire::FrameHeader& header, wire::Bytes body) {
                 judge_.violate("a malformed PEEK_REPLY");
             } else if (queues.size() == 1) {
                 for (const wire::PeekedRun& run : reply->runs) {
-                    judge_.peeked(*queues.front(), run.messages);
+                    judge_.peeked(*queues.front(), run);
                 }
             }
             break;

@@ -50,6 +50,7 @@ class SimDaemon {
     [[nodiscard]] SimWorker& commit() { return *commit_; }
     [[nodiscard]] SimWorker& background() { return *background_; }
     [[nodiscard]] engine::Time now() const { return now_; }
+    [[nodiscard]] WallTime wall() const { return wall_; }
 
     void pass(std::chrono::microseconds time) {
         now_ += time;
