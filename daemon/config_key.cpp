@@ -315,10 +315,10 @@ ConfigKeys keys_of(ListenerConfig& listener) {
     };
 }
 
-ConfigKeys keys_of(StorageConfig& storage) {
+ConfigKeys keys_of(StorageConfig& storage, engine::QueueDefinition& queue_defaults) {
     return {
         {"path", PathField{&storage.path}},
-        {"durability", DurabilityField{&storage.durability}},
+        {"durability", DurabilityField{&queue_defaults.durability}},
         {"memory", SizeField{&storage.memory, mebibyte, tebibyte}},
         {"segment_bytes", SizeField{&storage.segment_bytes, 64 * kibibyte, gibibyte}},
         {"scrub_rate", SizeField{&storage.scrub_rate, 0, gibibyte}},
@@ -354,17 +354,7 @@ ConfigKeys keys_of(LimitsConfig& limits) {
     };
 }
 
-ConfigKeys keys_of(QueueDefaultsConfig& defaults) {
-    return {
-        {"lease", DurationField{&defaults.lease, milliseconds(100), milliseconds(one_day)}},
-        {"max_attempts", CountField{&defaults.max_attempts, 0, attempts_limit_max}},
-        {"max_messages", LongCountField{&defaults.max_messages, messages_limit_max}},
-        {"max_bytes", SizeField{&defaults.max_bytes, 0, bytes_limit_max}},
-        {"on_full", OnFullField{&defaults.on_full}},
-    };
-}
-
-ConfigKeys keys_of(QueueConfig& queue) {
+ConfigKeys keys_of(engine::QueueDefinition& queue) {
     return {
         {"durability", DurabilityField{&queue.durability}},
         {"lease", DurationField{&queue.lease, milliseconds(100), milliseconds(one_day)}},
@@ -381,9 +371,15 @@ ConfigKeys keys_of(LogConfig& log) {
 }
 
 std::vector<ConfigSection> sections_of(Config& config) {
+    ConfigKeys defaults = keys_of(config.queue_defaults);
+    std::erase_if(defaults, [](const ConfigKey& key) {
+        return key.name == "durability" || key.name == "dead_letter";  // storage.durability; none
+    });
     return {
-        {"server", keys_of(config.server)}, {"storage", keys_of(config.storage)},
-        {"limits", keys_of(config.limits)}, {"queue_defaults", keys_of(config.queue_defaults)},
+        {"server", keys_of(config.server)},
+        {"storage", keys_of(config.storage, config.queue_defaults)},
+        {"limits", keys_of(config.limits)},
+        {"queue_defaults", std::move(defaults)},
         {"log", keys_of(config.log)},
     };
 }

@@ -81,10 +81,10 @@ using ConfigKeys = std::vector<ConfigKey>;
 
 [[nodiscard]] ConfigKeys keys_of(ServerConfig& server);
 [[nodiscard]] ConfigKeys keys_of(ListenerConfig& listener);
-[[nodiscard]] ConfigKeys keys_of(StorageConfig& storage);
+// The default durability of queues stands with the storage.
+[[nodiscard]] ConfigKeys keys_of(StorageConfig& storage, engine::QueueDefinition& queue_defaults);
 [[nodiscard]] ConfigKeys keys_of(LimitsConfig& limits);
-[[nodiscard]] ConfigKeys keys_of(QueueDefaultsConfig& defaults);
-[[nodiscard]] ConfigKeys keys_of(QueueConfig& queue);  // not its name, which is the section's
+[[nodiscard]] ConfigKeys keys_of(engine::QueueDefinition& queue);  // not its name: the section's
 [[nodiscard]] ConfigKeys keys_of(LogConfig& log);
 
 // The sections that are one table: their names and keys, in the order of the file.

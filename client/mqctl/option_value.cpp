@@ -78,7 +78,7 @@ std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
     return *value;
 }
 
-void QueueLimitValues::add_to(CLI::App& app) {
+void QueueOptionValues::add_to(CLI::App& app) {
     lease_ = add_value(app, "--lease", "DURATION", "How long a worker may hang (30s)");
     max_attempts_ = add_value(app, "--max-attempts", "N",
                               "Deliveries before a message is a dead letter (16; 0: no limit)");
@@ -90,12 +90,12 @@ void QueueLimitValues::add_to(CLI::App& app) {
     on_full_ = add_value(app, "--on-full", "WHAT", "When it is full: reject or drop-oldest");
 }
 
-bool QueueLimitValues::any() const {
+bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
            given(max_bytes_) || given(on_full_);
 }
 
-void QueueLimitValues::read(QueueCreateOptions& into) const {
+void QueueOptionValues::read(QueueOptions& into) const {
     into.lease = duration(lease_, into.lease);
     if (given(max_attempts_)) {
         into.max_attempts = static_cast<std::uint32_t>(limit(max_attempts_, UINT32_MAX));

@@ -88,7 +88,7 @@ class Parser {
         *publish_durability_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *dead_count_{};
-    QueueLimitValues create_limits_, update_limits_;
+    QueueOptionValues create_options_, update_options_;
     CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
 };
 
@@ -168,10 +168,10 @@ void Parser::add_options_of(Command command, CLI::App& app) {
                           ->description("In memory only: the messages go when the daemon ends");
             create_durability_ =
                 add_value(app, "--durability", "LEVEL", "memory, written or disk (disk)");
-            create_limits_.add_to(app);
+            create_options_.add_to(app);
             break;
         case Command::queue_update:
-            update_limits_.add_to(app);
+            update_options_.add_to(app);
             app.footer("What is not said stays as it is.");
             break;
         case Command::dead_retry:
@@ -283,15 +283,15 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
         if (given(memory_) && given(create_durability_)) {
             throw Mistake{"--memory and --durability exclude each other"};
         }
-        line_.create.durability =
+        line_.queue_options.durability =
             given(memory_) ? Durability::memory : durability(create_durability_, Durability::disk);
-        create_limits_.read(line_.create);
+        create_options_.read(line_.queue_options);
     } else if (line_.command == Command::queue_update) {
-        if (!update_limits_.any()) {
+        if (!update_options_.any()) {
             throw Mistake{
                 "queue update needs to be told what to change (mqctl queue update --help)"};
         }
-        update_limits_.read(line_.create);
+        update_options_.read(line_.queue_options);
     }
     check_output();
     return line_;

@@ -17,8 +17,8 @@ std::string to_json(const QueueInfo& queue) {
     nlohmann::ordered_json line;
     line["queue"] = queue.name;
     line["incarnation"] = queue.incarnation.value();
-    line["durability"] = durability_name(queue.durability);
-    line["lease_ms"] = queue.lease.count();
+    line["durability"] = durability_name(queue.options.durability);
+    line["lease_ms"] = queue.options.lease.count();
     line["ready"] = queue.ready;
     line["leased"] = queue.leased;
     line["bytes"] = queue.bytes;
@@ -26,12 +26,12 @@ std::string to_json(const QueueInfo& queue) {
     line["consumers"] = queue.consumers;
     line["producers"] = queue.producers;
     line["dying"] = queue.dying;
-    if (queue.max_attempts) {  // else the daemon is of the first release
-        line["max_attempts"] = *queue.max_attempts;
+    if (queue.options.max_attempts) {  // else the daemon is of the first release
+        line["max_attempts"] = *queue.options.max_attempts;
         line["dead_letter"] = queue.dead_letter_queue();
-        line["max_messages"] = queue.max_messages.value_or(0);
-        line["max_bytes"] = queue.max_bytes.value_or(0);
-        line["on_full"] = on_full_name(queue.on_full);
+        line["max_messages"] = queue.options.max_messages.value_or(0);
+        line["max_bytes"] = queue.options.max_bytes.value_or(0);
+        line["on_full"] = on_full_name(queue.options.on_full);
     }
     return line.dump() + '\n';
 }
@@ -72,11 +72,11 @@ ExitCode queue_list(Session& session) {
                  {"MAX_MESSAGES", right},
                  {"MAX_BYTES", right}});
     for (const QueueInfo& queue : *queues) {
-        table.add({queue.name, std::string(durability_name(queue.durability)),
+        table.add({queue.name, std::string(durability_name(queue.options.durability)),
                    std::to_string(queue.ready), std::to_string(queue.leased),
                    std::to_string(queue.bytes), std::to_string(queue.consumers),
-                   std::to_string(queue.producers), limit_text(queue.max_attempts),
-                   limit_text(queue.max_messages), limit_text(queue.max_bytes)});
+                   std::to_string(queue.producers), limit_text(queue.options.max_attempts),
+                   limit_text(queue.options.max_messages), limit_text(queue.options.max_bytes)});
     }
     std::string text = table.text(is_terminal(STDOUT_FILENO));
     if (is_terminal(STDOUT_FILENO)) {
@@ -97,8 +97,8 @@ ExitCode queue_show(Session& session) {
     Table table({{"NAME"}, {"VALUE"}});
     table.add({"queue", queue->name});
     table.add({"incarnation", std::to_string(queue->incarnation.value())});
-    table.add({"durability", std::string(durability_name(queue->durability))});
-    table.add({"lease", format_duration(queue->lease)});
+    table.add({"durability", std::string(durability_name(queue->options.durability))});
+    table.add({"lease", format_duration(queue->options.lease)});
     table.add({"ready", std::to_string(queue->ready)});
     table.add({"leased", std::to_string(queue->leased)});
     table.add({"bytes", std::to_string(queue->bytes)});
@@ -106,20 +106,17 @@ ExitCode queue_show(Session& session) {
     table.add({"consumers", std::to_string(queue->consumers)});
     table.add({"producers", std::to_string(queue->producers)});
     table.add({"dying", std::to_string(queue->dying)});
-    table.add({"max_attempts", limit_text(queue->max_attempts)});
+    table.add({"max_attempts", limit_text(queue->options.max_attempts)});
     table.add({"dead_letter", queue->dead_letter_queue()});
-    table.add({"max_messages", limit_text(queue->max_messages)});
-    table.add({"max_bytes", limit_text(queue->max_bytes)});
-    table.add({"on_full", std::string(on_full_name(queue->on_full))});
+    table.add({"max_messages", limit_text(queue->options.max_messages)});
+    table.add({"max_bytes", limit_text(queue->options.max_bytes)});
+    table.add({"on_full", std::string(on_full_name(queue->options.on_full))});
     return session.print(table.text(false));
 }
 
 ExitCode queue_create(Session& session) {
     const CommandLine& line = session.line();
-    const QueueCreateOptions& said = line.create;
-    const auto queue = session.client().create_queue(
-        line.queue, {said.durability, said.lease, said.max_attempts, said.dead_letter,
-                     said.max_messages, said.max_bytes, said.on_full});
+    const auto queue = session.client().create_queue(line.queue, line.queue_options);
     if (!queue) {
         return session.fail("creating \"" + line.queue + '"', queue.error());
     }
@@ -127,17 +124,14 @@ ExitCode queue_create(Session& session) {
         return session.print(to_json(*queue));
     }
     session.talk().note("queue \"" + line.queue + "\" is ready: durability " +
-                        std::string(durability_name(queue->durability)) + ", lease " +
-                        format_duration(queue->lease));
+                        std::string(durability_name(queue->options.durability)) + ", lease " +
+                        format_duration(queue->options.lease));
     return ExitCode::done;
 }
 
 ExitCode queue_update(Session& session) {
     const CommandLine& line = session.line();
-    const QueueCreateOptions& said = line.create;
-    const auto queue = session.client().update_queue(
-        line.queue, {said.lease, said.max_attempts, said.dead_letter, said.max_messages,
-                     said.max_bytes, said.on_full});
+    const auto queue = session.client().update_queue(line.queue, line.queue_options);
     if (!queue) {
         return session.fail("changing \"" + line.queue + '"', queue.error());
     }

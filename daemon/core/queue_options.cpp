@@ -8,32 +8,38 @@ constexpr std::uint32_t lease_ms_max = 24 * 3600 * 1000;
 
 }  // namespace
 
-wire::QueueOptions options_of(const engine::QueueDefinition& definition) {
+wire::QueueOptions options_of(const engine::QueueDefinition& definition,
+                              const engine::QueueDefinition* otherwise) {
     wire::QueueOptions options;
-    options.max_attempts = definition.max_attempts;
-    options.dead_letter = definition.dead_letter;
-    options.max_messages = definition.max_messages;
-    options.max_bytes = definition.max_bytes;
-    options.on_full = definition.on_full;
+    const auto say = [&](auto& option, auto member) {
+        if (otherwise == nullptr || definition.*member != otherwise->*member) {
+            option = definition.*member;
+        }
+    };
+    using Definition = engine::QueueDefinition;
+    say(options.max_attempts, &Definition::max_attempts);
+    say(options.dead_letter, &Definition::dead_letter);
+    say(options.max_messages, &Definition::max_messages);
+    say(options.max_bytes, &Definition::max_bytes);
+    say(options.on_full, &Definition::on_full);
     return options;
 }
 
 void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& options) {
-    if (options.durability != Durability::unspecified) {
-        definition.durability = options.durability;
+    const auto set = [](auto& value, const auto& option) {
+        if (option) {
+            value = *option;
+        }
+    };
+    set(definition.durability, options.durability);
+    if (options.lease_ms) {
+        definition.lease = std::chrono::milliseconds(*options.lease_ms);
     }
-    if (options.lease_ms != 0) {
-        definition.lease = std::chrono::milliseconds(options.lease_ms);
-    }
-    definition.max_attempts = options.max_attempts.value_or(definition.max_attempts);
-    if (options.dead_letter) {
-        definition.dead_letter = *options.dead_letter;
-    }
-    definition.max_messages = options.max_messages.value_or(definition.max_messages);
-    definition.max_bytes = options.max_bytes.value_or(definition.max_bytes);
-    if (options.on_full != OnFull::unspecified) {
-        definition.on_full = options.on_full;
-    }
+    set(definition.max_attempts, options.max_attempts);
+    set(definition.dead_letter, options.dead_letter);
+    set(definition.max_messages, options.max_messages);
+    set(definition.max_bytes, options.max_bytes);
+    set(definition.on_full, options.on_full);
 }
 
 Result<void> check_options(std::string_view queue, const wire::QueueOptions& options) {

@@ -16,6 +16,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
+engine::QueueDefinition declared(std::string name, Durability durability, milliseconds lease) {
+    engine::QueueDefinition queue = engine::default_definition();
+    queue.name = std::move(name);
+    queue.durability = durability;
+    queue.lease = lease;
+    return queue;
+}
+
 Config parse(std::string_view text) {
     const auto config = parse_config(text, "mqd.toml");
     REQUIRE_MESSAGE(config.has_value(), config.error().text);
@@ -100,7 +108,7 @@ bind = "tcp://[::1]:0"
 )");
     CHECK(config.server.shutdown_timeout == milliseconds(250));
     CHECK(config.storage.path == "/srv/mqd");
-    CHECK(config.storage.durability == Durability::written);
+    CHECK(config.queue_defaults.durability == Durability::written);
     CHECK(config.storage.memory == 32 * mebibyte);
     CHECK(config.storage.segment_bytes == 4 * mebibyte);
     CHECK(config.storage.journal_file_bytes == 32 * mebibyte);
@@ -125,8 +133,8 @@ durability = "written"
 lease = "2m"
 )");
     REQUIRE(config.queues.size() == 2);
-    CHECK(config.queues[0] == QueueConfig{"a", Durability::written, milliseconds(60'000)});
-    CHECK(config.queues[1] == QueueConfig{"b.c", Durability::memory, milliseconds(120'000)});
+    CHECK(config.queues[0] == declared("a", Durability::written, milliseconds(60'000)));
+    CHECK(config.queues[1] == declared("b.c", Durability::memory, milliseconds(120'000)));
 }
 
 TEST_CASE("config: a declared queue may say no limit where the default is one") {
@@ -147,12 +155,13 @@ on_full = "drop-oldest"
     CHECK(config.queue_defaults.max_messages == 1'000'000'000'000);
     CHECK(config.queue_defaults.on_full == OnFull::drop_oldest);
     REQUIRE(config.queues.size() == 2);
-    QueueConfig a{"a", Durability::disk, milliseconds(30'000)};
+    engine::QueueDefinition a = declared("a", Durability::disk, milliseconds(30'000));
     a.max_attempts = 0;
     a.dead_letter = "failed";
     CHECK(config.queues[0] == a);
-    const QueueConfig b{"b", Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
-                        0,   OnFull::drop_oldest};
+    const engine::QueueDefinition b{
+        "b", Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
+        0,   OnFull::drop_oldest};
     CHECK(config.queues[1] == b);
     CHECK(*parse_config(print_config(config), "printed") == config);
 }
@@ -428,7 +437,7 @@ lease = "1m"
     CHECK(config->listeners[0].bind == ListenAddress(UnixAddress{"/b"}));
     CHECK(config->listeners[1].name == "c");
     REQUIRE(config->queues.size() == 1);
-    CHECK(config->queues[0] == QueueConfig{"q", Durability::memory, milliseconds(60'000)});
+    CHECK(config->queues[0] == declared("q", Durability::memory, milliseconds(60'000)));
 }
 
 TEST_CASE("config: an error in conf.d names that file") {

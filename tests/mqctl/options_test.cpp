@@ -145,12 +145,13 @@ TEST_CASE("options: --exec takes the command behind --") {
 }
 
 TEST_CASE("options: queue create is durable at disk unless told otherwise") {
-    CHECK(accepted({"queue", "create", "a"}).create.durability == Durability::disk);
-    CHECK(accepted({"queue", "create", "a", "--memory"}).create.durability == Durability::memory);
+    CHECK(accepted({"queue", "create", "a"}).queue_options.durability == Durability::disk);
+    CHECK(accepted({"queue", "create", "a", "--memory"}).queue_options.durability ==
+          Durability::memory);
     const CommandLine line =
         accepted({"queue", "create", "a", "--durability", "written", "--lease", "30s"});
-    CHECK(line.create.durability == Durability::written);
-    CHECK(line.create.lease == 30s);
+    CHECK(line.queue_options.durability == Durability::written);
+    CHECK(line.queue_options.lease == 30s);
     CHECK(line.queue == "a");
     (void)refused({"queue", "create", "a", "--memory", "--durability", "disk"});
     (void)refused({"queue", "create", "a", "--durability", "paper"});
@@ -159,20 +160,21 @@ TEST_CASE("options: queue create is durable at disk unless told otherwise") {
 
 TEST_CASE("options: queue create and update have the limits of a queue in common") {
     const CommandLine plain = accepted({"queue", "create", "a"});
-    CHECK(!plain.create.max_attempts.has_value());
-    CHECK(!plain.create.dead_letter.has_value());
-    CHECK(plain.create.on_full == OnFull::unspecified);
+    CHECK(!plain.queue_options.max_attempts.has_value());
+    CHECK(!plain.queue_options.dead_letter.has_value());
+    CHECK(plain.queue_options.on_full == OnFull::unspecified);
     for (const std::string verb : {"create", "update"}) {
         const CommandLine line =
             accepted({"queue", verb, "a", "--max-attempts", "0", "--dead-letter", "b",
                       "--max-messages", "7", "--max-bytes", "64KiB", "--on-full", "drop-oldest"});
-        CHECK(line.create.max_attempts == 0u);
-        CHECK(line.create.dead_letter == "b");
-        CHECK(line.create.max_messages == 7u);
-        CHECK(line.create.max_bytes == 65'536u);
-        CHECK(line.create.on_full == OnFull::drop_oldest);
-        CHECK(accepted({"queue", verb, "a", "--dead-letter", ""}).create.dead_letter == "");
-        CHECK(accepted({"queue", verb, "a", "--on-full=reject"}).create.on_full == OnFull::reject);
+        CHECK(line.queue_options.max_attempts == 0u);
+        CHECK(line.queue_options.dead_letter == "b");
+        CHECK(line.queue_options.max_messages == 7u);
+        CHECK(line.queue_options.max_bytes == 65'536u);
+        CHECK(line.queue_options.on_full == OnFull::drop_oldest);
+        CHECK(accepted({"queue", verb, "a", "--dead-letter", ""}).queue_options.dead_letter == "");
+        CHECK(accepted({"queue", verb, "a", "--on-full=reject"}).queue_options.on_full ==
+              OnFull::reject);
         (void)refused({"queue", verb, "a", "--max-attempts", "4294967296"});
         (void)refused({"queue", verb, "a", "--max-messages", "many"});
         (void)refused({"queue", verb, "a", "--max-bytes", "1G"});
