@@ -26,6 +26,7 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     options.max_messages = from.max_messages;
     options.max_bytes = from.max_bytes;
     options.on_full = from.on_full.value_or(OnFull::unspecified);
+    options.retry = from.retry;
     return options;
 }
 
@@ -45,6 +46,13 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
     return info;
 }
 
+bool can_travel(const std::vector<std::chrono::milliseconds>& retry) {
+    return retry.size() <= wire::retry_delays_max &&
+           std::all_of(retry.begin(), retry.end(), [](std::chrono::milliseconds delay) {
+               return delay.count() >= 0 && delay <= wire::retry_delay_max;
+           });
+}
+
 // It views `from`.
 Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     if (auto bad = client::check_lease(from.lease)) {
@@ -55,6 +63,10 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         return Error{ErrorCode::bad_option,
                      "not a queue name for dead letters: \"" + *from.dead_letter + '"',
                      wire::queue_name_bytes_max};
+    }
+    if (from.retry && !can_travel(*from.retry)) {
+        return Error{ErrorCode::bad_option, "retry has at most 32 delays, each of at most 30 days",
+                     wire::retry_delays_max};
     }
     wire::QueueOptions options;
     if (from.durability != Durability::unspecified) {
@@ -70,6 +82,7 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     if (from.on_full != OnFull::unspecified) {
         options.on_full = from.on_full;
     }
+    options.retry = from.retry;
     return options;
 }
 

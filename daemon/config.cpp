@@ -67,13 +67,24 @@ std::optional<ConfigValue> value_of(const toml::node& node) {
     if (const auto* flag = node.as_boolean()) {
         return ConfigValue(flag->get());
     }
+    if (const auto* array = node.as_array()) {
+        std::vector<std::string> texts;
+        for (const toml::node& element : *array) {
+            const auto* text = element.as_string();
+            if (text == nullptr) {
+                return std::nullopt;
+            }
+            texts.push_back(text->get());
+        }
+        return ConfigValue(std::move(texts));
+    }
     return std::nullopt;
 }
 
 std::string kind_of(const toml::node& node) {
     switch (node.type()) {
         case toml::node_type::table: return "a table";
-        case toml::node_type::array: return "an array";
+        case toml::node_type::array: return "an array of other things than strings";
         case toml::node_type::floating_point: return "a number with a fraction";
         case toml::node_type::date:
         case toml::node_type::time:

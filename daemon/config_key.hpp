@@ -17,7 +17,7 @@
 namespace mqd {
 
 // What a key can hold in the file.
-using ConfigValue = std::variant<std::string, std::int64_t, bool>;
+using ConfigValue = std::variant<std::string, std::int64_t, bool, std::vector<std::string>>;
 
 struct SizeField {
     std::uint64_t* bytes = nullptr;
@@ -38,6 +38,11 @@ struct DurationField {
     std::chrono::milliseconds* duration = nullptr;
     std::chrono::milliseconds min{};
     std::chrono::milliseconds max{};
+};
+struct DelaysField {
+    std::vector<std::chrono::milliseconds>* delays = nullptr;
+    std::size_t count_max = 0;
+    std::chrono::milliseconds max{};  // of each, from 0 on
 };
 struct PathField {
     std::string* path = nullptr;  // absolute
@@ -68,9 +73,9 @@ struct OnDamageField {
     core::OnDamage* mode = nullptr;
 };
 
-using ConfigField = std::variant<SizeField, CountField, LongCountField, DurationField, PathField,
-                                 NameField, AddressField, ModeField, FlagField, DurabilityField,
-                                 OnFullField, LogLevelField, OnDamageField>;
+using ConfigField = std::variant<SizeField, CountField, LongCountField, DurationField, DelaysField,
+                                 PathField, NameField, AddressField, ModeField, FlagField,
+                                 DurabilityField, OnFullField, LogLevelField, OnDamageField>;
 
 struct ConfigKey {
     std::string_view name;

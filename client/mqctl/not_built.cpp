@@ -44,7 +44,6 @@ constexpr auto options = std::to_array<std::string_view>({
     "--group",
     "--reply-to",
     // of a queue
-    "--retry",
     "--priorities",
     "--dedup-window",
     "--group-in-flight",

@@ -12,6 +12,8 @@
 namespace mqd::mqctl {
 namespace {
 
+using Delays = std::vector<std::chrono::milliseconds>;
+
 // Field names are part of the interface.
 std::string to_json(const QueueInfo& queue) {
     nlohmann::ordered_json line;
@@ -33,6 +35,12 @@ std::string to_json(const QueueInfo& queue) {
         line["max_bytes"] = queue.options.max_bytes.value_or(0);
         line["on_full"] = on_full_name(queue.options.on_full);
     }
+    if (queue.options.retry) {
+        auto& delays = line["retry_ms"] = nlohmann::ordered_json::array();
+        for (const std::chrono::milliseconds delay : *queue.options.retry) {
+            delays.push_back(delay.count());
+        }
+    }
     return line.dump() + '\n';
 }
 
@@ -40,6 +48,15 @@ std::string to_json(const QueueInfo& queue) {
 template <typename T>
 std::string limit_text(const std::optional<T>& limit) {
     return limit.value_or(0) == 0 ? "none" : std::to_string(*limit);
+}
+
+// As --retry takes it.
+std::string delays_text(const Delays& delays) {
+    std::string text;
+    for (const std::chrono::milliseconds delay : delays) {
+        text += (text.empty() ? "" : ",") + format_duration(delay);
+    }
+    return text.empty() ? "none" : text;
 }
 
 bool json_wanted(const Session& session) {
@@ -111,6 +128,7 @@ ExitCode queue_show(Session& session) {
     table.add({"max_messages", limit_text(queue->options.max_messages)});
     table.add({"max_bytes", limit_text(queue->options.max_bytes)});
     table.add({"on_full", std::string(on_full_name(queue->options.on_full))});
+    table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
     return session.print(table.text(false));
 }
 

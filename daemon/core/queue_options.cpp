@@ -1,5 +1,7 @@
 #include "daemon/core/queue_options.hpp"
 
+#include <algorithm>
+
 namespace mqd::core {
 
 namespace {
@@ -22,6 +24,7 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.max_messages, &Definition::max_messages);
     say(options.max_bytes, &Definition::max_bytes);
     say(options.on_full, &Definition::on_full);
+    say(options.retry, &Definition::retry);
     return options;
 }
 
@@ -40,6 +43,7 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.max_messages, options.max_messages);
     set(definition.max_bytes, options.max_bytes);
     set(definition.on_full, options.on_full);
+    set(definition.retry, options.retry);
 }
 
 Result<void> check_options(std::string_view queue, const wire::QueueOptions& options) {
@@ -55,6 +59,17 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     }
     if (options.on_full > OnFull::drop_oldest) {
         return Error{ErrorCode::bad_option, "on_full: 1 reject, 2 drop-oldest"};
+    }
+    if (options.retry) {
+        if (options.retry->size() > wire::retry_delays_max) {
+            return Error{ErrorCode::bad_option, "retry has more than 32 delays",
+                         wire::retry_delays_max};
+        }
+        if (std::any_of(options.retry->begin(), options.retry->end(),
+                        [](auto delay) { return delay > wire::retry_delay_max; })) {
+            return Error{ErrorCode::bad_option, "a delay of retry is more than 30 days",
+                         static_cast<std::uint64_t>(wire::retry_delay_max.count())};
+        }
     }
     if (options.dead_letter && !options.dead_letter->empty()) {
         if (!wire::valid_queue_name(*options.dead_letter)) {

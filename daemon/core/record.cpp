@@ -49,8 +49,8 @@ wire::QueueOptions stored_options(const engine::QueueDefinition& definition) {
     return options_of(definition, &otherwise);
 }
 
-// Without dead_letter.
-constexpr std::size_t options_bytes_max = 64;
+// Without what dead_letter and retry hold.
+constexpr std::size_t options_bytes_max = 80;
 
 }  // namespace
 
@@ -73,7 +73,7 @@ void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue&
 
 std::size_t create_queue_bytes(const engine::QueueDefinition& definition) {
     return record_header_bytes + 18 + definition.name.size() + options_bytes_max +
-           definition.dead_letter.size();
+           definition.dead_letter.size() + definition.retry.size() * sizeof(std::uint32_t);
 }
 
 void append_update_queue(storage::GroupBuffer& group, QueueId id,

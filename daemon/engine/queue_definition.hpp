@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "mqd/types.hpp"
 
@@ -20,6 +21,9 @@ struct QueueDefinition {
     std::uint64_t max_messages = 0;  // that live; 0: no limit
     std::uint64_t max_bytes = 0;     // of their batches; 0: no limit
     OnFull on_full = OnFull::reject;
+    // Behind its failed delivery number k a message waits for retry[min(k, n) - 1] before it is
+    // ready again; empty: not at all.
+    std::vector<std::chrono::milliseconds> retry{};
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

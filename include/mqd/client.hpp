@@ -348,6 +348,9 @@ struct QueueOptions {
     std::optional<std::uint64_t> max_messages{};  // that are in it; 0: no limit
     std::optional<std::uint64_t> max_bytes{};     // of them, as encoded; 0: no limit
     OnFull on_full = OnFull::unspecified;         // when one of these is reached
+    // How long a message waits after a failed delivery: after its failure number k for the k-th of
+    // these, or the last. At most 32, each at most 30 days; none: it is ready again at once.
+    std::optional<std::vector<std::chrono::milliseconds>> retry{};
 };
 
 struct QueueInfo {

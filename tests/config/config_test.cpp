@@ -166,6 +166,42 @@ on_full = "drop-oldest"
     CHECK(*parse_config(print_config(config), "printed") == config);
 }
 
+TEST_CASE("config: the delays of a queue are a list, in the defaults and of its own") {
+    const Config config = parse(R"(
+[queue.a]
+retry = []
+[queue.b]
+retry = ["0", "250ms"]
+[queue.c]
+[queue_defaults]
+retry = ["1s", "10s", "30d"]
+)");
+    using Delays = std::vector<milliseconds>;
+    const Delays defaults{milliseconds(1000), milliseconds(10'000), std::chrono::hours(30 * 24)};
+    CHECK((config.queue_defaults.retry == defaults));
+    REQUIRE(config.queues.size() == 3);
+    CHECK(config.queues[0].retry.empty());
+    CHECK((config.queues[1].retry == Delays{milliseconds(0), milliseconds(250)}));
+    CHECK((config.queues[2].retry == defaults));
+    CHECK(*parse_config(print_config(config), "printed") == config);
+
+    const auto with = [](const std::string& text) { return refusal("[queue.a]\nretry = " + text); };
+    CHECK(with("[\"1s\", \"31d\"]") ==
+          "mqd.toml:2:9: queue.a.retry: 31d is out of range: 0ms to 30d");
+    CHECK(with("[\"1s\", \"soon\"]").find("mqd.toml:2:9: queue.a.retry: ") == 0);
+    CHECK(with("[1]") ==
+          "mqd.toml:2:9: queue.a.retry: must not be an array of other things than strings");
+    CHECK(with("\"1s\"") ==
+          "mqd.toml:2:9: queue.a.retry: must be an array of durations such as "
+          "[\"1s\", \"10s\"], not a string");
+    std::string many = "[\"1s\"";
+    for (int i = 1; i < 32; ++i) {
+        many += ", \"1s\"";
+    }
+    CHECK(with(many + ']') == "(taken)");
+    CHECK(with(many + ", \"1s\"]") == "mqd.toml:2:9: queue.a.retry: 33 delays are more than 32");
+}
+
 TEST_CASE("config: limits of queues are taken at their bounds and refused beyond") {
     const auto with = [](const std::string& text) { return refusal("[queue_defaults]\n" + text); };
     CHECK(with("max_attempts = 1000000") == "(taken)");
@@ -219,7 +255,9 @@ TEST_CASE("config: a value of the wrong kind is refused with its place") {
           "mqd.toml:2:14: storage.durability: must be one of \"memory\", \"written\", \"disk\", "
           "not a number");
     CHECK(refusal("[storage]\npath = [\"/x\"]\n") ==
-          "mqd.toml:2:8: storage.path: must not be an array");
+          "mqd.toml:2:8: storage.path: must be a path, not an array");
+    CHECK(refusal("[storage]\npath = [1]\n") ==
+          "mqd.toml:2:8: storage.path: must not be an array of other things than strings");
     CHECK(refusal("storage = 3\n") ==
           "mqd.toml:1:11: storage must be a section, [storage], not a plain value");
     CHECK(refusal("[listener]\nname = \"a\"\n").find("[[listener]]") != std::string::npos);

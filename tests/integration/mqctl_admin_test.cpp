@@ -48,7 +48,13 @@ TEST_CASE("mqctl queue: create, list and show") {
     f.mqctl.must({"queue", "update", "orders", "--max-attempts", "0", "--max-bytes", "1MiB"});
     const std::string updated = f.mqctl.must({"queue", "show", "orders", "-o", "json"});
     CHECK(mentions(updated, R"("max_attempts":0,"dead_letter":"orders.dead","max_messages":0,)"
-                            R"("max_bytes":1048576,"on_full":"reject")"));
+                            R"("max_bytes":1048576,"on_full":"reject","retry_ms":[])"));
+    CHECK(mentions(shown, "retry         none\n"));
+    f.mqctl.must({"queue", "update", "orders", "--retry", "1s,90s"});
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "retry         1s,90s\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders", "-o", "json"}),
+                   R"("retry_ms":[1000,90000])"));
+    CHECK(mentions(f.mqctl.run({"queue", "update", "orders", "--retry", "31d"}).err, "retry"));
     CHECK(f.mqctl.run({"queue", "update", "none", "--lease", "1s"}).exit == 5);
     CHECK(f.mqctl.run({"queue", "create", "orders", "--memory"}).exit == 1);
     CHECK(f.mqctl.run({"queue", "create", "-x-"}).exit == 2);

@@ -184,6 +184,24 @@ TEST_CASE("options: queue create and update have the limits of a queue in common
     CHECK(mentions(refused({"queue", "update", "a", "--durability", "disk"}), "--durability"));
 }
 
+TEST_CASE("options: the delays of a queue are a list") {
+    using Delays = std::vector<std::chrono::milliseconds>;
+    for (const std::string verb : {"create", "update"}) {
+        const auto retry = [&](const std::string& text) {
+            return *accepted({"queue", verb, "a", "--retry", text}).queue_options.retry;
+        };
+        CHECK((retry("1s,1.5m,250ms") == Delays{1s, 90s, 250ms}));
+        CHECK((retry("0,0") == Delays{0s, 0s}));
+        CHECK(retry("").empty());
+        CHECK(retry("none").empty());
+        for (const std::string bad : {",", "1s,", ",1s", "1s, 2s", "1s,none", "5", "-1s"}) {
+            CAPTURE(bad);
+            CHECK(refused({"queue", verb, "a", "--retry=" + bad}).find("--retry: ") == 0);
+        }
+    }
+    CHECK(!accepted({"queue", "create", "a"}).queue_options.retry.has_value());
+}
+
 TEST_CASE("options: dead letters are those of a queue") {
     CHECK(accepted({"dead", "list", "a"}).command == Command::dead_list);
     CHECK(accepted({"dead", "list", "a", "-o", "json"}).queue == "a");

@@ -236,6 +236,12 @@ void describe_options(Description& d, const QueueOptions& o) {
     number(QueueOptionId::max_messages, "max_messages", o.max_messages);
     number(QueueOptionId::max_bytes, "max_bytes", o.max_bytes);
     number(QueueOptionId::on_full, "on_full", o.on_full);
+    if (o.retry) {
+        option(QueueOptionId::retry, o.retry->size() * 4);
+        for (const auto delay : *o.retry) {
+            d.number("retry_ms", static_cast<std::uint64_t>(delay.count()));
+        }
+    }
 }
 
 template <FrameType Type>

@@ -2,9 +2,14 @@
 
 // The frames of the administrator: queues, peek, status. See wire/frame.hpp for how frames work.
 
+#include <chrono>
+
 #include "mqd/wire/frame.hpp"
 
 namespace mqd::wire {
+
+inline constexpr std::size_t retry_delays_max = 32;
+inline constexpr std::chrono::milliseconds retry_delay_max = std::chrono::hours(30 * 24);
 
 // Options of a queue, as they travel and as records keep them:
 //
@@ -20,6 +25,7 @@ enum class QueueOptionId : std::uint16_t {
     max_messages = 5,  // u64: that live; 0: no limit
     max_bytes = 6,     // u64: of batches; 0: no limit
     on_full = 7,       // u8
+    retry = 8,         // n x u32, milliseconds: how long a message waits after a failed delivery
 };
 
 struct QueueOptions {
@@ -29,7 +35,8 @@ struct QueueOptions {
     std::optional<std::string_view> dead_letter;
     std::optional<std::uint64_t> max_messages;
     std::optional<std::uint64_t> max_bytes;
-    std::optional<OnFull> on_full;            // 0 on the wire: as if not there
+    std::optional<OnFull> on_full;  // 0 on the wire: as if not there
+    std::optional<std::vector<std::chrono::milliseconds>> retry;
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -42,6 +49,7 @@ struct QueueOptions {
         fn(QueueOptionId::max_messages, options.max_messages);
         fn(QueueOptionId::max_bytes, options.max_bytes);
         fn(QueueOptionId::on_full, options.on_full);
+        fn(QueueOptionId::retry, options.retry);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -87,6 +95,14 @@ struct QueueOptions {
   private:
     // A value behind its length.
     static void write(Writer& w, std::string_view value) { w.string16(value); }
+    static void write(Writer& w, const std::vector<std::chrono::milliseconds>& delays) {
+        MQD_ASSERT(delays.size() * sizeof(std::uint32_t) <= UINT16_MAX, delays.size());
+        w.number(static_cast<std::uint16_t>(delays.size() * sizeof(std::uint32_t)));
+        for (const std::chrono::milliseconds delay : delays) {
+            MQD_ASSERT(delay.count() >= 0 && delay.count() <= UINT32_MAX, delay.count());
+            w.number(static_cast<std::uint32_t>(delay.count()));
+        }
+    }
     static void write(Writer& w, Durability value) { write(w, static_cast<std::uint8_t>(value)); }
     static void write(Writer& w, OnFull value) { write(w, static_cast<std::uint8_t>(value)); }
     template <typename T>
@@ -97,6 +113,12 @@ struct QueueOptions {
     // A value that is all that the reader has.
     static void read(Reader& r, std::optional<std::string_view>& value) {
         value = as_text(r.rest());
+    }
+    static void read(Reader& r, std::optional<std::vector<std::chrono::milliseconds>>& delays) {
+        delays.emplace();
+        while (!r.rest().empty()) {
+            delays->emplace_back(r.number<std::uint32_t>());
+        }
     }
     static void read(Reader& r, std::optional<Durability>& value) {
         value = static_cast<Durability>(r.number<std::uint8_t>());
