@@ -27,6 +27,10 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     options.max_bytes = from.max_bytes;
     options.on_full = from.on_full.value_or(OnFull::unspecified);
     options.retry = from.retry;
+    if (const auto paused = wire::Paused::from_bits(from.paused.value_or(0))) {
+        options.publishing_paused = paused->publishing;
+        options.consuming_paused = paused->consuming;
+    }
     return options;
 }
 
@@ -83,6 +87,9 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         options.on_full = from.on_full;
     }
     options.retry = from.retry;
+    if (from.publishing_paused || from.consuming_paused) {
+        options.paused = wire::Paused{from.publishing_paused, from.consuming_paused}.bits();
+    }
     return options;
 }
 

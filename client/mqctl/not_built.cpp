@@ -12,8 +12,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "request",
     "serve",
     // queues
-    "queue pause",
-    "queue resume",
     "queue apply",
     "move",
     // watching

@@ -25,6 +25,8 @@ enum class Command {
     queue_show,
     queue_create,
     queue_update,
+    queue_pause,
+    queue_resume,
     queue_delete,
     queue_purge,
     dead_list,
@@ -99,7 +101,7 @@ struct CommandLine {
     ConsumeOptions consume;
     PeekOptions peek;
     ExportOptions export_messages;
-    QueueOptions queue_options;  // of queue_create and queue_update
+    QueueOptions queue_options;  // of queue_create, _update, _pause and _resume
     DeadOptions dead;
     bool yes = false;  // queue_delete, queue_purge, dead_purge: do not ask
 };

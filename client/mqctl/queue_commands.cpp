@@ -1,4 +1,4 @@
-// mqctl queue: list, show, create, update, delete, purge.
+// mqctl queue: list, show, create, update, pause, resume, delete, purge.
 
 #include <unistd.h>
 
@@ -41,6 +41,10 @@ std::string to_json(const QueueInfo& queue) {
             delays.push_back(delay.count());
         }
     }
+    if (queue.options.publishing_paused) {
+        line["publishing_paused"] = *queue.options.publishing_paused;
+        line["consuming_paused"] = queue.options.consuming_paused.value_or(false);
+    }
     return line.dump() + '\n';
 }
 
@@ -48,6 +52,15 @@ std::string to_json(const QueueInfo& queue) {
 template <typename T>
 std::string limit_text(const std::optional<T>& limit) {
     return limit.value_or(0) == 0 ? "none" : std::to_string(*limit);
+}
+
+std::string paused_text(const QueueOptions& options) {
+    const bool publishing = options.publishing_paused.value_or(false);
+    const bool consuming = options.consuming_paused.value_or(false);
+    return publishing && consuming ? "both"
+           : publishing            ? "publishing"
+           : consuming             ? "consuming"
+                                   : "no";
 }
 
 // As --retry takes it.
@@ -87,13 +100,15 @@ ExitCode queue_list(Session& session) {
                  {"PRODUCERS", right},
                  {"MAX_ATTEMPTS", right},
                  {"MAX_MESSAGES", right},
-                 {"MAX_BYTES", right}});
+                 {"MAX_BYTES", right},
+                 {"PAUSED"}});
     for (const QueueInfo& queue : *queues) {
         table.add({queue.name, std::string(durability_name(queue.options.durability)),
                    std::to_string(queue.ready), std::to_string(queue.leased),
                    std::to_string(queue.bytes), std::to_string(queue.consumers),
                    std::to_string(queue.producers), limit_text(queue.options.max_attempts),
-                   limit_text(queue.options.max_messages), limit_text(queue.options.max_bytes)});
+                   limit_text(queue.options.max_messages), limit_text(queue.options.max_bytes),
+                   paused_text(queue.options)});
     }
     std::string text = table.text(is_terminal(STDOUT_FILENO));
     if (is_terminal(STDOUT_FILENO)) {
@@ -128,6 +143,7 @@ ExitCode queue_show(Session& session) {
     table.add({"max_messages", limit_text(queue->options.max_messages)});
     table.add({"max_bytes", limit_text(queue->options.max_bytes)});
     table.add({"on_full", std::string(on_full_name(queue->options.on_full))});
+    table.add({"paused", paused_text(queue->options)});
     table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
     return session.print(table.text(false));
 }
@@ -147,7 +163,10 @@ ExitCode queue_create(Session& session) {
     return ExitCode::done;
 }
 
-ExitCode queue_update(Session& session) {
+namespace {
+
+// Changes what the command line says; `done` is what then holds.
+ExitCode change(Session& session, std::string_view done) {
     const CommandLine& line = session.line();
     const auto queue = session.client().update_queue(line.queue, line.queue_options);
     if (!queue) {
@@ -156,8 +175,22 @@ ExitCode queue_update(Session& session) {
     if (json_wanted(session)) {
         return session.print(to_json(*queue));
     }
-    session.talk().note("queue \"" + line.queue + "\" is changed");
+    session.talk().note("queue \"" + line.queue + "\" is " + std::string(done));
     return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode queue_update(Session& session) {
+    return change(session, "changed");
+}
+
+ExitCode queue_pause(Session& session) {
+    return change(session, "paused");
+}
+
+ExitCode queue_resume(Session& session) {
+    return change(session, "resumed");
 }
 
 ExitCode queue_delete(Session& session) {

@@ -25,6 +25,11 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.max_bytes, &Definition::max_bytes);
     say(options.on_full, &Definition::on_full);
     say(options.retry, &Definition::retry);
+    if (otherwise == nullptr || definition.publishing_paused != otherwise->publishing_paused ||
+        definition.consuming_paused != otherwise->consuming_paused) {
+        options.paused =
+            wire::Paused{definition.publishing_paused, definition.consuming_paused}.bits();
+    }
     return options;
 }
 
@@ -44,6 +49,10 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.max_bytes, options.max_bytes);
     set(definition.on_full, options.on_full);
     set(definition.retry, options.retry);
+    if (const auto paused = wire::Paused::from_bits(options.paused.value_or(0))) {
+        set(definition.publishing_paused, paused->publishing);
+        set(definition.consuming_paused, paused->consuming);
+    }
 }
 
 Result<void> check_options(std::string_view queue, const wire::QueueOptions& options) {
@@ -59,6 +68,10 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     }
     if (options.on_full > OnFull::drop_oldest) {
         return Error{ErrorCode::bad_option, "on_full: 1 reject, 2 drop-oldest"};
+    }
+    if (!wire::Paused::from_bits(options.paused.value_or(0))) {
+        return Error{ErrorCode::bad_option,
+                     "paused: bits 0 publishing and 1 consuming, where bits 4 and 5 mean them"};
     }
     if (options.retry) {
         if (options.retry->size() > wire::retry_delays_max) {

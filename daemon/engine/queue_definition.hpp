@@ -24,6 +24,8 @@ struct QueueDefinition {
     // Behind its failed delivery number k a message waits for retry[min(k, n) - 1] before it is
     // ready again; empty: not at all.
     std::vector<std::chrono::milliseconds> retry{};
+    bool publishing_paused = false;  // nothing is taken but dead letters; core sees to it
+    bool consuming_paused = false;   // nothing is delivered
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

@@ -351,6 +351,10 @@ struct QueueOptions {
     // How long a message waits after a failed delivery: after its failure number k for the k-th of
     // these, or the last. At most 32, each at most 30 days; none: it is ready again at once.
     std::optional<std::vector<std::chrono::milliseconds>> retry{};
+    // Lines are refused with queue_paused, and nothing is added but dead letters.
+    std::optional<bool> publishing_paused{};
+    // Nothing is delivered; consumers keep what they hold and can settle it.
+    std::optional<bool> consuming_paused{};
 };
 
 struct QueueInfo {
@@ -365,6 +369,10 @@ struct QueueInfo {
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;  // messages that wait to be moved to the dead letters
 
+    // Messages that a consumer with credit would get now.
+    [[nodiscard]] std::uint64_t deliverable() const {
+        return options.consuming_paused.value_or(false) ? 0 : ready;
+    }
     // The name of the queue that its dead letters go to, whether or not that is there yet.
     [[nodiscard]] std::string dead_letter_queue() const {
         const std::string said = options.dead_letter.value_or("");

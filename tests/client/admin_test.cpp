@@ -82,6 +82,7 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
             info.options.max_messages = 6;
             info.options.max_bytes = 7;
             info.options.on_full = OnFull::drop_oldest;
+            info.options.paused = 0x32;
             info.options.retry = {std::chrono::milliseconds(1000), std::chrono::hours(1)};
             socket.write(encode(info, request.header.correlation));
         };
@@ -102,8 +103,8 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
         answer(create);
         const SentFrame update = socket.expect(FrameType::queue_update);
         const auto changed = update.as<wire::QueueUpdate>().options;
-        check(changed.count() == 3 && changed.dead_letter == "" && changed.max_messages == 0u &&
-              changed.retry->empty());
+        check(changed.count() == 4 && changed.paused == 0x20 && changed.dead_letter == "" &&
+              changed.max_messages == 0u && changed.retry->empty());
         answer(update);
         const SentFrame missing = socket.expect(FrameType::queue_update);
         socket.write(encode(wire::ErrorFrame{ErrorCode::no_such_queue, 0, 0, "gone"},
@@ -120,6 +121,8 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     CHECK(info->options.max_messages == 6);
     CHECK(info->options.max_bytes == 7);
     CHECK(info->options.on_full == OnFull::drop_oldest);
+    CHECK(info->options.publishing_paused == false);
+    CHECK(info->options.consuming_paused == true);
     CHECK((info->options.retry == Delays{std::chrono::seconds(1), std::chrono::hours(1)}));
     const QueueOptions said{
         Durability::written, std::chrono::milliseconds(250),         0, "failed", 8, 9,
@@ -129,6 +132,7 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     change.dead_letter = "";
     change.max_messages = 0;
     change.retry.emplace();
+    change.consuming_paused = false;
     CHECK(client.update_queue("orders", change).has_value());
     CHECK(client.update_queue("orders", {}).error().code == ErrorCode::no_such_queue);
 

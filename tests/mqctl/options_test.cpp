@@ -202,6 +202,29 @@ TEST_CASE("options: the delays of a queue are a list") {
     CHECK(!accepted({"queue", "create", "a"}).queue_options.retry.has_value());
 }
 
+TEST_CASE("options: a queue is paused and resumed as a whole, or for one side") {
+    for (const std::string verb : {"pause", "resume"}) {
+        const bool paused = verb == "pause";
+        const auto said = [&](const Arguments& flags) {
+            Arguments arguments{"queue", verb, "a"};
+            arguments.insert(arguments.end(), flags.begin(), flags.end());
+            return accepted(arguments).queue_options;
+        };
+        for (const Arguments& both : {Arguments{}, Arguments{"--publishing", "--consuming"}}) {
+            CHECK(said(both).publishing_paused == paused);
+            CHECK(said(both).consuming_paused == paused);
+        }
+        CHECK(said({"--publishing"}).publishing_paused == paused);
+        CHECK(!said({"--publishing"}).consuming_paused.has_value());
+        CHECK(said({"--consuming"}).consuming_paused == paused);
+        CHECK(!said({"--consuming"}).publishing_paused.has_value());
+        (void)refused({"queue", verb});
+        (void)refused({"queue", verb, "a", "--lease", "1s"});
+    }
+    CHECK(accepted({"queue", "pause", "a"}).command == Command::queue_pause);
+    CHECK(accepted({"queue", "resume", "a"}).command == Command::queue_resume);
+}
+
 TEST_CASE("options: dead letters are those of a queue") {
     CHECK(accepted({"dead", "list", "a"}).command == Command::dead_list);
     CHECK(accepted({"dead", "list", "a", "-o", "json"}).queue == "a");
@@ -283,7 +306,7 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
 TEST_CASE("options: what is not built yet is refused by its name") {
     CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
     CHECK(refused({"publish", "a", "--delay=5s", "x"}) == "--delay is not built yet");
-    CHECK(refused({"queue", "pause", "a"}) == "queue pause is not built yet");
+    CHECK(refused({"queue", "apply", "a"}) == "queue apply is not built yet");
     for (const std::string_view command : commands_not_built()) {
         Arguments arguments{std::string(command), "--any", "-x", "thing"};
         if (command.starts_with("queue ")) {

@@ -242,6 +242,7 @@ void describe_options(Description& d, const QueueOptions& o) {
             d.number("retry_ms", static_cast<std::uint64_t>(delay.count()));
         }
     }
+    number(QueueOptionId::paused, "paused", o.paused);
 }
 
 template <FrameType Type>

@@ -230,6 +230,21 @@ TEST_CASE("frames: the delays of a queue are whole numbers of four bytes") {
     }
 }
 
+TEST_CASE("frames: what is paused says what it means") {
+    unsigned sound = 0;
+    for (unsigned bits = 0; bits < 256; ++bits) {
+        CAPTURE(bits);
+        const auto paused = Paused::from_bits(static_cast<std::uint8_t>(bits));
+        sound += paused ? 1 : 0;
+        if (paused) {
+            CHECK(paused->bits() == bits);
+        }
+    }
+    CHECK(sound == 9);  // yes, no and nothing, of each
+    CHECK(Paused{true, {}}.bits() == 0x11);
+    CHECK(Paused{{}, false}.bits() == 0x20);
+}
+
 TEST_CASE("frames: QUEUE_INFO of the first daemons ends behind the producers") {
     QueueInfo info;
     info.queue = "q";
@@ -289,6 +304,7 @@ TEST_CASE("frames: the names of queues are bounded in length and letters") {
 TEST_CASE("errors: codes from 100 on close the connection, and every code has a name") {
     CHECK(!closes_connection(ErrorCode::unknown_frame));
     CHECK(!closes_connection(ErrorCode::queue_full));
+    CHECK(!closes_connection(ErrorCode::queue_paused));
     CHECK(closes_connection(ErrorCode::protocol_violation));
     CHECK(closes_connection(ErrorCode::output_overflow));
     CHECK(!closes_connection(ErrorCode::io_error));

@@ -26,6 +26,32 @@ enum class QueueOptionId : std::uint16_t {
     max_bytes = 6,     // u64: of batches; 0: no limit
     on_full = 7,       // u8
     retry = 8,         // n x u32, milliseconds: how long a message waits after a failed delivery
+    paused = 9,        // u8: see Paused
+};
+
+// The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
+// bits 4 and 5 whether that is said at all: what is not stays as it is, so that who pauses the one
+// does not undo what somebody else did to the other.
+struct Paused {
+    std::optional<bool> publishing;
+    std::optional<bool> consuming;
+
+    [[nodiscard]] std::uint8_t bits() const {
+        return static_cast<std::uint8_t>((publishing.value_or(false) ? 0x01 : 0) |
+                                         (consuming.value_or(false) ? 0x02 : 0) |
+                                         (publishing ? 0x10 : 0) | (consuming ? 0x20 : 0));
+    }
+    // Nothing: there are bits that mean nothing.
+    [[nodiscard]] static std::optional<Paused> from_bits(std::uint8_t bits) {
+        Paused paused;
+        if ((bits & 0x10) != 0) {
+            paused.publishing = (bits & 0x01) != 0;
+        }
+        if ((bits & 0x20) != 0) {
+            paused.consuming = (bits & 0x02) != 0;
+        }
+        return paused.bits() == bits ? std::optional(paused) : std::nullopt;
+    }
 };
 
 struct QueueOptions {
@@ -37,6 +63,7 @@ struct QueueOptions {
     std::optional<std::uint64_t> max_bytes;
     std::optional<OnFull> on_full;  // 0 on the wire: as if not there
     std::optional<std::vector<std::chrono::milliseconds>> retry;
+    std::optional<std::uint8_t> paused;       // bits of Paused, sound or not
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -50,6 +77,7 @@ struct QueueOptions {
         fn(QueueOptionId::max_bytes, options.max_bytes);
         fn(QueueOptionId::on_full, options.on_full);
         fn(QueueOptionId::retry, options.retry);
+        fn(QueueOptionId::paused, options.paused);
     }
 
     [[nodiscard]] unsigned count() const {
