@@ -19,28 +19,46 @@ Error malformed(std::string_view frame) {
             "the daemon sent a malformed " + std::string(frame) + " frame"};
 }
 
-QueueInfo to_queue_info(const wire::QueueInfo& frame) {
-    return {std::string(frame.queue),
-            frame.incarnation,
-            frame.durability,
-            std::chrono::milliseconds(frame.lease_ms),
-            frame.ready,
-            frame.leased,
-            frame.bytes,
-            frame.next_number,
-            frame.consumers,
-            frame.producers,
-            frame.dying,
-            frame.options.max_attempts,
-            std::string(frame.options.dead_letter.value_or(std::string_view())),
-            frame.options.max_messages,
-            frame.options.max_bytes,
-            frame.options.on_full};
+QueueOptions from_wire(const wire::QueueOptions& from) {
+    QueueOptions options;
+    options.max_attempts = from.max_attempts;
+    options.dead_letter = from.dead_letter;
+    options.max_messages = from.max_messages;
+    options.max_bytes = from.max_bytes;
+    options.on_full = from.on_full.value_or(OnFull::unspecified);
+    options.retry = from.retry;
+    if (const auto paused = wire::Paused::from_bits(from.paused.value_or(0))) {
+        options.publishing_paused = paused->publishing;
+        options.consuming_paused = paused->consuming;
+    }
+    return options;
 }
 
-// What QueueSpec and QueueChange have in common; it views `from`.
-template <typename Options>
-Result<wire::QueueOptions> to_wire(const Options& from) {
+QueueInfo to_queue_info(const wire::QueueInfo& frame) {
+    QueueInfo info{std::string(frame.queue),
+                   frame.incarnation,
+                   from_wire(frame.options),
+                   frame.ready,
+                   frame.leased,
+                   frame.bytes,
+                   frame.next_number,
+                   frame.consumers,
+                   frame.producers,
+                   frame.dying};
+    info.options.durability = frame.durability;
+    info.options.lease = std::chrono::milliseconds(frame.lease_ms);
+    return info;
+}
+
+bool can_travel(const std::vector<std::chrono::milliseconds>& retry) {
+    return retry.size() <= wire::retry_delays_max &&
+           std::all_of(retry.begin(), retry.end(), [](std::chrono::milliseconds delay) {
+               return delay.count() >= 0 && delay <= wire::retry_delay_max;
+           });
+}
+
+// It views `from`.
+Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     if (auto bad = client::check_lease(from.lease)) {
         return *std::move(bad);
     }
@@ -50,13 +68,28 @@ Result<wire::QueueOptions> to_wire(const Options& from) {
                      "not a queue name for dead letters: \"" + *from.dead_letter + '"',
                      wire::queue_name_bytes_max};
     }
+    if (from.retry && !can_travel(*from.retry)) {
+        return Error{ErrorCode::bad_option, "retry has at most 32 delays, each of at most 30 days",
+                     wire::retry_delays_max};
+    }
     wire::QueueOptions options;
-    options.lease_ms = static_cast<std::uint32_t>(from.lease.count());
+    if (from.durability != Durability::unspecified) {
+        options.durability = from.durability;
+    }
+    if (from.lease.count() != 0) {
+        options.lease_ms = static_cast<std::uint32_t>(from.lease.count());
+    }
     options.max_attempts = from.max_attempts;
     options.dead_letter = from.dead_letter;
     options.max_messages = from.max_messages;
     options.max_bytes = from.max_bytes;
-    options.on_full = from.on_full;
+    if (from.on_full != OnFull::unspecified) {
+        options.on_full = from.on_full;
+    }
+    options.retry = from.retry;
+    if (from.publishing_paused || from.consuming_paused) {
+        options.paused = wire::Paused{from.publishing_paused, from.consuming_paused}.bits();
+    }
     return options;
 }
 
@@ -139,28 +172,27 @@ bool is_file_name(std::string_view name) {
 
 }  // namespace
 
-Result<QueueInfo> Client::create_queue(std::string_view name, const QueueSpec& spec) {
+Result<QueueInfo> Client::create_queue(std::string_view name, const QueueOptions& options) {
     if (const auto bad = check_name(name)) {
         return *bad;
     }
-    const auto options = to_wire(spec);
-    if (!options) {
-        return options.error();
+    const auto said = to_wire(options);
+    if (!said) {
+        return said.error();
     }
-    wire::QueueCreate create{name, *options};
-    create.options.durability = spec.durability;
+    const wire::QueueCreate create{name, *said};
     return to_queue_info(connection_->call(create, wire::FrameType::queue_info));
 }
 
-Result<QueueInfo> Client::update_queue(std::string_view name, const QueueChange& change) {
+Result<QueueInfo> Client::update_queue(std::string_view name, const QueueOptions& options) {
     if (const auto bad = check_name(name)) {
         return *bad;
     }
-    const auto options = to_wire(change);
-    if (!options) {
-        return options.error();
+    const auto said = to_wire(options);
+    if (!said) {
+        return said.error();
     }
-    const wire::QueueUpdate update{name, *options};
+    const wire::QueueUpdate update{name, *said};
     return to_queue_info(connection_->call(update, wire::FrameType::queue_info));
 }
 

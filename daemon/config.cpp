@@ -67,13 +67,24 @@ std::optional<ConfigValue> value_of(const toml::node& node) {
     if (const auto* flag = node.as_boolean()) {
         return ConfigValue(flag->get());
     }
+    if (const auto* array = node.as_array()) {
+        std::vector<std::string> texts;
+        for (const toml::node& element : *array) {
+            const auto* text = element.as_string();
+            if (text == nullptr) {
+                return std::nullopt;
+            }
+            texts.push_back(text->get());
+        }
+        return ConfigValue(std::move(texts));
+    }
     return std::nullopt;
 }
 
 std::string kind_of(const toml::node& node) {
     switch (node.type()) {
         case toml::node_type::table: return "a table";
-        case toml::node_type::array: return "an array";
+        case toml::node_type::array: return "an array of other things than strings";
         case toml::node_type::floating_point: return "a number with a fraction";
         case toml::node_type::date:
         case toml::node_type::time:
@@ -94,6 +105,11 @@ class Loader {
     Result<Config> finish();
 
   private:
+    struct Said {
+        std::string place;
+        ConfigValue value;
+    };
+
     Result<void> apply_sections(const toml::table& root);
     Result<void> apply_section(std::string_view name, const toml::node& node);
     Result<void> apply_keys(const toml::table& table, const std::string& section,
@@ -103,14 +119,15 @@ class Loader {
 
     Result<void> check_sizes() const;
     Result<void> check_queues() const;
-    void fill_in(QueueConfig& queue) const;
+    void fill_in(engine::QueueDefinition& queue) const;
     Result<void> check_listeners() const;
     // At least one of the two keys stands in a file when they contradict each other: its place.
     [[nodiscard]] std::string place(const std::string& key, const std::string& other = {}) const;
 
     Config config_;
-    std::string file_;                           // being read
-    std::map<std::string, std::string> places_;  // of each key that was set: "storage.path"
+    std::string file_;  // being read
+    // Of each key that was set, "storage.path", and of each listener, "listener.local".
+    std::map<std::string, Said> said_;
 };
 
 Result<void> Loader::apply(std::string_view text, const std::string& file) {
@@ -198,7 +215,7 @@ Result<void> Loader::apply_keys(const toml::table& table, const std::string& sec
         if (!done) {
             return config_error(at, name + ": " + done.error().text);
         }
-        places_[name] = at;
+        said_[name] = {at, *value};
     }
     return {};
 }
@@ -230,7 +247,7 @@ Result<void> Loader::apply_listeners(const toml::node& node) {
                                         : "listener.insecure is for tcp only");
         }
         names.push_back(listener.name);
-        places_["listener." + listener.name] = at;
+        said_["listener." + listener.name] = {at, {}};
         auto& all = config_.listeners;
         const auto same = std::find_if(all.begin(), all.end(), [&listener](const auto& other) {
             return other.name == listener.name;
@@ -263,7 +280,8 @@ Result<void> Loader::apply_queues(const toml::node& node) {
         auto at = std::lower_bound(all.begin(), all.end(), name,
                                    [](const auto& queue, const auto& n) { return queue.name < n; });
         if (at == all.end() || at->name != name) {
-            at = all.insert(at, QueueConfig{name, Durability::unspecified, {}});
+            at = all.insert(at, engine::QueueDefinition{});
+            at->name = name;
         }
         auto applied = apply_keys(*element.as_table(), "queue." + name, keys_of(*at));
         if (!applied) {
@@ -275,9 +293,9 @@ Result<void> Loader::apply_queues(const toml::node& node) {
 
 std::string Loader::place(const std::string& key, const std::string& other) const {
     for (const std::string& name : {key, other}) {
-        const auto found = places_.find(name);
-        if (found != places_.end()) {
-            return found->second;
+        const auto found = said_.find(name);
+        if (found != said_.end()) {
+            return found->second.place;
         }
     }
     return {};
@@ -328,13 +346,13 @@ Result<void> Loader::check_queues() const {
                             "limits.queues is " + std::to_string(most) + ", but " +
                                 std::to_string(config_.queues.size()) + " queues are declared");
     }
-    const QueueDefaultsConfig& defaults = config_.queue_defaults;
+    const engine::QueueDefinition& defaults = config_.queue_defaults;
     if (defaults.on_full == OnFull::drop_oldest && defaults.max_bytes != 0) {
         return config_error(place("queue_defaults.max_bytes", "queue_defaults.on_full"),
                             "queue_defaults: on_full = \"drop-oldest\" goes with max_messages, and "
                             "not with max_bytes");
     }
-    for (const QueueConfig& queue : config_.queues) {
+    for (const engine::QueueDefinition& queue : config_.queues) {
         if (queue.on_full == OnFull::drop_oldest && queue.max_bytes != 0) {
             const std::string section = "queue." + queue.name;
             return config_error(place(section + ".max_bytes", section + ".on_full"),
@@ -371,25 +389,25 @@ Result<void> Loader::check_listeners() const {
     return {};
 }
 
-// What the section of the queue does not say, in any of the files.
-void Loader::fill_in(QueueConfig& queue) const {
-    const QueueDefaultsConfig& defaults = config_.queue_defaults;
-    const auto unsaid = [&](const char* key) {
-        return !places_.contains("queue." + queue.name + '.' + key);
-    };
-    queue.durability = unsaid("durability") ? config_.storage.durability : queue.durability;
-    queue.lease = unsaid("lease") ? defaults.lease : queue.lease;
-    queue.max_attempts = unsaid("max_attempts") ? defaults.max_attempts : queue.max_attempts;
-    queue.max_messages = unsaid("max_messages") ? defaults.max_messages : queue.max_messages;
-    queue.max_bytes = unsaid("max_bytes") ? defaults.max_bytes : queue.max_bytes;
-    queue.on_full = unsaid("on_full") ? defaults.on_full : queue.on_full;
+// As the defaults are, but for what the section of the queue says, in any of the files.
+void Loader::fill_in(engine::QueueDefinition& queue) const {
+    engine::QueueDefinition whole = config_.queue_defaults;
+    whole.name = queue.name;
+    for (const ConfigKey& key : keys_of(whole)) {
+        const auto said = said_.find("queue." + queue.name + '.' + std::string(key.name));
+        if (said != said_.end()) {
+            const auto set = set_field(key.field, said->second.value);
+            MQD_ASSERT(set.has_value());  // as it was when the file was read
+        }
+    }
+    queue = std::move(whole);
 }
 
 Result<Config> Loader::finish() {
     if (config_.listeners.empty()) {
         config_.listeners = default_config().listeners;
     }
-    for (QueueConfig& queue : config_.queues) {
+    for (engine::QueueDefinition& queue : config_.queues) {
         fill_in(queue);
     }
     const auto sizes = check_sizes();
@@ -502,7 +520,7 @@ std::string print_config(const Config& config) {
         std::erase_if(keys, [foreign](const ConfigKey& key) { return key.name == foreign; });
         print_keys(out, "[[listener]]", keys);
     }
-    for (QueueConfig& queue : copy.queues) {
+    for (engine::QueueDefinition& queue : copy.queues) {
         print_keys(out, "[queue.\"" + queue.name + "\"]", keys_of(queue));
     }
     return out;

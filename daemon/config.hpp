@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "daemon/core/on_damage.hpp"
+#include "daemon/engine/queue_definition.hpp"
 #include "daemon/listen_address.hpp"
 #include "mqd/result.hpp"
 #include "mqd/types.hpp"
@@ -41,7 +42,6 @@ struct ServerConfig {
 
 struct StorageConfig {
     std::string path = "/var/lib/mqd";
-    Durability durability = Durability::disk;           // of a new queue that does not say its own
     std::uint64_t memory = 64 * mebibyte;               // for messages of durable queues
     std::uint64_t segment_bytes = 16 * mebibyte;        // of one segment file
     std::uint64_t scrub_rate = 4 * mebibyte;            // read and checked per second; 0: none
@@ -70,29 +70,6 @@ struct LimitsConfig {
     friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };
 
-struct QueueDefaultsConfig {
-    std::chrono::milliseconds lease{30'000};
-    std::uint32_t max_attempts = 16;  // deliveries before a message is a dead letter; 0: no limit
-    std::uint64_t max_messages = 0;   // in a queue; 0: no limit
-    std::uint64_t max_bytes = 0;      // in a queue; 0: no limit
-    OnFull on_full = OnFull::reject;
-    friend bool operator==(const QueueDefaultsConfig&, const QueueDefaultsConfig&) = default;
-};
-
-// A declared queue: created at start if it is not there; never deleted. After loading, what it does
-// not say itself is as in storage.durability and QueueDefaultsConfig.
-struct QueueConfig {
-    std::string name;
-    Durability durability = Durability::unspecified;  // after loading: never unspecified
-    std::chrono::milliseconds lease{0};               // after loading: never 0
-    std::uint32_t max_attempts = 16;
-    std::string dead_letter{};  // the queue that dead letters go to; empty: NAME.dead
-    std::uint64_t max_messages = 0;
-    std::uint64_t max_bytes = 0;
-    OnFull on_full = OnFull::reject;
-    friend bool operator==(const QueueConfig&, const QueueConfig&) = default;
-};
-
 enum class LogLevel : std::uint8_t { trace, debug, info, warn, error };
 
 struct LogConfig {
@@ -105,8 +82,10 @@ struct Config {
     std::vector<ListenerConfig> listeners;  // after loading: at least one
     StorageConfig storage;
     LimitsConfig limits;
-    QueueDefaultsConfig queue_defaults;
-    std::vector<QueueConfig> queues;  // in order of name
+    engine::QueueDefinition queue_defaults = engine::default_definition();
+    // Created at start where they are not there, never deleted; in order of name. After loading,
+    // what one does not say itself is as in queue_defaults.
+    std::vector<engine::QueueDefinition> queues;
     LogConfig log;
 
     friend bool operator==(const Config&, const Config&) = default;

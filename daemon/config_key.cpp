@@ -33,6 +33,9 @@ std::string kind_of(const ConfigValue& value) {
     if (std::holds_alternative<std::string>(value)) {
         return "a string";
     }
+    if (std::holds_alternative<std::vector<std::string>>(value)) {
+        return "an array";
+    }
     return std::holds_alternative<bool>(value) ? "true or false" : "a number";
 }
 
@@ -135,6 +138,26 @@ Result<void> set(const DurationField& field, const ConfigValue& value) {
                             format_duration(field.max));
     }
     *field.duration = *duration;
+    return {};
+}
+
+Result<void> set(const DelaysField& field, const ConfigValue& value) {
+    const auto* texts = std::get_if<std::vector<std::string>>(&value);
+    if (texts == nullptr) {
+        return wrong_kind("an array of durations such as [\"1s\", \"10s\"]", value);
+    }
+    if (texts->size() > field.count_max) {
+        return bad_value(std::to_string(texts->size()) + " delays are more than " +
+                         std::to_string(field.count_max));
+    }
+    std::vector<milliseconds> delays(texts->size());
+    for (std::size_t i = 0; i < delays.size(); ++i) {
+        const DurationField delay{&delays[i], milliseconds(0), field.max};
+        if (const auto done = set(delay, (*texts)[i]); !done) {
+            return done;
+        }
+    }
+    *field.delays = std::move(delays);
     return {};
 }
 
@@ -269,6 +292,13 @@ std::string format(const LongCountField& field) {
 std::string format(const DurationField& field) {
     return quoted(format_duration(*field.duration));
 }
+std::string format(const DelaysField& field) {
+    std::string list;
+    for (const milliseconds delay : *field.delays) {
+        list += (list.empty() ? "" : ", ") + quoted(format_duration(delay));
+    }
+    return '[' + list + ']';
+}
 std::string format(const PathField& field) {
     return quoted(*field.path);
 }
@@ -315,10 +345,10 @@ ConfigKeys keys_of(ListenerConfig& listener) {
     };
 }
 
-ConfigKeys keys_of(StorageConfig& storage) {
+ConfigKeys keys_of(StorageConfig& storage, engine::QueueDefinition& queue_defaults) {
     return {
         {"path", PathField{&storage.path}},
-        {"durability", DurabilityField{&storage.durability}},
+        {"durability", DurabilityField{&queue_defaults.durability}},
         {"memory", SizeField{&storage.memory, mebibyte, tebibyte}},
         {"segment_bytes", SizeField{&storage.segment_bytes, 64 * kibibyte, gibibyte}},
         {"scrub_rate", SizeField{&storage.scrub_rate, 0, gibibyte}},
@@ -354,17 +384,7 @@ ConfigKeys keys_of(LimitsConfig& limits) {
     };
 }
 
-ConfigKeys keys_of(QueueDefaultsConfig& defaults) {
-    return {
-        {"lease", DurationField{&defaults.lease, milliseconds(100), milliseconds(one_day)}},
-        {"max_attempts", CountField{&defaults.max_attempts, 0, attempts_limit_max}},
-        {"max_messages", LongCountField{&defaults.max_messages, messages_limit_max}},
-        {"max_bytes", SizeField{&defaults.max_bytes, 0, bytes_limit_max}},
-        {"on_full", OnFullField{&defaults.on_full}},
-    };
-}
-
-ConfigKeys keys_of(QueueConfig& queue) {
+ConfigKeys keys_of(engine::QueueDefinition& queue) {
     return {
         {"durability", DurabilityField{&queue.durability}},
         {"lease", DurationField{&queue.lease, milliseconds(100), milliseconds(one_day)}},
@@ -373,6 +393,7 @@ ConfigKeys keys_of(QueueConfig& queue) {
         {"max_messages", LongCountField{&queue.max_messages, messages_limit_max}},
         {"max_bytes", SizeField{&queue.max_bytes, 0, bytes_limit_max}},
         {"on_full", OnFullField{&queue.on_full}},
+        {"retry", DelaysField{&queue.retry, wire::retry_delays_max, wire::retry_delay_max}},
     };
 }
 
@@ -381,9 +402,15 @@ ConfigKeys keys_of(LogConfig& log) {
 }
 
 std::vector<ConfigSection> sections_of(Config& config) {
+    ConfigKeys defaults = keys_of(config.queue_defaults);
+    std::erase_if(defaults, [](const ConfigKey& key) {
+        return key.name == "durability" || key.name == "dead_letter";  // storage.durability; none
+    });
     return {
-        {"server", keys_of(config.server)}, {"storage", keys_of(config.storage)},
-        {"limits", keys_of(config.limits)}, {"queue_defaults", keys_of(config.queue_defaults)},
+        {"server", keys_of(config.server)},
+        {"storage", keys_of(config.storage, config.queue_defaults)},
+        {"limits", keys_of(config.limits)},
+        {"queue_defaults", std::move(defaults)},
         {"log", keys_of(config.log)},
     };
 }

@@ -17,7 +17,7 @@
 namespace mqd {
 
 // What a key can hold in the file.
-using ConfigValue = std::variant<std::string, std::int64_t, bool>;
+using ConfigValue = std::variant<std::string, std::int64_t, bool, std::vector<std::string>>;
 
 struct SizeField {
     std::uint64_t* bytes = nullptr;
@@ -38,6 +38,11 @@ struct DurationField {
     std::chrono::milliseconds* duration = nullptr;
     std::chrono::milliseconds min{};
     std::chrono::milliseconds max{};
+};
+struct DelaysField {
+    std::vector<std::chrono::milliseconds>* delays = nullptr;
+    std::size_t count_max = 0;
+    std::chrono::milliseconds max{};  // of each, from 0 on
 };
 struct PathField {
     std::string* path = nullptr;  // absolute
@@ -68,9 +73,9 @@ struct OnDamageField {
     core::OnDamage* mode = nullptr;
 };
 
-using ConfigField = std::variant<SizeField, CountField, LongCountField, DurationField, PathField,
-                                 NameField, AddressField, ModeField, FlagField, DurabilityField,
-                                 OnFullField, LogLevelField, OnDamageField>;
+using ConfigField = std::variant<SizeField, CountField, LongCountField, DurationField, DelaysField,
+                                 PathField, NameField, AddressField, ModeField, FlagField,
+                                 DurabilityField, OnFullField, LogLevelField, OnDamageField>;
 
 struct ConfigKey {
     std::string_view name;
@@ -81,10 +86,10 @@ using ConfigKeys = std::vector<ConfigKey>;
 
 [[nodiscard]] ConfigKeys keys_of(ServerConfig& server);
 [[nodiscard]] ConfigKeys keys_of(ListenerConfig& listener);
-[[nodiscard]] ConfigKeys keys_of(StorageConfig& storage);
+// The default durability of queues stands with the storage.
+[[nodiscard]] ConfigKeys keys_of(StorageConfig& storage, engine::QueueDefinition& queue_defaults);
 [[nodiscard]] ConfigKeys keys_of(LimitsConfig& limits);
-[[nodiscard]] ConfigKeys keys_of(QueueDefaultsConfig& defaults);
-[[nodiscard]] ConfigKeys keys_of(QueueConfig& queue);  // not its name, which is the section's
+[[nodiscard]] ConfigKeys keys_of(engine::QueueDefinition& queue);  // not its name: the section's
 [[nodiscard]] ConfigKeys keys_of(LogConfig& log);
 
 // The sections that are one table: their names and keys, in the order of the file.

@@ -118,12 +118,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
 
 core::CoreOptions core_options(const Config& config) {
     core::CoreOptions options;
-    options.durability = config.storage.durability;
-    options.lease = config.queue_defaults.lease;
-    options.max_attempts = config.queue_defaults.max_attempts;
-    options.max_messages = config.queue_defaults.max_messages;
-    options.max_bytes = config.queue_defaults.max_bytes;
-    options.on_full = config.queue_defaults.on_full;
+    options.queue_defaults = config.queue_defaults;
     options.commit_delay_max = config.storage.commit_delay_max;
     options.written_sync_max = config.storage.written_sync_max;
     options.memory_bytes_max = config.limits.memory_bytes;
@@ -274,22 +269,6 @@ void reload(const CommandLine& line, Config& current) {
     spdlog::info("reloaded log.level={}", to_text(current.log.level));
 }
 
-std::vector<engine::QueueDefinition> queue_definitions(const Config& config) {
-    std::vector<engine::QueueDefinition> queues;
-    for (const QueueConfig& queue : config.queues) {
-        engine::QueueDefinition& definition = queues.emplace_back();
-        definition.name = queue.name;
-        definition.durability = queue.durability;
-        definition.lease = queue.lease;
-        definition.max_attempts = queue.max_attempts;
-        definition.dead_letter = queue.dead_letter;
-        definition.max_messages = queue.max_messages;
-        definition.max_bytes = queue.max_bytes;
-        definition.on_full = queue.on_full;
-    }
-    return queues;
-}
-
 int serve(const CommandLine& line, const Config& config) {
     set_up_log(config.log.level);
     raise_descriptor_limit();
@@ -320,7 +299,7 @@ int serve(const CommandLine& line, const Config& config) {
     const storage::Recovery& recovery = server.core().journal().recovery();
     spdlog::info("recovered verdict=\"{}\" sequence={} files={} bytes_read={}", recovery.verdict,
                  recovery.last.value(), recovery.files, recovery.bytes_read);
-    if (const auto declared = server.declare(queue_definitions(config)); !declared) {
+    if (const auto declared = server.declare(config.queues); !declared) {
         spdlog::error("{}", declared.error().text);
         return end(ExitCode::journal_failed);
     }

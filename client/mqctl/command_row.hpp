@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 19> command_rows{{
+inline constexpr std::array<CommandRow, 21> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -32,6 +32,9 @@ inline constexpr std::array<CommandRow, 19> command_rows{{
     {Command::queue_create, "queue create", "", "QUEUE",
      "Make a queue; durable, at \"disk\", unless told otherwise"},
     {Command::queue_update, "queue update", "", "QUEUE", "Change options of a queue"},
+    {Command::queue_pause, "queue pause", "", "QUEUE",
+     "Take no messages and deliver none, until it is resumed"},
+    {Command::queue_resume, "queue resume", "", "QUEUE", "Take messages and deliver them again"},
     {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
     {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
     {Command::dead_list, "dead list", "", "QUEUE", "The dead letters of a queue"},

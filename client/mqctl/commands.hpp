@@ -20,6 +20,8 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode queue_show(Session& session);
 [[nodiscard]] ExitCode queue_create(Session& session);
 [[nodiscard]] ExitCode queue_update(Session& session);
+[[nodiscard]] ExitCode queue_pause(Session& session);
+[[nodiscard]] ExitCode queue_resume(Session& session);
 [[nodiscard]] ExitCode queue_delete(Session& session);
 [[nodiscard]] ExitCode queue_purge(Session& session);
 

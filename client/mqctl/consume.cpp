@@ -252,7 +252,7 @@ Result<bool> StdoutConsumer::more_may_come() {
         return info.error();
     }
     recheck_ = Clock::now() + (consumer_->unsettled() > 0 ? Clock::duration(0) : recheck_interval);
-    return info->ready > 0 || consumer_->unsettled() > 0;
+    return info->deliverable() > 0 || consumer_->unsettled() > 0;
 }
 
 void StdoutConsumer::wait() {

@@ -116,7 +116,7 @@ Result<bool> Retry::more_may_come(const Consumer& consumer) {
     if (!info) {
         return info.error();
     }
-    return info->ready > 0 || consumer.unsettled() > passed_over_;
+    return info->deliverable() > 0 || consumer.unsettled() > passed_over_;
 }
 
 // Confirmed first and acked then: in between, it is in both queues.

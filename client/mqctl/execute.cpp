@@ -409,7 +409,7 @@ Result<bool> Executor::more_may_come() {
     const std::uint64_t out = unsettled();
     const std::uint64_t at_hand = out - std::min<std::uint64_t>(out, done_.size() + kept_.size());
     recheck_ = Clock::now() + (at_hand > 0 ? Clock::duration(0) : recheck_interval);
-    return info->ready > 0 || at_hand > 0;
+    return info->deliverable() > 0 || at_hand > 0;
 }
 
 void Executor::wait() {

@@ -17,6 +17,7 @@ ExitCode exit_code(ErrorCode code) {
         case ErrorCode::disk_full:
         case ErrorCode::resume_needed:
         case ErrorCode::queue_full:
+        case ErrorCode::queue_paused:
         case ErrorCode::backup_running:
         case ErrorCode::frame_too_big:
         case ErrorCode::credit_exceeded:

@@ -12,8 +12,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "request",
     "serve",
     // queues
-    "queue pause",
-    "queue resume",
     "queue apply",
     "move",
     // watching
@@ -44,7 +42,6 @@ constexpr auto options = std::to_array<std::string_view>({
     "--group",
     "--reply-to",
     // of a queue
-    "--retry",
     "--priorities",
     "--dedup-window",
     "--group-in-flight",

@@ -25,6 +25,26 @@ std::uint64_t limit(const CLI::Option* option, std::uint64_t max) {
     return *value;
 }
 
+// "1s,10s,1m"; empty or "none": none.
+std::vector<std::chrono::milliseconds> delays(const CLI::Option* option) {
+    std::vector<std::chrono::milliseconds> list;
+    std::string rest = option->as<std::string>();
+    if (rest.empty() || rest == "none") {
+        return list;
+    }
+    for (bool more = true; more;) {
+        const std::size_t comma = rest.find(',');
+        const auto delay = parse_duration(rest.substr(0, comma));
+        if (!delay) {
+            throw Mistake{option->get_name() + ": " + delay.error().text};
+        }
+        list.push_back(std::chrono::ceil<std::chrono::milliseconds>(*delay));
+        more = comma != std::string::npos;
+        rest.erase(0, more ? comma + 1 : 0);
+    }
+    return list;
+}
+
 }  // namespace
 
 CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string& type,
@@ -78,7 +98,7 @@ std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
     return *value;
 }
 
-void QueueLimitValues::add_to(CLI::App& app) {
+void QueueOptionValues::add_to(CLI::App& app) {
     lease_ = add_value(app, "--lease", "DURATION", "How long a worker may hang (30s)");
     max_attempts_ = add_value(app, "--max-attempts", "N",
                               "Deliveries before a message is a dead letter (16; 0: no limit)");
@@ -88,14 +108,16 @@ void QueueLimitValues::add_to(CLI::App& app) {
         add_value(app, "--max-messages", "N", "How many messages may be in it (0: no limit)");
     max_bytes_ = add_value(app, "--max-bytes", "SIZE", "How much may be in it (0: no limit)");
     on_full_ = add_value(app, "--on-full", "WHAT", "When it is full: reject or drop-oldest");
+    retry_ = add_value(app, "--retry", "DURATIONS",
+                       "How long a message that failed waits: 1s,10s,1m, or none");
 }
 
-bool QueueLimitValues::any() const {
+bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
-           given(max_bytes_) || given(on_full_);
+           given(max_bytes_) || given(on_full_) || given(retry_);
 }
 
-void QueueLimitValues::read(QueueCreateOptions& into) const {
+void QueueOptionValues::read(QueueOptions& into) const {
     into.lease = duration(lease_, into.lease);
     if (given(max_attempts_)) {
         into.max_attempts = static_cast<std::uint32_t>(limit(max_attempts_, UINT32_MAX));
@@ -119,6 +141,9 @@ void QueueLimitValues::read(QueueCreateOptions& into) const {
             throw Mistake{"--on-full: \"" + text + "\" is neither reject nor drop-oldest"};
         }
         into.on_full = text == "reject" ? OnFull::reject : OnFull::drop_oldest;
+    }
+    if (given(retry_)) {
+        into.retry = delays(retry_);
     }
 }
 

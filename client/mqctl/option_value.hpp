@@ -36,15 +36,15 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 [[nodiscard]] std::string file(const CLI::Option* option);
 
 // The options that `queue create` and `queue update` share.
-class QueueLimitValues {
+class QueueOptionValues {
   public:
     void add_to(CLI::App& app);
     [[nodiscard]] bool any() const;
-    void read(QueueCreateOptions& into) const;
+    void read(QueueOptions& into) const;
 
   private:
     CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
-        *on_full_{};
+        *on_full_{}, *retry_{};
 };
 
 }  // namespace mqd::mqctl

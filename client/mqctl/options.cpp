@@ -75,6 +75,7 @@ class Parser {
     void check_consume();
     void check_export();
     void check_import();
+    void read_paused(bool paused);
     void check_output() const;
 
     CLI::App app_{"Talk to mqd, the message-queue daemon."};
@@ -83,12 +84,14 @@ class Parser {
     CommandLine line_;
     std::vector<std::string> headers_;
     bool exec_ = false;
+    bool publishing_ = false;
+    bool consuming_ = false;
     // Options whose values are looked at once the parse is through.
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *dead_count_{};
-    QueueLimitValues create_limits_, update_limits_;
+    QueueOptionValues create_options_, update_options_;
     CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
 };
 
@@ -121,8 +124,8 @@ void Parser::add_global_options() {
 }
 
 void Parser::add_commands() {
-    CLI::App* const queue =
-        app_.add_subcommand("queue", "Queues: list, show, create, update, delete, purge");
+    CLI::App* const queue = app_.add_subcommand(
+        "queue", "Queues: list, show, create, update, pause, resume, delete, purge");
     queue->require_subcommand(0, 1);
     CLI::App* const dead = app_.add_subcommand("dead", "Dead letters: list, purge, retry");
     dead->require_subcommand(0, 1);
@@ -168,11 +171,16 @@ void Parser::add_options_of(Command command, CLI::App& app) {
                           ->description("In memory only: the messages go when the daemon ends");
             create_durability_ =
                 add_value(app, "--durability", "LEVEL", "memory, written or disk (disk)");
-            create_limits_.add_to(app);
+            create_options_.add_to(app);
             break;
         case Command::queue_update:
-            update_limits_.add_to(app);
+            update_options_.add_to(app);
             app.footer("What is not said stays as it is.");
+            break;
+        case Command::queue_pause:
+        case Command::queue_resume:
+            app.add_flag("--publishing", publishing_, "Publishing only");
+            app.add_flag("--consuming", consuming_, "Consuming only");
             break;
         case Command::dead_retry:
             dead_count_ = add_value(app, "-n", "N", "At most so many (all)");
@@ -283,15 +291,18 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
         if (given(memory_) && given(create_durability_)) {
             throw Mistake{"--memory and --durability exclude each other"};
         }
-        line_.create.durability =
+        line_.queue_options.durability =
             given(memory_) ? Durability::memory : durability(create_durability_, Durability::disk);
-        create_limits_.read(line_.create);
+        create_options_.read(line_.queue_options);
     } else if (line_.command == Command::queue_update) {
-        if (!update_limits_.any()) {
+        if (!update_options_.any()) {
             throw Mistake{
                 "queue update needs to be told what to change (mqctl queue update --help)"};
         }
-        update_limits_.read(line_.create);
+        update_options_.read(line_.queue_options);
+    }
+    if (line_.command == Command::queue_pause || line_.command == Command::queue_resume) {
+        read_paused(line_.command == Command::queue_pause);
     }
     check_output();
     return line_;
@@ -353,7 +364,8 @@ Mistake Parser::no_command(const std::string& group, const std::vector<std::stri
     if (rest.empty()) {
         return {group.empty() ? "which command? (mqctl --help lists them)"
                 : group == "queue "
-                    ? "queue needs a command: list, show, create, update, delete, purge"
+                    ? "queue needs a command: list, show, create, update, pause, resume, "
+                      "delete, purge"
                     : "dead needs a command: list, purge, retry"};
     }
     if (rest[0].starts_with('-')) {
@@ -484,6 +496,16 @@ void Parser::check_import() {
     }
     publish.durability = durability(import_durability_, Durability::unspecified);
     publish.ids = false;
+}
+
+// What is not named stays as it is, unless nothing is.
+void Parser::read_paused(bool paused) {
+    if (publishing_ || !consuming_) {
+        line_.queue_options.publishing_paused = paused;
+    }
+    if (consuming_ || !publishing_) {
+        line_.queue_options.consuming_paused = paused;
+    }
 }
 
 void Parser::check_output() const {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "client/mqctl/exit_code.hpp"
-#include "mqd/types.hpp"
+#include "mqd/client.hpp"
 
 namespace mqd::mqctl {
 
@@ -25,6 +25,8 @@ enum class Command {
     queue_show,
     queue_create,
     queue_update,
+    queue_pause,
+    queue_resume,
     queue_delete,
     queue_purge,
     dead_list,
@@ -86,18 +88,6 @@ struct ExportOptions {
     bool force = false;  // replace it, if there is one
 };
 
-// Of `queue create` and, but for the durability, of `queue update`. What is not said is left to the
-// daemon, or as it is.
-struct QueueCreateOptions {
-    Durability durability = Durability::disk;
-    std::chrono::milliseconds lease{0};  // 0: not said
-    std::optional<std::uint32_t> max_attempts{};
-    std::optional<std::string> dead_letter{};
-    std::optional<std::uint64_t> max_messages{};
-    std::optional<std::uint64_t> max_bytes{};
-    OnFull on_full = OnFull::unspecified;
-};
-
 struct DeadOptions {
     std::optional<std::uint64_t> count;  // dead_retry: at most so many; absent: all
 };
@@ -111,7 +101,7 @@ struct CommandLine {
     ConsumeOptions consume;
     PeekOptions peek;
     ExportOptions export_messages;
-    QueueCreateOptions create;
+    QueueOptions queue_options;  // of queue_create, _update, _pause and _resume
     DeadOptions dead;
     bool yes = false;  // queue_delete, queue_purge, dead_purge: do not ask
 };

@@ -47,6 +47,8 @@ bool needs_output(const CommandLine& line) {
         case Command::queue_show:
         case Command::queue_create:
         case Command::queue_update:
+        case Command::queue_pause:
+        case Command::queue_resume:
         case Command::queue_delete:
         case Command::queue_purge:
         case Command::dead_list:
@@ -72,6 +74,8 @@ ExitCode run_command(Session& session) {
         case Command::queue_show: return queue_show(session);
         case Command::queue_create: return queue_create(session);
         case Command::queue_update: return queue_update(session);
+        case Command::queue_pause: return queue_pause(session);
+        case Command::queue_resume: return queue_resume(session);
         case Command::queue_delete: return queue_delete(session);
         case Command::queue_purge: return queue_purge(session);
         case Command::dead_list: return dead_list(session);

@@ -1,4 +1,4 @@
-// mqctl queue: list, show, create, update, delete, purge.
+// mqctl queue: list, show, create, update, pause, resume, delete, purge.
 
 #include <unistd.h>
 
@@ -12,13 +12,15 @@
 namespace mqd::mqctl {
 namespace {
 
+using Delays = std::vector<std::chrono::milliseconds>;
+
 // Field names are part of the interface.
 std::string to_json(const QueueInfo& queue) {
     nlohmann::ordered_json line;
     line["queue"] = queue.name;
     line["incarnation"] = queue.incarnation.value();
-    line["durability"] = durability_name(queue.durability);
-    line["lease_ms"] = queue.lease.count();
+    line["durability"] = durability_name(queue.options.durability);
+    line["lease_ms"] = queue.options.lease.count();
     line["ready"] = queue.ready;
     line["leased"] = queue.leased;
     line["bytes"] = queue.bytes;
@@ -26,12 +28,22 @@ std::string to_json(const QueueInfo& queue) {
     line["consumers"] = queue.consumers;
     line["producers"] = queue.producers;
     line["dying"] = queue.dying;
-    if (queue.max_attempts) {  // else the daemon is of the first release
-        line["max_attempts"] = *queue.max_attempts;
+    if (queue.options.max_attempts) {  // else the daemon is of the first release
+        line["max_attempts"] = *queue.options.max_attempts;
         line["dead_letter"] = queue.dead_letter_queue();
-        line["max_messages"] = queue.max_messages.value_or(0);
-        line["max_bytes"] = queue.max_bytes.value_or(0);
-        line["on_full"] = on_full_name(queue.on_full);
+        line["max_messages"] = queue.options.max_messages.value_or(0);
+        line["max_bytes"] = queue.options.max_bytes.value_or(0);
+        line["on_full"] = on_full_name(queue.options.on_full);
+    }
+    if (queue.options.retry) {
+        auto& delays = line["retry_ms"] = nlohmann::ordered_json::array();
+        for (const std::chrono::milliseconds delay : *queue.options.retry) {
+            delays.push_back(delay.count());
+        }
+    }
+    if (queue.options.publishing_paused) {
+        line["publishing_paused"] = *queue.options.publishing_paused;
+        line["consuming_paused"] = queue.options.consuming_paused.value_or(false);
     }
     return line.dump() + '\n';
 }
@@ -40,6 +52,24 @@ std::string to_json(const QueueInfo& queue) {
 template <typename T>
 std::string limit_text(const std::optional<T>& limit) {
     return limit.value_or(0) == 0 ? "none" : std::to_string(*limit);
+}
+
+std::string paused_text(const QueueOptions& options) {
+    const bool publishing = options.publishing_paused.value_or(false);
+    const bool consuming = options.consuming_paused.value_or(false);
+    return publishing && consuming ? "both"
+           : publishing            ? "publishing"
+           : consuming             ? "consuming"
+                                   : "no";
+}
+
+// As --retry takes it.
+std::string delays_text(const Delays& delays) {
+    std::string text;
+    for (const std::chrono::milliseconds delay : delays) {
+        text += (text.empty() ? "" : ",") + format_duration(delay);
+    }
+    return text.empty() ? "none" : text;
 }
 
 bool json_wanted(const Session& session) {
@@ -70,13 +100,15 @@ ExitCode queue_list(Session& session) {
                  {"PRODUCERS", right},
                  {"MAX_ATTEMPTS", right},
                  {"MAX_MESSAGES", right},
-                 {"MAX_BYTES", right}});
+                 {"MAX_BYTES", right},
+                 {"PAUSED"}});
     for (const QueueInfo& queue : *queues) {
-        table.add({queue.name, std::string(durability_name(queue.durability)),
+        table.add({queue.name, std::string(durability_name(queue.options.durability)),
                    std::to_string(queue.ready), std::to_string(queue.leased),
                    std::to_string(queue.bytes), std::to_string(queue.consumers),
-                   std::to_string(queue.producers), limit_text(queue.max_attempts),
-                   limit_text(queue.max_messages), limit_text(queue.max_bytes)});
+                   std::to_string(queue.producers), limit_text(queue.options.max_attempts),
+                   limit_text(queue.options.max_messages), limit_text(queue.options.max_bytes),
+                   paused_text(queue.options)});
     }
     std::string text = table.text(is_terminal(STDOUT_FILENO));
     if (is_terminal(STDOUT_FILENO)) {
@@ -97,8 +129,8 @@ ExitCode queue_show(Session& session) {
     Table table({{"NAME"}, {"VALUE"}});
     table.add({"queue", queue->name});
     table.add({"incarnation", std::to_string(queue->incarnation.value())});
-    table.add({"durability", std::string(durability_name(queue->durability))});
-    table.add({"lease", format_duration(queue->lease)});
+    table.add({"durability", std::string(durability_name(queue->options.durability))});
+    table.add({"lease", format_duration(queue->options.lease)});
     table.add({"ready", std::to_string(queue->ready)});
     table.add({"leased", std::to_string(queue->leased)});
     table.add({"bytes", std::to_string(queue->bytes)});
@@ -106,20 +138,19 @@ ExitCode queue_show(Session& session) {
     table.add({"consumers", std::to_string(queue->consumers)});
     table.add({"producers", std::to_string(queue->producers)});
     table.add({"dying", std::to_string(queue->dying)});
-    table.add({"max_attempts", limit_text(queue->max_attempts)});
+    table.add({"max_attempts", limit_text(queue->options.max_attempts)});
     table.add({"dead_letter", queue->dead_letter_queue()});
-    table.add({"max_messages", limit_text(queue->max_messages)});
-    table.add({"max_bytes", limit_text(queue->max_bytes)});
-    table.add({"on_full", std::string(on_full_name(queue->on_full))});
+    table.add({"max_messages", limit_text(queue->options.max_messages)});
+    table.add({"max_bytes", limit_text(queue->options.max_bytes)});
+    table.add({"on_full", std::string(on_full_name(queue->options.on_full))});
+    table.add({"paused", paused_text(queue->options)});
+    table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
     return session.print(table.text(false));
 }
 
 ExitCode queue_create(Session& session) {
     const CommandLine& line = session.line();
-    const QueueCreateOptions& said = line.create;
-    const auto queue = session.client().create_queue(
-        line.queue, {said.durability, said.lease, said.max_attempts, said.dead_letter,
-                     said.max_messages, said.max_bytes, said.on_full});
+    const auto queue = session.client().create_queue(line.queue, line.queue_options);
     if (!queue) {
         return session.fail("creating \"" + line.queue + '"', queue.error());
     }
@@ -127,25 +158,39 @@ ExitCode queue_create(Session& session) {
         return session.print(to_json(*queue));
     }
     session.talk().note("queue \"" + line.queue + "\" is ready: durability " +
-                        std::string(durability_name(queue->durability)) + ", lease " +
-                        format_duration(queue->lease));
+                        std::string(durability_name(queue->options.durability)) + ", lease " +
+                        format_duration(queue->options.lease));
     return ExitCode::done;
 }
 
-ExitCode queue_update(Session& session) {
+namespace {
+
+// Changes what the command line says; `done` is what then holds.
+ExitCode change(Session& session, std::string_view done) {
     const CommandLine& line = session.line();
-    const QueueCreateOptions& said = line.create;
-    const auto queue = session.client().update_queue(
-        line.queue, {said.lease, said.max_attempts, said.dead_letter, said.max_messages,
-                     said.max_bytes, said.on_full});
+    const auto queue = session.client().update_queue(line.queue, line.queue_options);
     if (!queue) {
         return session.fail("changing \"" + line.queue + '"', queue.error());
     }
     if (json_wanted(session)) {
         return session.print(to_json(*queue));
     }
-    session.talk().note("queue \"" + line.queue + "\" is changed");
+    session.talk().note("queue \"" + line.queue + "\" is " + std::string(done));
     return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode queue_update(Session& session) {
+    return change(session, "changed");
+}
+
+ExitCode queue_pause(Session& session) {
+    return change(session, "paused");
+}
+
+ExitCode queue_resume(Session& session) {
+    return change(session, "resumed");
 }
 
 ExitCode queue_delete(Session& session) {

@@ -340,14 +340,8 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
     if (queues() >= options_.queues_max) {
         return Error{ErrorCode::too_many_queues, "limits.queues is reached", options_.queues_max};
     }
-    engine::QueueDefinition definition;
+    engine::QueueDefinition definition = options_.queue_defaults;
     definition.name = frame.queue;
-    definition.durability = options_.durability;
-    definition.lease = options_.lease;
-    definition.max_attempts = options_.max_attempts;
-    definition.max_messages = options_.max_messages;
-    definition.max_bytes = options_.max_bytes;
-    definition.on_full = options_.on_full;
     set_options(definition, frame.options);
     if (const auto sound = check_definition(definition); !sound) {
         return sound.error();
@@ -382,8 +376,8 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
 
 Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& options,
                                 Session& session, CorrelationId correlation) {
-    if (options.durability != Durability::unspecified &&
-        options.durability != queue.definition().durability) {
+    if (options.durability.value_or(queue.definition().durability) !=
+        queue.definition().durability) {
         return Error{ErrorCode::bad_option, "the durability of a queue cannot be changed"};
     }
     engine::QueueDefinition changed = queue.definition();
@@ -391,12 +385,11 @@ Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& 
     if (const auto sound = check_definition(changed); !sound) {
         return sound.error();
     }
-    std::string dead_letter(options.dead_letter.value_or(std::string_view()));
-    CommitGroup& group = open_group(create_queue_bytes(queue.definition()) + dead_letter.size());
+    CommitGroup& group = open_group(create_queue_bytes(changed));
     append_update_queue(group.buffer, queue.id(), options);
     group.commands.push_back({PendingCommand::Kind::update, Durability::disk, nullptr, nullptr,
                               static_cast<std::uint32_t>(group.updates.size()), 0});
-    group.updates.push_back({queue.id(), options, std::move(dead_letter)});
+    group.updates.push_back({queue.id(), options, std::move(changed.dead_letter)});
     raise_need(group, Need::durable);
     Waiter waiter;
     waiter.kind = Waiter::Kind::queue_info;

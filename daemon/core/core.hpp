@@ -40,12 +40,7 @@ struct Now {
 };
 
 struct CoreOptions {
-    Durability durability = Durability::disk;          // of a queue created without
-    std::chrono::milliseconds lease{30'000};           // of a queue created without
-    std::uint32_t max_attempts = 16;                   // of a queue created without; 0: no limit
-    std::uint64_t max_messages = 0;                    // of a queue created without; 0: no limit
-    std::uint64_t max_bytes = 0;                       // of a queue created without; 0: no limit
-    OnFull on_full = OnFull::reject;                   // of a queue created without
+    engine::QueueDefinition queue_defaults = engine::default_definition();
     std::chrono::milliseconds commit_delay_max{5};     // of what nobody waits for
     std::chrono::milliseconds written_sync_max{1000};  // `written` data is synced after so long
     std::chrono::milliseconds seal_delay{50};          // an idle journal is sealed after so long

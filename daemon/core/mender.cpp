@@ -70,7 +70,7 @@ engine::Queue* Mender::queue_for(QueueId id) {
             "salvaged." + std::to_string(id.value()) + '.' + std::to_string(copy);
     }
     command.definition.durability = Durability::disk;
-    command.definition.lease = core_.options_.lease;
+    command.definition.lease = core_.options_.queue_defaults.lease;
     command.next = MessageNumber(1);
     core_.engine_.apply(command);
     tell("the name of queue " + std::to_string(id.value()) + " is lost; it is called \"" +

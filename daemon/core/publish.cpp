@@ -32,6 +32,10 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::queue_deleted, "the queue was deleted"};
     }
     engine::Queue& queue = *producer.queue;
+    if (queue.definition().publishing_paused) {
+        return Error{ErrorCode::queue_paused,
+                     "publishing to queue \"" + queue.name() + "\" is paused"};
+    }
     const Durability most = queue.durable() ? Durability::disk : Durability::memory;
     if (frame.durability > most) {
         return Error{ErrorCode::durability_unavailable,

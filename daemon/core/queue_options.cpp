@@ -1,5 +1,7 @@
 #include "daemon/core/queue_options.hpp"
 
+#include <algorithm>
+
 namespace mqd::core {
 
 namespace {
@@ -8,31 +10,48 @@ constexpr std::uint32_t lease_ms_max = 24 * 3600 * 1000;
 
 }  // namespace
 
-wire::QueueOptions options_of(const engine::QueueDefinition& definition) {
+wire::QueueOptions options_of(const engine::QueueDefinition& definition,
+                              const engine::QueueDefinition* otherwise) {
     wire::QueueOptions options;
-    options.max_attempts = definition.max_attempts;
-    options.dead_letter = definition.dead_letter;
-    options.max_messages = definition.max_messages;
-    options.max_bytes = definition.max_bytes;
-    options.on_full = definition.on_full;
+    const auto say = [&](auto& option, auto member) {
+        if (otherwise == nullptr || definition.*member != otherwise->*member) {
+            option = definition.*member;
+        }
+    };
+    using Definition = engine::QueueDefinition;
+    say(options.max_attempts, &Definition::max_attempts);
+    say(options.dead_letter, &Definition::dead_letter);
+    say(options.max_messages, &Definition::max_messages);
+    say(options.max_bytes, &Definition::max_bytes);
+    say(options.on_full, &Definition::on_full);
+    say(options.retry, &Definition::retry);
+    if (otherwise == nullptr || definition.publishing_paused != otherwise->publishing_paused ||
+        definition.consuming_paused != otherwise->consuming_paused) {
+        options.paused =
+            wire::Paused{definition.publishing_paused, definition.consuming_paused}.bits();
+    }
     return options;
 }
 
 void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& options) {
-    if (options.durability != Durability::unspecified) {
-        definition.durability = options.durability;
+    const auto set = [](auto& value, const auto& option) {
+        if (option) {
+            value = *option;
+        }
+    };
+    set(definition.durability, options.durability);
+    if (options.lease_ms) {
+        definition.lease = std::chrono::milliseconds(*options.lease_ms);
     }
-    if (options.lease_ms != 0) {
-        definition.lease = std::chrono::milliseconds(options.lease_ms);
-    }
-    definition.max_attempts = options.max_attempts.value_or(definition.max_attempts);
-    if (options.dead_letter) {
-        definition.dead_letter = *options.dead_letter;
-    }
-    definition.max_messages = options.max_messages.value_or(definition.max_messages);
-    definition.max_bytes = options.max_bytes.value_or(definition.max_bytes);
-    if (options.on_full != OnFull::unspecified) {
-        definition.on_full = options.on_full;
+    set(definition.max_attempts, options.max_attempts);
+    set(definition.dead_letter, options.dead_letter);
+    set(definition.max_messages, options.max_messages);
+    set(definition.max_bytes, options.max_bytes);
+    set(definition.on_full, options.on_full);
+    set(definition.retry, options.retry);
+    if (const auto paused = wire::Paused::from_bits(options.paused.value_or(0))) {
+        set(definition.publishing_paused, paused->publishing);
+        set(definition.consuming_paused, paused->consuming);
     }
 }
 
@@ -49,6 +68,21 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     }
     if (options.on_full > OnFull::drop_oldest) {
         return Error{ErrorCode::bad_option, "on_full: 1 reject, 2 drop-oldest"};
+    }
+    if (!wire::Paused::from_bits(options.paused.value_or(0))) {
+        return Error{ErrorCode::bad_option,
+                     "paused: bits 0 publishing and 1 consuming, where bits 4 and 5 mean them"};
+    }
+    if (options.retry) {
+        if (options.retry->size() > wire::retry_delays_max) {
+            return Error{ErrorCode::bad_option, "retry has more than 32 delays",
+                         wire::retry_delays_max};
+        }
+        if (std::any_of(options.retry->begin(), options.retry->end(),
+                        [](auto delay) { return delay > wire::retry_delay_max; })) {
+            return Error{ErrorCode::bad_option, "a delay of retry is more than 30 days",
+                         static_cast<std::uint64_t>(wire::retry_delay_max.count())};
+        }
     }
     if (options.dead_letter && !options.dead_letter->empty()) {
         if (!wire::valid_queue_name(*options.dead_letter)) {

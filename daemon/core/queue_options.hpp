@@ -2,14 +2,16 @@
 
 // The options of a queue between the wire, the records and the engine. Pure functions.
 
-#include "daemon/engine/queue.hpp"
+#include "daemon/engine/queue_definition.hpp"
 #include "mqd/result.hpp"
 #include "mqd/wire/admin.hpp"
 
 namespace mqd::core {
 
-// All but durability and lease; it views the definition.
-[[nodiscard]] wire::QueueOptions options_of(const engine::QueueDefinition& definition);
+// All but durability and lease, which have fields of their own; with `otherwise` only those that it
+// has otherwise. It views the definition.
+[[nodiscard]] wire::QueueOptions options_of(const engine::QueueDefinition& definition,
+                                            const engine::QueueDefinition* otherwise = nullptr);
 // The definition with what is there of the options.
 void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& options);
 // What is wrong with the options for a queue of that name: bad_option.

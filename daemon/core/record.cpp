@@ -45,33 +45,19 @@ class RecordWriter {
 
 // What is not as it is without being said.
 wire::QueueOptions stored_options(const engine::QueueDefinition& definition) {
-    const engine::QueueDefinition otherwise;
-    wire::QueueOptions options = options_of(definition);
-    const auto leave_out = [](auto& option, const auto& value) {
-        if (option == value) {
-            option.reset();
-        }
-    };
-    leave_out(options.max_attempts, otherwise.max_attempts);
-    leave_out(options.dead_letter, otherwise.dead_letter);
-    leave_out(options.max_messages, otherwise.max_messages);
-    leave_out(options.max_bytes, otherwise.max_bytes);
-    if (options.on_full == otherwise.on_full) {
-        options.on_full = OnFull::unspecified;
-    }
-    return options;
+    static const engine::QueueDefinition otherwise;
+    return options_of(definition, &otherwise);
 }
 
-// Without dead_letter.
-constexpr std::size_t options_bytes_max = 64;
+// Without what dead_letter and retry hold.
+constexpr std::size_t options_bytes_max = 80;
 
 }  // namespace
 
 void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue& command) {
     const std::string& name = command.definition.name;
     std::vector<std::byte> options;
-    if (const wire::QueueOptions stored = stored_options(command.definition);
-        stored.any_but_durability_and_lease()) {
+    if (const wire::QueueOptions stored = stored_options(command.definition); stored.count() > 0) {
         wire::Writer writer(options);
         stored.encode(writer);
     }
@@ -87,7 +73,7 @@ void append_create_queue(storage::GroupBuffer& group, const engine::CreateQueue&
 
 std::size_t create_queue_bytes(const engine::QueueDefinition& definition) {
     return record_header_bytes + 18 + definition.name.size() + options_bytes_max +
-           definition.dead_letter.size();
+           definition.dead_letter.size() + definition.retry.size() * sizeof(std::uint32_t);
 }
 
 void append_update_queue(storage::GroupBuffer& group, QueueId id,

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t list_max = 1000;
 constexpr std::size_t list_fixed_bytes = 5;
-constexpr std::size_t list_entry_bytes = 2 + 320;  // at most, and the names
+constexpr std::size_t list_entry_bytes = 2 + 130;  // and the names and delays
 constexpr std::uint32_t peek_max = 1000;
 // Of batches in one PEEK_REPLY; the first message goes in whatever its size.
 constexpr std::uint64_t peek_bytes_max = 1024 * 1024;
@@ -94,7 +94,9 @@ void Session::on_queue_list(CorrelationId correlation, const wire::QueueList& fr
     auto at = queues.upper_bound(frame.after);
     std::size_t bytes = list_fixed_bytes;
     for (; at != queues.end() && reply.queues.size() < std::clamp(frame.max, 1u, list_max); ++at) {
-        bytes += list_entry_bytes + at->first.size() + at->second->definition().dead_letter.size();
+        const engine::QueueDefinition& definition = at->second->definition();
+        bytes += list_entry_bytes + definition.name.size() + definition.dead_letter.size() +
+                 definition.retry.size() * sizeof(std::uint32_t);
         if (bytes > frame_body_bytes_max_) {
             break;  // `more` says so
         }

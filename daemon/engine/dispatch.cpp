@@ -25,7 +25,7 @@ void Engine::dispatch(Time now, std::vector<Delivery>& out) {
     dispatching_.swap(dirty_);
     for (Queue* queue : dispatching_) {
         queue->dirty_ = false;
-        if (!queue->deleting_) {
+        if (!queue->deleting_ && !queue->definition_.consuming_paused) {
             dispatch(*queue, now, out);
         }
     }

@@ -65,6 +65,7 @@ void Engine::apply(const UpdateQueue& command) {
     MQD_ASSERT(queue->name() == command.definition.name);
     MQD_ASSERT(queue->definition().durability == command.definition.durability, command.id);
     queue->definition_ = command.definition;
+    mark_dirty(*queue);  // it may be paused no more
 }
 
 void Engine::apply(const DeleteQueue& command) {

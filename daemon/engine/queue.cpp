@@ -70,7 +70,7 @@ std::uint64_t Queue::live_in(MessageRange range) const {
 }
 
 bool Queue::wants_dispatch() const {
-    if (in(LiveState::ready).empty()) {
+    if (in(LiveState::ready).empty() || definition_.consuming_paused) {
         return false;
     }
     const Consumer* taker = takers_.first();

@@ -32,26 +32,12 @@
 #include "daemon/engine/consumer.hpp"
 #include "daemon/engine/delay_table.hpp"
 #include "daemon/engine/extent.hpp"
+#include "daemon/engine/queue_definition.hpp"
 #include "daemon/engine/range_map.hpp"
 #include "daemon/engine/taker_ring.hpp"
 #include "mqd/types.hpp"
 
 namespace mqd::engine {
-
-struct QueueDefinition {
-    std::string name;
-    Durability durability = Durability::disk;
-    std::chrono::milliseconds lease{30'000};
-    std::uint32_t max_attempts = 0;  // deliveries; 0: no limit
-    std::string dead_letter;         // where messages go then; empty: NAME.dead
-    std::uint64_t max_messages = 0;  // that live; 0: no limit
-    std::uint64_t max_bytes = 0;     // of their batches; 0: no limit
-    OnFull on_full = OnFull::reject;
-    // How long a message waits after its first failure, its second and so on; after the last of
-    // them as long as then. Empty: not at all.
-    std::vector<std::chrono::milliseconds> retry;
-    friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
-};
 
 // What dispatch() decided: consecutive messages of one extent and one attempt, for one consumer.
 struct Delivery {

@@ -294,8 +294,8 @@ class Consumer {
     // is at most `number`.
     [[nodiscard]] Result<void> ack_up_to(MessageNumber number);
     // These messages go back to their place in the queue, to be delivered again to whom it may be;
-    // or to the dead letters, if that was their last attempt (QueueSpec::max_attempts) or `options`
-    // says so. With options, each call makes a frame of its own.
+    // or to the dead letters, if that was their last attempt (QueueOptions::max_attempts) or
+    // `options` says so. With options, each call makes a frame of its own.
     [[nodiscard]] Result<void> nack(MessageNumber number, const NackOptions& options = {});
     [[nodiscard]] Result<void> nack(MessageRange range, const NackOptions& options = {});
     // Their leases run from now on again, `lease` long; 0: as long as this consumer's. Blocks only
@@ -336,9 +336,10 @@ class Consumer {
 // --- Administration
 // -------------------------------------------------------------------------------
 
-// Options of a queue to be made. What is not said is left to the daemon's configuration.
-struct QueueSpec {
-    Durability durability = Durability::unspecified;  // unspecified: not said
+// Options of a queue. Said when it is made: what is not is left to the daemon's configuration. Said
+// when it is changed: what is not stays as it is.
+struct QueueOptions {
+    Durability durability = Durability::unspecified;  // unspecified: not said; cannot be changed
     std::chrono::milliseconds lease{0};               // 100 ms to a day; 0: not said
     // After so many deliveries a message that comes back is a dead letter; 0: no limit.
     std::optional<std::uint32_t> max_attempts{};
@@ -347,23 +348,19 @@ struct QueueSpec {
     std::optional<std::uint64_t> max_messages{};  // that are in it; 0: no limit
     std::optional<std::uint64_t> max_bytes{};     // of them, as encoded; 0: no limit
     OnFull on_full = OnFull::unspecified;         // when one of these is reached
-};
-
-// What is to change of a queue, in the terms of QueueSpec. What is not said stays as it is.
-struct QueueChange {
-    std::chrono::milliseconds lease{0};
-    std::optional<std::uint32_t> max_attempts{};
-    std::optional<std::string> dead_letter{};
-    std::optional<std::uint64_t> max_messages{};
-    std::optional<std::uint64_t> max_bytes{};
-    OnFull on_full = OnFull::unspecified;
+    // How long a message waits after a failed delivery: after its failure number k for the k-th of
+    // these, or the last. At most 32, each at most 30 days; none: it is ready again at once.
+    std::optional<std::vector<std::chrono::milliseconds>> retry{};
+    // Lines are refused with queue_paused, and nothing is added but dead letters.
+    std::optional<bool> publishing_paused{};
+    // Nothing is delivered; consumers keep what they hold and can settle it.
+    std::optional<bool> consuming_paused{};
 };
 
 struct QueueInfo {
     std::string name;
     QueueId incarnation;
-    Durability durability{};
-    std::chrono::milliseconds lease{0};
+    QueueOptions options;      // not said: the daemon is of an earlier release without that option
     std::uint64_t ready = 0;   // messages
     std::uint64_t leased = 0;  // messages
     std::uint64_t bytes = 0;   // as encoded: 8 a message, headers, bodies
@@ -371,17 +368,15 @@ struct QueueInfo {
     std::uint32_t consumers = 0;
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;  // messages that wait to be moved to the dead letters
-    // As in QueueSpec; nothing and unspecified: the daemon is of the first release and has no such
-    // option.
-    std::optional<std::uint32_t> max_attempts{};
-    std::string dead_letter{};
-    std::optional<std::uint64_t> max_messages{};
-    std::optional<std::uint64_t> max_bytes{};
-    OnFull on_full = OnFull::unspecified;
 
+    // Messages that a consumer with credit would get now.
+    [[nodiscard]] std::uint64_t deliverable() const {
+        return options.consuming_paused.value_or(false) ? 0 : ready;
+    }
     // The name of the queue that its dead letters go to, whether or not that is there yet.
     [[nodiscard]] std::string dead_letter_queue() const {
-        return dead_letter.empty() ? name + ".dead" : dead_letter;
+        const std::string said = options.dead_letter.value_or("");
+        return said.empty() ? name + ".dead" : said;
     }
 };
 
@@ -477,10 +472,12 @@ class Client {
     // The queue as it is then. A queue of that name and the same options is fine; one with other
     // options is queue_exists (of those from max_attempts on, only what is said is compared).
     // Errors: bad_name, bad_option, too_many_queues, not_permitted.
-    [[nodiscard]] Result<QueueInfo> create_queue(std::string_view name, const QueueSpec& spec = {});
+    [[nodiscard]] Result<QueueInfo> create_queue(std::string_view name,
+                                                 const QueueOptions& options = {});
     // The queue as it is then. Errors: no_such_queue, bad_option, not_permitted; unknown_frame from
     // a daemon of the first release.
-    [[nodiscard]] Result<QueueInfo> update_queue(std::string_view name, const QueueChange& change);
+    [[nodiscard]] Result<QueueInfo> update_queue(std::string_view name,
+                                                 const QueueOptions& options);
     // The messages that went with it. Errors: no_such_queue, not_permitted.
     [[nodiscard]] Result<std::uint64_t> delete_queue(std::string_view name);
     // The messages removed; what is leased stays with its consumers. Errors: as delete_queue().

@@ -36,6 +36,7 @@ enum class ErrorCode : std::uint16_t {
     backup_running = 21,  // one is being taken already: there is one at a time
     no_backup = 22,       // a part was asked for, and none is being taken, or not any more
     backup_failed = 23,   // the store could not be copied; the text says why
+    queue_paused = 24,    // publishing to the queue is paused, until somebody resumes it
     // The connection is closed after the frame.
     protocol_violation = 100,  // malformed frame or a frame out of place
     unsupported_version = 101,
@@ -100,6 +101,7 @@ struct Error {
         case ErrorCode::backup_running: return "backup_running";
         case ErrorCode::no_backup: return "no_backup";
         case ErrorCode::backup_failed: return "backup_failed";
+        case ErrorCode::queue_paused: return "queue_paused";
         case ErrorCode::protocol_violation: return "protocol_violation";
         case ErrorCode::unsupported_version: return "unsupported_version";
         case ErrorCode::frame_too_big: return "frame_too_big";

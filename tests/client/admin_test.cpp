@@ -68,6 +68,8 @@ TEST_CASE("client: a page of peeked messages may be asked for and taken later") 
     peer.join();
 }
 
+using Delays = std::vector<std::chrono::milliseconds>;
+
 TEST_CASE("client: a queue is made and changed with the options that are said, and no others") {
     Peer peer([](PeerSocket& socket) {
         const auto answer = [&](const SentFrame& request) {
@@ -80,6 +82,8 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
             info.options.max_messages = 6;
             info.options.max_bytes = 7;
             info.options.on_full = OnFull::drop_oldest;
+            info.options.paused = 0x32;
+            info.options.retry = {std::chrono::milliseconds(1000), std::chrono::hours(1)};
             socket.write(encode(info, request.header.correlation));
         };
         const auto check = [](bool as_expected) {
@@ -89,20 +93,18 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
         };
         const SentFrame plain = socket.expect(FrameType::queue_create);
         const auto none = plain.as<wire::QueueCreate>().options;
-        check(!none.any_but_durability_and_lease() && none.lease_ms == 0 &&
-              none.durability == Durability::unspecified);
+        check(none.count() == 0);
         answer(plain);
         const SentFrame create = socket.expect(FrameType::queue_create);
         const auto made = create.as<wire::QueueCreate>().options;
         check(made.durability == Durability::written && made.lease_ms == 250 &&
               made.max_attempts == 0u && made.dead_letter == "failed" && made.max_messages == 8u &&
-              made.max_bytes == 9u && made.on_full == OnFull::reject);
+              made.max_bytes == 9u && made.on_full == OnFull::reject && made.retry->size() == 32);
         answer(create);
         const SentFrame update = socket.expect(FrameType::queue_update);
         const auto changed = update.as<wire::QueueUpdate>().options;
-        check(changed.durability == Durability::unspecified && changed.lease_ms == 0 &&
-              !changed.max_attempts && changed.dead_letter == "" && changed.max_messages == 0u &&
-              !changed.max_bytes && changed.on_full == OnFull::unspecified);
+        check(changed.count() == 4 && changed.paused == 0x20 && changed.dead_letter == "" &&
+              changed.max_messages == 0u && changed.retry->empty());
         answer(update);
         const SentFrame missing = socket.expect(FrameType::queue_update);
         socket.write(encode(wire::ErrorFrame{ErrorCode::no_such_queue, 0, 0, "gone"},
@@ -112,18 +114,25 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     const auto info = client.create_queue("orders");
     REQUIRE(info.has_value());
     CHECK(info->dying == 4);
-    CHECK(info->max_attempts == 5);
-    CHECK(info->dead_letter.empty());
+    CHECK(info->options.durability == Durability::disk);
+    CHECK(info->options.max_attempts == 5);
+    CHECK(info->options.dead_letter == "");
     CHECK(info->dead_letter_queue() == "orders.dead");
-    CHECK(info->max_messages == 6);
-    CHECK(info->max_bytes == 7);
-    CHECK(info->on_full == OnFull::drop_oldest);
-    const QueueSpec spec{Durability::written, std::chrono::milliseconds(250), 0, "failed", 8, 9,
-                         OnFull::reject};
-    CHECK(client.create_queue("orders", spec).has_value());
-    QueueChange change;
+    CHECK(info->options.max_messages == 6);
+    CHECK(info->options.max_bytes == 7);
+    CHECK(info->options.on_full == OnFull::drop_oldest);
+    CHECK(info->options.publishing_paused == false);
+    CHECK(info->options.consuming_paused == true);
+    CHECK((info->options.retry == Delays{std::chrono::seconds(1), std::chrono::hours(1)}));
+    const QueueOptions said{
+        Durability::written, std::chrono::milliseconds(250),         0, "failed", 8, 9,
+        OnFull::reject,      Delays(32, std::chrono::hours(30 * 24))};
+    CHECK(client.create_queue("orders", said).has_value());
+    QueueOptions change;
     change.dead_letter = "";
     change.max_messages = 0;
+    change.retry.emplace();
+    change.consuming_paused = false;
     CHECK(client.update_queue("orders", change).has_value());
     CHECK(client.update_queue("orders", {}).error().code == ErrorCode::no_such_queue);
 
@@ -132,6 +141,13 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
     CHECK(client.update_queue("a b", {}).error().code == ErrorCode::bad_name);
     change.dead_letter.reset();
+    for (const Delays& delays :
+         {Delays(33), Delays{std::chrono::milliseconds(-1)},
+          Delays{std::chrono::hours(30 * 24) + std::chrono::milliseconds(1)}}) {
+        change.retry = delays;
+        CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
+    }
+    change.retry.reset();
     change.lease = std::chrono::milliseconds(1);
     CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
     peer.join();

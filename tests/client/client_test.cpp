@@ -507,7 +507,7 @@ TEST_CASE("client: queues are listed page by page, and messages peeked at with t
         CHECK((*queues)[0].name == "a");
         CHECK((*queues)[0].ready == 7);
         CHECK((*queues)[1].name == "b");
-        CHECK((*queues)[1].lease == seconds(30));
+        CHECK((*queues)[1].options.lease == seconds(30));
         const auto page = client.peek("a", MessageNumber(1), 10);
         REQUIRE(page.has_value());
         CHECK(page->more);

@@ -71,7 +71,8 @@ std::map<std::string, std::set<std::string>> settings_of(const std::vector<std::
 Config example_config() {
     Config config = default_config();
     config.listeners.push_back({"tcp", TcpAddress{"127.0.0.1", default_tcp_port}, 0660, false});
-    config.queues.push_back({"orders", config.storage.durability, config.queue_defaults.lease});
+    config.queues.push_back(config.queue_defaults);
+    config.queues.back().name = "orders";
     return config;
 }
 

@@ -16,6 +16,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
+engine::QueueDefinition declared(std::string name, Durability durability, milliseconds lease) {
+    engine::QueueDefinition queue = engine::default_definition();
+    queue.name = std::move(name);
+    queue.durability = durability;
+    queue.lease = lease;
+    return queue;
+}
+
 Config parse(std::string_view text) {
     const auto config = parse_config(text, "mqd.toml");
     REQUIRE_MESSAGE(config.has_value(), config.error().text);
@@ -100,7 +108,7 @@ bind = "tcp://[::1]:0"
 )");
     CHECK(config.server.shutdown_timeout == milliseconds(250));
     CHECK(config.storage.path == "/srv/mqd");
-    CHECK(config.storage.durability == Durability::written);
+    CHECK(config.queue_defaults.durability == Durability::written);
     CHECK(config.storage.memory == 32 * mebibyte);
     CHECK(config.storage.segment_bytes == 4 * mebibyte);
     CHECK(config.storage.journal_file_bytes == 32 * mebibyte);
@@ -125,8 +133,8 @@ durability = "written"
 lease = "2m"
 )");
     REQUIRE(config.queues.size() == 2);
-    CHECK(config.queues[0] == QueueConfig{"a", Durability::written, milliseconds(60'000)});
-    CHECK(config.queues[1] == QueueConfig{"b.c", Durability::memory, milliseconds(120'000)});
+    CHECK(config.queues[0] == declared("a", Durability::written, milliseconds(60'000)));
+    CHECK(config.queues[1] == declared("b.c", Durability::memory, milliseconds(120'000)));
 }
 
 TEST_CASE("config: a declared queue may say no limit where the default is one") {
@@ -147,14 +155,51 @@ on_full = "drop-oldest"
     CHECK(config.queue_defaults.max_messages == 1'000'000'000'000);
     CHECK(config.queue_defaults.on_full == OnFull::drop_oldest);
     REQUIRE(config.queues.size() == 2);
-    QueueConfig a{"a", Durability::disk, milliseconds(30'000)};
+    engine::QueueDefinition a = declared("a", Durability::disk, milliseconds(30'000));
     a.max_attempts = 0;
     a.dead_letter = "failed";
     CHECK(config.queues[0] == a);
-    const QueueConfig b{"b", Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
-                        0,   OnFull::drop_oldest};
+    const engine::QueueDefinition b{
+        "b", Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
+        0,   OnFull::drop_oldest};
     CHECK(config.queues[1] == b);
     CHECK(*parse_config(print_config(config), "printed") == config);
+}
+
+TEST_CASE("config: the delays of a queue are a list, in the defaults and of its own") {
+    const Config config = parse(R"(
+[queue.a]
+retry = []
+[queue.b]
+retry = ["0", "250ms"]
+[queue.c]
+[queue_defaults]
+retry = ["1s", "10s", "30d"]
+)");
+    using Delays = std::vector<milliseconds>;
+    const Delays defaults{milliseconds(1000), milliseconds(10'000), std::chrono::hours(30 * 24)};
+    CHECK((config.queue_defaults.retry == defaults));
+    REQUIRE(config.queues.size() == 3);
+    CHECK(config.queues[0].retry.empty());
+    CHECK((config.queues[1].retry == Delays{milliseconds(0), milliseconds(250)}));
+    CHECK((config.queues[2].retry == defaults));
+    CHECK(*parse_config(print_config(config), "printed") == config);
+
+    const auto with = [](const std::string& text) { return refusal("[queue.a]\nretry = " + text); };
+    CHECK(with("[\"1s\", \"31d\"]") ==
+          "mqd.toml:2:9: queue.a.retry: 31d is out of range: 0ms to 30d");
+    CHECK(with("[\"1s\", \"soon\"]").find("mqd.toml:2:9: queue.a.retry: ") == 0);
+    CHECK(with("[1]") ==
+          "mqd.toml:2:9: queue.a.retry: must not be an array of other things than strings");
+    CHECK(with("\"1s\"") ==
+          "mqd.toml:2:9: queue.a.retry: must be an array of durations such as "
+          "[\"1s\", \"10s\"], not a string");
+    std::string many = "[\"1s\"";
+    for (int i = 1; i < 32; ++i) {
+        many += ", \"1s\"";
+    }
+    CHECK(with(many + ']') == "(taken)");
+    CHECK(with(many + ", \"1s\"]") == "mqd.toml:2:9: queue.a.retry: 33 delays are more than 32");
 }
 
 TEST_CASE("config: limits of queues are taken at their bounds and refused beyond") {
@@ -210,7 +255,9 @@ TEST_CASE("config: a value of the wrong kind is refused with its place") {
           "mqd.toml:2:14: storage.durability: must be one of \"memory\", \"written\", \"disk\", "
           "not a number");
     CHECK(refusal("[storage]\npath = [\"/x\"]\n") ==
-          "mqd.toml:2:8: storage.path: must not be an array");
+          "mqd.toml:2:8: storage.path: must be a path, not an array");
+    CHECK(refusal("[storage]\npath = [1]\n") ==
+          "mqd.toml:2:8: storage.path: must not be an array of other things than strings");
     CHECK(refusal("storage = 3\n") ==
           "mqd.toml:1:11: storage must be a section, [storage], not a plain value");
     CHECK(refusal("[listener]\nname = \"a\"\n").find("[[listener]]") != std::string::npos);
@@ -428,7 +475,7 @@ lease = "1m"
     CHECK(config->listeners[0].bind == ListenAddress(UnixAddress{"/b"}));
     CHECK(config->listeners[1].name == "c");
     REQUIRE(config->queues.size() == 1);
-    CHECK(config->queues[0] == QueueConfig{"q", Durability::memory, milliseconds(60'000)});
+    CHECK(config->queues[0] == declared("q", Durability::memory, milliseconds(60'000)));
 }
 
 TEST_CASE("config: an error in conf.d names that file") {

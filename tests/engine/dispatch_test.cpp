@@ -35,6 +35,24 @@ TEST_CASE_FIXTURE(EngineFixture, "dispatch: nothing without credit, all with it"
     CHECK(count_of(dispatch(), consumer) == 5);
 }
 
+TEST_CASE_FIXTURE(EngineFixture,
+                  "dispatch: nothing while consuming is paused, all when it is not") {
+    Queue& queue = create("q");
+    Consumer& consumer = consume(queue);
+    UpdateQueue update{queue.id(), queue.definition()};
+    update.definition.consuming_paused = true;
+    engine.apply(update);
+    publish(queue, 5);
+    CHECK(dispatch().empty());
+    CHECK(!queue.wants_dispatch());
+    CHECK(!engine.wants_dispatch());
+    update.definition.consuming_paused = false;
+    engine.apply(update);
+    CHECK(queue.wants_dispatch());
+    CHECK(engine.wants_dispatch());
+    CHECK(count_of(dispatch(), consumer) == 5);
+}
+
 TEST_CASE_FIXTURE(EngineFixture, "dispatch: credit is a total, and never taken back") {
     Queue& queue = create("q");
     publish(queue, 10);

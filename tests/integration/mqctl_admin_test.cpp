@@ -34,7 +34,7 @@ TEST_CASE("mqctl queue: create, list and show") {
     // Data only: a header row is for a terminal.
     const std::string list = f.mqctl.must({"queue", "list"});
     CHECK(list.starts_with("orders  disk    1  0  "));
-    CHECK(mentions(list, "\nquick   memory  0  0  0  0  0  16  none  none\n"));
+    CHECK(mentions(list, "\nquick   memory  0  0  0  0  0  16  none  none  no\n"));
     const std::string json = f.mqctl.must({"queue", "list", "-o", "json"});
     CHECK(json.starts_with(R"({"queue":"orders","incarnation":1,"durability":"disk",)"
                            R"("lease_ms":120000,"ready":1,"leased":0,"bytes":)"));
@@ -48,12 +48,42 @@ TEST_CASE("mqctl queue: create, list and show") {
     f.mqctl.must({"queue", "update", "orders", "--max-attempts", "0", "--max-bytes", "1MiB"});
     const std::string updated = f.mqctl.must({"queue", "show", "orders", "-o", "json"});
     CHECK(mentions(updated, R"("max_attempts":0,"dead_letter":"orders.dead","max_messages":0,)"
-                            R"("max_bytes":1048576,"on_full":"reject")"));
+                            R"("max_bytes":1048576,"on_full":"reject","retry_ms":[])"));
+    CHECK(mentions(shown, "retry         none\n"));
+    f.mqctl.must({"queue", "update", "orders", "--retry", "1s,90s"});
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "retry         1s,90s\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders", "-o", "json"}),
+                   R"("retry_ms":[1000,90000])"));
+    CHECK(mentions(f.mqctl.run({"queue", "update", "orders", "--retry", "31d"}).err, "retry"));
     CHECK(f.mqctl.run({"queue", "update", "none", "--lease", "1s"}).exit == 5);
     CHECK(f.mqctl.run({"queue", "create", "orders", "--memory"}).exit == 1);
     CHECK(f.mqctl.run({"queue", "create", "-x-"}).exit == 2);
     CHECK(f.mqctl.run({"queue", "create", "--", "-x-"}).exit == 2);
     CHECK(f.mqctl.run({"queue", "show", "ordres"}).exit == 5);
+}
+
+TEST_CASE("mqctl queue: a queue is paused and resumed, each side by itself") {
+    const Fixture f;
+    f.mqctl.must({"-q", "queue", "create", "orders"});
+    f.mqctl.must({"-q", "publish", "orders", "a"});
+    f.mqctl.must({"queue", "pause", "orders", "--publishing"});
+    const MqctlEnd refused = f.mqctl.run({"publish", "orders", "b"});
+    CHECK(refused.exit == 7);
+    CHECK(mentions(refused.err, "publishing to queue \"orders\" is paused"));
+    CHECK(f.mqctl.must({"consume", "orders"}) == "a\n");
+    CHECK(mentions(f.mqctl.must({"queue", "list"}), "  publishing\n"));
+
+    f.mqctl.must({"queue", "pause", "orders"});
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "paused        both\n"));
+    f.mqctl.must({"queue", "resume", "orders", "--publishing"});
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders", "-o", "json"}),
+                   R"("publishing_paused":false,"consuming_paused":true)"));
+    f.mqctl.must({"-q", "publish", "orders", "c"});
+    CHECK(f.mqctl.run({"consume", "orders"}).exit == 6);
+    CHECK(f.mqctl.run({"consume", "orders", "--exec", "--", "true"}).exit == 6);
+    f.mqctl.must({"queue", "resume", "orders"});
+    CHECK(f.mqctl.must({"consume", "orders"}) == "c\n");
+    CHECK(f.mqctl.run({"queue", "pause", "none"}).exit == 5);
 }
 
 TEST_CASE("mqctl queue: purge and delete want --yes where nobody can be asked") {

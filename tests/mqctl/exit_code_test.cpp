@@ -23,6 +23,7 @@ TEST_CASE("exit codes: the numbers that scripts branch on") {
     CHECK(static_cast<int>(exit_code(ErrorCode::memory_full)) == 7);
     CHECK(static_cast<int>(exit_code(ErrorCode::disk_full)) == 7);
     CHECK(static_cast<int>(exit_code(ErrorCode::message_too_big)) == 7);
+    CHECK(static_cast<int>(exit_code(ErrorCode::queue_paused)) == 7);
     CHECK(static_cast<int>(exit_code(ErrorCode::damaged)) == 8);
     CHECK(static_cast<int>(exit_code(ErrorCode::outcome_unknown)) == 9);
     CHECK(static_cast<int>(exit_code_of_signal(SIGINT)) == 130);

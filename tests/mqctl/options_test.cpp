@@ -145,12 +145,13 @@ TEST_CASE("options: --exec takes the command behind --") {
 }
 
 TEST_CASE("options: queue create is durable at disk unless told otherwise") {
-    CHECK(accepted({"queue", "create", "a"}).create.durability == Durability::disk);
-    CHECK(accepted({"queue", "create", "a", "--memory"}).create.durability == Durability::memory);
+    CHECK(accepted({"queue", "create", "a"}).queue_options.durability == Durability::disk);
+    CHECK(accepted({"queue", "create", "a", "--memory"}).queue_options.durability ==
+          Durability::memory);
     const CommandLine line =
         accepted({"queue", "create", "a", "--durability", "written", "--lease", "30s"});
-    CHECK(line.create.durability == Durability::written);
-    CHECK(line.create.lease == 30s);
+    CHECK(line.queue_options.durability == Durability::written);
+    CHECK(line.queue_options.lease == 30s);
     CHECK(line.queue == "a");
     (void)refused({"queue", "create", "a", "--memory", "--durability", "disk"});
     (void)refused({"queue", "create", "a", "--durability", "paper"});
@@ -159,20 +160,21 @@ TEST_CASE("options: queue create is durable at disk unless told otherwise") {
 
 TEST_CASE("options: queue create and update have the limits of a queue in common") {
     const CommandLine plain = accepted({"queue", "create", "a"});
-    CHECK(!plain.create.max_attempts.has_value());
-    CHECK(!plain.create.dead_letter.has_value());
-    CHECK(plain.create.on_full == OnFull::unspecified);
+    CHECK(!plain.queue_options.max_attempts.has_value());
+    CHECK(!plain.queue_options.dead_letter.has_value());
+    CHECK(plain.queue_options.on_full == OnFull::unspecified);
     for (const std::string verb : {"create", "update"}) {
         const CommandLine line =
             accepted({"queue", verb, "a", "--max-attempts", "0", "--dead-letter", "b",
                       "--max-messages", "7", "--max-bytes", "64KiB", "--on-full", "drop-oldest"});
-        CHECK(line.create.max_attempts == 0u);
-        CHECK(line.create.dead_letter == "b");
-        CHECK(line.create.max_messages == 7u);
-        CHECK(line.create.max_bytes == 65'536u);
-        CHECK(line.create.on_full == OnFull::drop_oldest);
-        CHECK(accepted({"queue", verb, "a", "--dead-letter", ""}).create.dead_letter == "");
-        CHECK(accepted({"queue", verb, "a", "--on-full=reject"}).create.on_full == OnFull::reject);
+        CHECK(line.queue_options.max_attempts == 0u);
+        CHECK(line.queue_options.dead_letter == "b");
+        CHECK(line.queue_options.max_messages == 7u);
+        CHECK(line.queue_options.max_bytes == 65'536u);
+        CHECK(line.queue_options.on_full == OnFull::drop_oldest);
+        CHECK(accepted({"queue", verb, "a", "--dead-letter", ""}).queue_options.dead_letter == "");
+        CHECK(accepted({"queue", verb, "a", "--on-full=reject"}).queue_options.on_full ==
+              OnFull::reject);
         (void)refused({"queue", verb, "a", "--max-attempts", "4294967296"});
         (void)refused({"queue", verb, "a", "--max-messages", "many"});
         (void)refused({"queue", verb, "a", "--max-bytes", "1G"});
@@ -180,6 +182,47 @@ TEST_CASE("options: queue create and update have the limits of a queue in common
     }
     CHECK(mentions(refused({"queue", "update", "a"}), "what to change"));
     CHECK(mentions(refused({"queue", "update", "a", "--durability", "disk"}), "--durability"));
+}
+
+TEST_CASE("options: the delays of a queue are a list") {
+    using Delays = std::vector<std::chrono::milliseconds>;
+    for (const std::string verb : {"create", "update"}) {
+        const auto retry = [&](const std::string& text) {
+            return *accepted({"queue", verb, "a", "--retry", text}).queue_options.retry;
+        };
+        CHECK((retry("1s,1.5m,250ms") == Delays{1s, 90s, 250ms}));
+        CHECK((retry("0,0") == Delays{0s, 0s}));
+        CHECK(retry("").empty());
+        CHECK(retry("none").empty());
+        for (const std::string bad : {",", "1s,", ",1s", "1s, 2s", "1s,none", "5", "-1s"}) {
+            CAPTURE(bad);
+            CHECK(refused({"queue", verb, "a", "--retry=" + bad}).find("--retry: ") == 0);
+        }
+    }
+    CHECK(!accepted({"queue", "create", "a"}).queue_options.retry.has_value());
+}
+
+TEST_CASE("options: a queue is paused and resumed as a whole, or for one side") {
+    for (const std::string verb : {"pause", "resume"}) {
+        const bool paused = verb == "pause";
+        const auto said = [&](const Arguments& flags) {
+            Arguments arguments{"queue", verb, "a"};
+            arguments.insert(arguments.end(), flags.begin(), flags.end());
+            return accepted(arguments).queue_options;
+        };
+        for (const Arguments& both : {Arguments{}, Arguments{"--publishing", "--consuming"}}) {
+            CHECK(said(both).publishing_paused == paused);
+            CHECK(said(both).consuming_paused == paused);
+        }
+        CHECK(said({"--publishing"}).publishing_paused == paused);
+        CHECK(!said({"--publishing"}).consuming_paused.has_value());
+        CHECK(said({"--consuming"}).consuming_paused == paused);
+        CHECK(!said({"--consuming"}).publishing_paused.has_value());
+        (void)refused({"queue", verb});
+        (void)refused({"queue", verb, "a", "--lease", "1s"});
+    }
+    CHECK(accepted({"queue", "pause", "a"}).command == Command::queue_pause);
+    CHECK(accepted({"queue", "resume", "a"}).command == Command::queue_resume);
 }
 
 TEST_CASE("options: dead letters are those of a queue") {
@@ -263,7 +306,7 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
 TEST_CASE("options: what is not built yet is refused by its name") {
     CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
     CHECK(refused({"publish", "a", "--delay=5s", "x"}) == "--delay is not built yet");
-    CHECK(refused({"queue", "pause", "a"}) == "queue pause is not built yet");
+    CHECK(refused({"queue", "apply", "a"}) == "queue apply is not built yet");
     for (const std::string_view command : commands_not_built()) {
         Arguments arguments{std::string(command), "--any", "-x", "thing"};
         if (command.starts_with("queue ")) {

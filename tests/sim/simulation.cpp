@@ -43,7 +43,7 @@ void Simulation::choose_options() {
     options_.commit_delay_max = ms(1, 20);
     options_.written_sync_max = ms(1, 200);
     options_.seal_delay = ms(1, 50);
-    options_.lease = ms(20, 500);
+    options_.queue_defaults.lease = ms(20, 500);
     options_.message_bytes_max = 4096;
     options_.memory_bytes_max = dice_.one_in(4) ? 40'000 : 4'000'000;
     options_.output_bytes_max = dice_.one_in(3) ? 12'000 : output_bytes_plenty;

@@ -20,7 +20,7 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
     for (const std::chrono::milliseconds delay : definition.retry) {
         out << ' ' << delay.count();
     }
-    out << '\n';
+    out << " paused " << definition.publishing_paused << definition.consuming_paused << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {

@@ -222,43 +222,37 @@ void describe_body(Description& d, const LeaseLost& f) {
 }
 
 void describe_options(Description& d, const QueueOptions& o) {
-    const bool durability = o.durability != Durability::unspecified;
-    const bool on_full = o.on_full != OnFull::unspecified;
     const auto option = [&](QueueOptionId id, std::size_t bytes) {
         d.number("option", static_cast<std::uint16_t>(id));
         d.number("value_bytes", bytes);
     };
-    d.number("options", durability + (o.lease_ms != 0) + o.max_attempts.has_value() +
-                            o.dead_letter.has_value() + o.max_messages.has_value() +
-                            o.max_bytes.has_value() + on_full);
-    if (durability) {
+    const auto number = [&](QueueOptionId id, const std::string& name, const auto& value) {
+        if (value) {
+            option(id, sizeof *value);
+            d.number(name, static_cast<std::uint64_t>(*value));
+        }
+    };
+    d.number("options", o.count());
+    if (o.durability) {
         option(QueueOptionId::durability, 1);
-        d.durability(o.durability);
+        d.durability(*o.durability);
     }
-    if (o.lease_ms != 0) {
-        option(QueueOptionId::lease_ms, 4);
-        d.number("lease_ms", o.lease_ms);
-    }
-    if (o.max_attempts) {
-        option(QueueOptionId::max_attempts, 4);
-        d.number("max_attempts", *o.max_attempts);
-    }
+    number(QueueOptionId::lease_ms, "lease_ms", o.lease_ms);
+    number(QueueOptionId::max_attempts, "max_attempts", o.max_attempts);
     if (o.dead_letter) {
         option(QueueOptionId::dead_letter, o.dead_letter->size());
         d.text("dead_letter", *o.dead_letter);
     }
-    if (o.max_messages) {
-        option(QueueOptionId::max_messages, 8);
-        d.number("max_messages", *o.max_messages);
+    number(QueueOptionId::max_messages, "max_messages", o.max_messages);
+    number(QueueOptionId::max_bytes, "max_bytes", o.max_bytes);
+    number(QueueOptionId::on_full, "on_full", o.on_full);
+    if (o.retry) {
+        option(QueueOptionId::retry, o.retry->size() * 4);
+        for (const auto delay : *o.retry) {
+            d.number("retry_ms", static_cast<std::uint64_t>(delay.count()));
+        }
     }
-    if (o.max_bytes) {
-        option(QueueOptionId::max_bytes, 8);
-        d.number("max_bytes", *o.max_bytes);
-    }
-    if (on_full) {
-        option(QueueOptionId::on_full, 1);
-        d.number("on_full", static_cast<unsigned>(o.on_full));
-    }
+    number(QueueOptionId::paused, "paused", o.paused);
 }
 
 template <FrameType Type>

@@ -211,6 +211,40 @@ TEST_CASE("frames: QUEUE_CREATE names the first option that it does not know") {
     CHECK(!decode(2).has_value());  // lease_ms in two bytes
 }
 
+TEST_CASE("frames: the delays of a queue are whole numbers of four bytes") {
+    const auto decode = [](std::size_t value_bytes) {
+        std::vector<std::byte> body;
+        Writer writer(body);
+        writer.string8("q").number(std::uint16_t{1}).number(std::uint16_t{8});
+        writer.number(static_cast<std::uint16_t>(value_bytes));
+        writer.bytes(std::vector<std::byte>(value_bytes));
+        return QueueUpdate::decode(body);
+    };
+    for (const std::size_t delays : {0u, 1u, 32u, 33u}) {  // too many are for the daemon to refuse
+        const auto frame = decode(delays * 4);
+        REQUIRE(frame.has_value());
+        CHECK(frame->options.retry->size() == delays);
+    }
+    for (const std::size_t bytes : {1u, 3u, 5u, 7u, 131u}) {
+        CHECK(!decode(bytes).has_value());
+    }
+}
+
+TEST_CASE("frames: what is paused says what it means") {
+    unsigned sound = 0;
+    for (unsigned bits = 0; bits < 256; ++bits) {
+        CAPTURE(bits);
+        const auto paused = Paused::from_bits(static_cast<std::uint8_t>(bits));
+        sound += paused ? 1 : 0;
+        if (paused) {
+            CHECK(paused->bits() == bits);
+        }
+    }
+    CHECK(sound == 9);  // yes, no and nothing, of each
+    CHECK(Paused{true, {}}.bits() == 0x11);
+    CHECK(Paused{{}, false}.bits() == 0x20);
+}
+
 TEST_CASE("frames: QUEUE_INFO of the first daemons ends behind the producers") {
     QueueInfo info;
     info.queue = "q";
@@ -271,6 +305,7 @@ TEST_CASE("frames: the names of queues are bounded in length and letters") {
 TEST_CASE("errors: codes from 100 on close the connection, and every code has a name") {
     CHECK(!closes_connection(ErrorCode::unknown_frame));
     CHECK(!closes_connection(ErrorCode::queue_full));
+    CHECK(!closes_connection(ErrorCode::queue_paused));
     CHECK(closes_connection(ErrorCode::protocol_violation));
     CHECK(closes_connection(ErrorCode::output_overflow));
     CHECK(!closes_connection(ErrorCode::io_error));

@@ -2,9 +2,14 @@
 
 // The frames of the administrator: queues, peek, status. See wire/frame.hpp for how frames work.
 
+#include <chrono>
+
 #include "mqd/wire/frame.hpp"
 
 namespace mqd::wire {
+
+inline constexpr std::size_t retry_delays_max = 32;
+inline constexpr std::chrono::milliseconds retry_delay_max = std::chrono::hours(30 * 24);
 
 // Options of a queue, as they travel and as records keep them:
 //
@@ -20,93 +25,150 @@ enum class QueueOptionId : std::uint16_t {
     max_messages = 5,  // u64: that live; 0: no limit
     max_bytes = 6,     // u64: of batches; 0: no limit
     on_full = 7,       // u8
+    retry = 8,         // n x u32, milliseconds: how long a message waits after a failed delivery
+    paused = 9,        // u8: see Paused
+};
+
+// The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
+// bits 4 and 5 whether that is said at all: what is not stays as it is, so that who pauses the one
+// does not undo what somebody else did to the other.
+struct Paused {
+    std::optional<bool> publishing;
+    std::optional<bool> consuming;
+
+    [[nodiscard]] std::uint8_t bits() const {
+        return static_cast<std::uint8_t>((publishing.value_or(false) ? 0x01 : 0) |
+                                         (consuming.value_or(false) ? 0x02 : 0) |
+                                         (publishing ? 0x10 : 0) | (consuming ? 0x20 : 0));
+    }
+    // Nothing: there are bits that mean nothing.
+    [[nodiscard]] static std::optional<Paused> from_bits(std::uint8_t bits) {
+        Paused paused;
+        if ((bits & 0x10) != 0) {
+            paused.publishing = (bits & 0x01) != 0;
+        }
+        if ((bits & 0x20) != 0) {
+            paused.consuming = (bits & 0x02) != 0;
+        }
+        return paused.bits() == bits ? std::optional(paused) : std::nullopt;
+    }
 };
 
 struct QueueOptions {
-    Durability durability = Durability::unspecified;  // unspecified: not there
-    std::uint32_t lease_ms = 0;                       // 0: not there
+    std::optional<Durability> durability;   // 0 on the wire: as if not there
+    std::optional<std::uint32_t> lease_ms;  // likewise
     std::optional<std::uint32_t> max_attempts;
     std::optional<std::string_view> dead_letter;
     std::optional<std::uint64_t> max_messages;
     std::optional<std::uint64_t> max_bytes;
-    OnFull on_full = OnFull::unspecified;     // unspecified: not there
+    std::optional<OnFull> on_full;  // 0 on the wire: as if not there
+    std::optional<std::vector<std::chrono::milliseconds>> retry;
+    std::optional<std::uint8_t> paused;       // bits of Paused, sound or not
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
-    [[nodiscard]] bool any_but_durability_and_lease() const {
-        return max_attempts || dead_letter || max_messages || max_bytes ||
-               on_full != OnFull::unspecified;
+    // Calls fn(id, option) for each option, there or not, in the order of their ids.
+    template <typename Options, typename Fn>
+    static void for_each(Options& options, Fn&& fn) {
+        fn(QueueOptionId::durability, options.durability);
+        fn(QueueOptionId::lease_ms, options.lease_ms);
+        fn(QueueOptionId::max_attempts, options.max_attempts);
+        fn(QueueOptionId::dead_letter, options.dead_letter);
+        fn(QueueOptionId::max_messages, options.max_messages);
+        fn(QueueOptionId::max_bytes, options.max_bytes);
+        fn(QueueOptionId::on_full, options.on_full);
+        fn(QueueOptionId::retry, options.retry);
+        fn(QueueOptionId::paused, options.paused);
+    }
+
+    [[nodiscard]] unsigned count() const {
+        unsigned n = 0;
+        for_each(*this, [&n](QueueOptionId, const auto& option) { n += option ? 1 : 0; });
+        return n;
     }
 
     void encode(Writer& w) const {
-        w.number(static_cast<std::uint16_t>(
-            (durability != Durability::unspecified ? 1 : 0) + (lease_ms != 0 ? 1 : 0) +
-            (max_attempts ? 1 : 0) + (dead_letter ? 1 : 0) + (max_messages ? 1 : 0) +
-            (max_bytes ? 1 : 0) + (on_full != OnFull::unspecified ? 1 : 0)));
-        if (durability != Durability::unspecified) {
-            option(w, QueueOptionId::durability, static_cast<std::uint8_t>(durability));
-        }
-        if (lease_ms != 0) {
-            option(w, QueueOptionId::lease_ms, lease_ms);
-        }
-        if (max_attempts) {
-            option(w, QueueOptionId::max_attempts, *max_attempts);
-        }
-        if (dead_letter) {
-            w.number(static_cast<std::uint16_t>(QueueOptionId::dead_letter));
-            w.string16(*dead_letter);
-        }
-        if (max_messages) {
-            option(w, QueueOptionId::max_messages, *max_messages);
-        }
-        if (max_bytes) {
-            option(w, QueueOptionId::max_bytes, *max_bytes);
-        }
-        if (on_full != OnFull::unspecified) {
-            option(w, QueueOptionId::on_full, static_cast<std::uint8_t>(on_full));
-        }
+        w.number(static_cast<std::uint16_t>(count()));
+        for_each(*this, [&w](QueueOptionId id, const auto& option) {
+            if (option) {
+                w.number(static_cast<std::uint16_t>(id));
+                write(w, *option);
+            }
+        });
     }
     // Fails the reader if malformed.
     [[nodiscard]] static QueueOptions decode(Reader& r) {
         QueueOptions options;
         const auto n = r.number<std::uint16_t>();
         for (std::uint16_t i = 0; i < n && r.ok(); ++i) {
-            const auto id = r.number<std::uint16_t>();
-            const Bytes bytes = r.take(r.number<std::uint16_t>());
-            Reader value(bytes);
-            switch (static_cast<QueueOptionId>(id)) {
-                case QueueOptionId::durability:
-                    options.durability = static_cast<Durability>(value.number<std::uint8_t>());
-                    break;
-                case QueueOptionId::lease_ms:
-                    options.lease_ms = value.number<std::uint32_t>();
-                    break;
-                case QueueOptionId::max_attempts:
-                    options.max_attempts = value.number<std::uint32_t>();
-                    break;
-                case QueueOptionId::dead_letter: options.dead_letter = as_text(bytes); break;
-                case QueueOptionId::max_messages:
-                    options.max_messages = value.number<std::uint64_t>();
-                    break;
-                case QueueOptionId::max_bytes:
-                    options.max_bytes = value.number<std::uint64_t>();
-                    break;
-                case QueueOptionId::on_full:
-                    options.on_full = static_cast<OnFull>(value.number<std::uint8_t>());
-                    break;
-                default: options.unknown_id = options.unknown_id.value_or(id); break;
+            const auto read_id = r.number<std::uint16_t>();
+            Reader value(r.take(r.number<std::uint16_t>()));
+            bool known = false;
+            for_each(options, [&](QueueOptionId id, auto& option) {
+                if (static_cast<std::uint16_t>(id) == read_id) {
+                    known = true;
+                    read(value, option);
+                }
+            });
+            if (!known) {
+                options.unknown_id = options.unknown_id.value_or(read_id);
             }
             if (!value.ok()) {
                 r.fail();
             }
         }
+        options.leave_out_zeros();
         return options;
     }
 
   private:
+    // A value behind its length.
+    static void write(Writer& w, std::string_view value) { w.string16(value); }
+    static void write(Writer& w, const std::vector<std::chrono::milliseconds>& delays) {
+        MQD_ASSERT(delays.size() * sizeof(std::uint32_t) <= UINT16_MAX, delays.size());
+        w.number(static_cast<std::uint16_t>(delays.size() * sizeof(std::uint32_t)));
+        for (const std::chrono::milliseconds delay : delays) {
+            MQD_ASSERT(delay.count() >= 0 && delay.count() <= UINT32_MAX, delay.count());
+            w.number(static_cast<std::uint32_t>(delay.count()));
+        }
+    }
+    static void write(Writer& w, Durability value) { write(w, static_cast<std::uint8_t>(value)); }
+    static void write(Writer& w, OnFull value) { write(w, static_cast<std::uint8_t>(value)); }
     template <typename T>
-    static void option(Writer& w, QueueOptionId id, T value) {
-        w.number(static_cast<std::uint16_t>(id));
+    static void write(Writer& w, T value) {
         w.number(static_cast<std::uint16_t>(sizeof value)).number(value);
+    }
+
+    // A value that is all that the reader has.
+    static void read(Reader& r, std::optional<std::string_view>& value) {
+        value = as_text(r.rest());
+    }
+    static void read(Reader& r, std::optional<std::vector<std::chrono::milliseconds>>& delays) {
+        delays.emplace();
+        while (!r.rest().empty()) {
+            delays->emplace_back(r.number<std::uint32_t>());
+        }
+    }
+    static void read(Reader& r, std::optional<Durability>& value) {
+        value = static_cast<Durability>(r.number<std::uint8_t>());
+    }
+    static void read(Reader& r, std::optional<OnFull>& value) {
+        value = static_cast<OnFull>(r.number<std::uint8_t>());
+    }
+    template <typename T>
+    static void read(Reader& r, std::optional<T>& value) {
+        value = r.number<T>();
+    }
+
+    void leave_out_zeros() {
+        if (durability == Durability::unspecified) {
+            durability.reset();
+        }
+        if (lease_ms == 0u) {
+            lease_ms.reset();
+        }
+        if (on_full == OnFull::unspecified) {
+            on_full.reset();
+        }
     }
 };
 
