@@ -18,6 +18,7 @@ ExitCode exit_code(ErrorCode code) {
         case ErrorCode::resume_needed:
         case ErrorCode::queue_full:
         case ErrorCode::backup_running:
+        case ErrorCode::queue_exclusive:
         case ErrorCode::frame_too_big:
         case ErrorCode::credit_exceeded:
         case ErrorCode::too_many_connections: return ExitCode::refused;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mqd/wire/handle.hpp"
 #include "sim/judge.hpp"
 
 namespace mqd::sim {
