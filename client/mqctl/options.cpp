@@ -237,9 +237,7 @@ void Parser::add_consume_options(CLI::App& app) {
     drain_ = app.add_flag("--drain", line_.consume.drain, "Until none is ready");
     exclusive_ = app.add_flag("--exclusive")->description("Have no other consumers of the queue");
     single_ =
-        app.add_flag("--single")
-            ->description(
-                "Wait until those that said so before have ended, and take all messages then");
+        app.add_flag("--single")->description("Take all messages, once it is this one's turn");
     lease_ = add_value(app, "--lease", "DURATION", "How long a worker may hang (the queue's)");
     app.add_flag("--exec", exec_, "Run the command behind -- for each message");
     jobs_ = add_value(app, "-j,--jobs", "N", "Run so many at once (1)");
