@@ -97,6 +97,11 @@ Result<Consumer> Client::consumer(std::string_view queue, ConsumerOptions option
         connection_->session().release(opening->handle);
         return reply.error();
     }
+    const bool shared = options.sharing == Sharing::shared;
+    if (!shared && connection_->session().consumer(opening->handle).turn() == wire::Turn::unsaid) {
+        connection_->session().release(opening->handle);
+        return Error{ErrorCode::bad_option, "the daemon is too old to know of such consumers"};
+    }
     return Consumer(std::make_unique<client::ConsumerPart>(connection_, opening->handle));
 }
 

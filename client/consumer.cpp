@@ -18,11 +18,15 @@ ConsumerPart::ConsumerPart(std::shared_ptr<Connection> owner, HandleId number)
     queue = handle->queue;
     incarnation = handle->incarnation;
     lease = std::chrono::milliseconds(handle->lease_ms);
+    (void)handle->take_activation();  // who opened it sees it active from the start
 }
 
 void ConsumerPart::take_news() {
     handle->take_lost(lost);
     tell_each(lost, handler);
+    if (handle->take_activation() && active_handler) {
+        active_handler();
+    }
 }
 
 template <typename Next>
@@ -206,6 +210,16 @@ Result<std::uint64_t> Consumer::run(const DeliveryHandler& handler, Timeout idle
 
 void Consumer::on_lease_lost(LeaseLostHandler handler) {
     part_->handler = std::move(handler);
+}
+
+void Consumer::on_active(std::function<void()> handler) {
+    part_->active_handler = std::move(handler);
+}
+
+bool Consumer::active() const {
+    const client::ConsumerHandle* const handle = part_->handle;
+    return handle != nullptr && handle->state == client::HandleState::open &&
+           handle->turn() != wire::Turn::waiting;
 }
 
 std::uint64_t Consumer::leases_lost() const {

@@ -234,6 +234,16 @@ void ConsumerHandle::opened(const wire::Opened& frame) {
     incarnation = frame.incarnation;
     durability = frame.durability;
     lease_ms = frame.lease_ms;
+    turn_ = frame.turn;
+}
+
+bool ConsumerHandle::activate() {
+    if (turn_ != wire::Turn::waiting) {
+        return false;
+    }
+    turn_ = wire::Turn::active;
+    activated_ = true;
+    return true;
 }
 
 bool ConsumerHandle::deliver(wire::Bytes body, const std::shared_ptr<Block>& block) {

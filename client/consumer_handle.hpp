@@ -9,13 +9,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client/handle.hpp"
 #include "client/ledger.hpp"
 #include "client/output.hpp"
 #include "mqd/client.hpp"
-#include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::client {
 
@@ -50,6 +51,10 @@ class ConsumerHandle : public Handle {
     [[nodiscard]] std::uint64_t unsettled() const { return ledger_.messages(); }
     [[nodiscard]] std::uint64_t leases_lost() const { return leases_lost_; }
     [[nodiscard]] bool has_lost() const { return !lost_.empty(); }
+    // As OPENED said it, until CONSUMER_ACTIVE came.
+    [[nodiscard]] wire::Turn turn() const { return turn_; }
+    // Whether the turn came since the last call.
+    [[nodiscard]] bool take_activation() { return std::exchange(activated_, false); }
     // Appends the ranges lost since the last call.
     void take_lost(std::vector<MessageRange>& into);
 
@@ -64,6 +69,7 @@ class ConsumerHandle : public Handle {
     // `body` lies in `block`.
     [[nodiscard]] bool deliver(wire::Bytes body, const std::shared_ptr<Block>& block);
     void lease_lost(const wire::LeaseLost& frame);
+    [[nodiscard]] bool activate();
     // The handle ended: what is buffered is forgotten; what was handed out last stays readable.
     void forget();
     // Bytes of `block` that buffered frames hold, and: copies them, to let go of the block.
@@ -106,6 +112,8 @@ class ConsumerHandle : public Handle {
     std::uint64_t settled_bytes_ = 0;
     wire::Credit granted_;
     std::uint64_t leases_lost_ = 0;
+    wire::Turn turn_ = wire::Turn::unsaid;
+    bool activated_ = false;
     std::optional<Time> renew_at_;
     std::uint64_t renewed_to_ = 0;  // where in the output the last extension ends
 };

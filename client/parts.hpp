@@ -120,6 +120,7 @@ struct ConsumerPart final : public Part {
 
     ConsumerHandle* handle;  // null once the consumer was closed
     LeaseLostHandler handler;
+    std::function<void()> active_handler;
     std::vector<MessageRange> lost;  // not yet told to the handler
     std::string queue;
     QueueId incarnation;

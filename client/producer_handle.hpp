@@ -12,7 +12,7 @@
 #include "client/handle.hpp"
 #include "client/output.hpp"
 #include "mqd/client.hpp"
-#include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::client {
 

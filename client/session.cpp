@@ -215,7 +215,7 @@ Result<Session::Opening> Session::open_consumer(std::string_view queue,
     const wire::Credit first = slots_[handle->value() - 1].consumer->first_credit();
     const CorrelationId correlation = expect(wire::FrameType::opened, *handle);
     append(wire::OpenConsumer{queue, static_cast<std::uint32_t>(options.lease.count()),
-                              first.message_limit, first.byte_limit},
+                              first.message_limit, first.byte_limit, options.sharing},
            correlation, *handle);
     return Opening{*handle, correlation};
 }

@@ -121,7 +121,8 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::refuse:
         case wire::FrameType::credit: return take_for_producer(header, body);
         case wire::FrameType::deliver:
-        case wire::FrameType::lease_lost: return take_for_consumer(header, body);
+        case wire::FrameType::lease_lost:
+        case wire::FrameType::consumer_active: return take_for_consumer(header, body);
         case wire::FrameType::ping: {
             const auto ping = wire::Ping::decode(body);
             if (!ping) {
@@ -327,6 +328,12 @@ void Session::take_for_consumer(const wire::FrameHeader& header, wire::Bytes bod
             return violation(header, "a malformed DELIVER");
         }
         return consumer.has_lost() ? tell(consumer) : void();
+    }
+    if (header.type == wire::FrameType::consumer_active) {
+        if (!consumer.activate()) {
+            return violation(header, "CONSUMER_ACTIVE for a consumer that does not wait");
+        }
+        return tell(consumer);
     }
     const auto lost = wire::LeaseLost::decode(body);
     if (!lost) {

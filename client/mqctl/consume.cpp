@@ -2,9 +2,7 @@
 // written. The connection is served while the reader of the output is slow, so that leases are
 // extended.
 //
-// With a count, exactly so many are asked for: what the daemon delivers beyond it would come back
-// with one delivery more on its account. A settlement grants new credit, so it goes out together
-// with the end of the consumer, and what is still missing is asked for anew: in rounds.
+// With a count, so many are asked for and no more: others get the rest.
 
 #include <unistd.h>
 
@@ -14,14 +12,14 @@
 #include "client/mqctl/message_format.hpp"
 #include "client/mqctl/output_stream.hpp"
 #include "client/mqctl/signal_watch.hpp"
+#include "client/mqctl/turn.hpp"
 #include "client/mqctl/units.hpp"
 #include "client/mqctl/wait_set.hpp"
 
 namespace mqd::mqctl {
 namespace {
 
-constexpr std::uint64_t round_messages_max = 1000;
-constexpr std::uint64_t stream_window_messages = 20'000;
+constexpr std::uint64_t window_messages = 20'000;
 constexpr std::uint64_t window_bytes = 16 * 1024 * 1024;
 constexpr std::size_t output_chunk_bytes = 256 * 1024;
 // How soon a queue is asked again that has ready messages of which none came.
@@ -37,20 +35,17 @@ class StdoutConsumer {
 
     [[nodiscard]] Result<void> loop();
     [[nodiscard]] Result<void> open();
-    [[nodiscard]] Result<void> end_round();
     [[nodiscard]] Result<void> end_consumer();
     [[nodiscard]] Result<bool> receive();
     void show(const DeliveredBatch& batch);
     [[nodiscard]] Result<void> write();
-    [[nodiscard]] Result<void> acknowledge();
     [[nodiscard]] Result<void> ack_written();
     // Nothing is at hand, and everything written: whether to wait for more.
     [[nodiscard]] Result<bool> more_may_come();
     void wait();
     [[nodiscard]] ExitCode report(const Result<void>& result);
 
-    [[nodiscard]] bool counted() const { return options_.count.has_value(); }
-    [[nodiscard]] std::uint64_t remaining() const { return *options_.count - shown_; }
+    [[nodiscard]] bool complete() const { return options_.count && shown_ == *options_.count; }
 
     Session& session_;
     const ConsumeOptions& options_;
@@ -68,9 +63,6 @@ class StdoutConsumer {
     std::uint64_t shown_ = 0;
     std::uint64_t acked_ = 0;
     std::uint64_t bytes_ = 0;
-    std::uint64_t round_messages_ = 0;
-    std::uint64_t round_bytes_ = 0;
-    std::uint64_t round_limit_ = 0;  // messages; 0: no rounds
 };
 
 StdoutConsumer::StdoutConsumer(Session& session, MessageFormat format)
@@ -95,20 +87,15 @@ ExitCode StdoutConsumer::run() {
 Result<void> StdoutConsumer::open() {
     ConsumerOptions options;
     options.lease = options_.lease;
+    options.sharing = options_.sharing;
     options.window_bytes = window_bytes;
-    options.window_messages = stream_window_messages;
-    if (counted()) {
-        round_limit_ = std::min(remaining(), round_messages_max);
-        options.window_messages = round_limit_;
-        options.messages_max = round_limit_;
-    }
-    round_messages_ = 0;
-    round_bytes_ = 0;
+    options.window_messages = window_messages;
+    options.messages_max = options_.count.value_or(0);
     auto consumer = session_.client().consumer(session_.line().queue, options);
     if (!consumer) {
         return consumer.error();
     }
-    consumer_.emplace(std::move(*consumer));
+    tell_turn(session_, consumer_.emplace(std::move(*consumer)));
     return {};
 }
 
@@ -128,10 +115,10 @@ Result<void> StdoutConsumer::loop() {
             return written;
         }
         if (output_.pending() == 0) {
-            if (auto acked = acknowledge(); !acked) {
+            if (auto acked = ack_written(); !acked) {
                 return acked;
             }
-            if (counted() && remaining() == 0) {
+            if (complete()) {
                 return {};
             }
             if (at_hand) {
@@ -153,10 +140,7 @@ Result<void> StdoutConsumer::loop() {
 // Shows what is at hand, up to a chunk of output; whether there was anything.
 Result<bool> StdoutConsumer::receive() {
     bool any = false;
-    while (output_.pending() < output_chunk_bytes) {
-        if (counted() && round_messages_ == round_limit_) {
-            break;
-        }
+    while (output_.pending() < output_chunk_bytes && !complete()) {
         const auto batch = consumer_->receive_batch(Timeout(0));
         if (!batch && batch.error().code == ErrorCode::stopping) {
             stopping_ = batch.error();  // once what came before is written
@@ -194,8 +178,6 @@ void StdoutConsumer::show(const DeliveredBatch& batch) {
     }
     unacked_.push_back(batch.range);
     shown_ += batch.size();
-    round_messages_ += batch.size();
-    round_bytes_ += batch.encoded.size();
 }
 
 Result<void> StdoutConsumer::write() {
@@ -206,15 +188,7 @@ Result<void> StdoutConsumer::write() {
     return written;
 }
 
-// Everything shown was written. In rounds, the end of the round says so to the daemon.
-Result<void> StdoutConsumer::acknowledge() {
-    if (!counted()) {
-        return ack_written();
-    }
-    const bool round_over = round_messages_ == round_limit_ || round_bytes_ >= window_bytes;
-    return round_over ? end_round() : Result<void>();
-}
-
+// Everything shown was written.
 Result<void> StdoutConsumer::ack_written() {
     for (const MessageRange& range : unacked_) {
         if (auto acked = consumer_->ack(range); !acked) {
@@ -226,20 +200,7 @@ Result<void> StdoutConsumer::ack_written() {
     return {};
 }
 
-// Begins another round, if messages are missing.
-Result<void> StdoutConsumer::end_round() {
-    const auto ended = end_consumer();
-    return ended && remaining() > 0 ? open() : ended;
-}
-
 Result<bool> StdoutConsumer::more_may_come() {
-    if (counted() && !unacked_.empty()) {
-        // A lull: what was written is acked now, not when the count is full.
-        if (const auto ended = end_round(); !ended) {
-            return ended.error();
-        }
-        recheck_ = Clock::now();  // the answers may have brought messages with them
-    }
     if (options_.follow) {
         return true;
     }

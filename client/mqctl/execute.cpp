@@ -20,6 +20,7 @@
 #include "client/mqctl/child_process.hpp"
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/signal_watch.hpp"
+#include "client/mqctl/turn.hpp"
 #include "client/mqctl/units.hpp"
 #include "client/mqctl/wait_set.hpp"
 
@@ -149,12 +150,14 @@ ExitCode Executor::run() {
 Result<void> Executor::open(std::uint64_t window) {
     ConsumerOptions options;
     options.lease = options_.lease;
+    options.sharing = options_.sharing;
     options.window_messages = window;
     auto opened = session_.client().consumer(session_.line().queue, options);
     if (!opened) {
         return opened.error();
     }
     Consumer& consumer = consumers_.emplace_back(std::move(*opened));
+    tell_turn(session_, consumer);
     consumer.on_lease_lost([this, &consumer](MessageRange range) {
         session_.talk().complain("the lease ran out for " + format_messages(range.count) +
                                  " from " + id_of({&consumer, range.first}) +

@@ -46,8 +46,6 @@ constexpr auto options = std::to_array<std::string_view>({
     "--dedup-window",
     "--group-in-flight",
     "--group-rate",
-    "--exclusive",
-    "--single-active",
     "--expire-idle",
     "--history",
     // of the commands above, and what they will share

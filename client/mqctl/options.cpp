@@ -90,6 +90,7 @@ class Parser {
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
+    CLI::Option *exclusive_{}, *single_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *dead_count_{};
     QueueOptionValues create_options_, update_options_;
     CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
@@ -242,6 +243,9 @@ void Parser::add_consume_options(CLI::App& app) {
         add_value(app, "--wait", "DURATION", "How long to wait for them (0: take what is there)");
     follow_ = app.add_flag("--follow", line_.consume.follow, "Wait for ever more");
     drain_ = app.add_flag("--drain", line_.consume.drain, "Until none is ready");
+    exclusive_ = app.add_flag("--exclusive")->description("Have no other consumers of the queue");
+    single_ =
+        app.add_flag("--single")->description("Take all messages, once it is this one's turn");
     lease_ = add_value(app, "--lease", "DURATION", "How long a worker may hang (the queue's)");
     app.add_flag("--exec", exec_, "Run the command behind -- for each message");
     jobs_ = add_value(app, "-j,--jobs", "N", "Run so many at once (1)");
@@ -467,6 +471,16 @@ void Parser::check_consume() {
     }
     if (exec_ && !line_.global.output.empty()) {
         throw Mistake{"-o has no meaning with --exec: the command writes for itself"};
+    }
+    if (given(exclusive_) && given(single_)) {
+        throw Mistake{"--exclusive and --single exclude each other"};
+    }
+    consume.sharing = given(exclusive_) ? Sharing::exclusive
+                      : given(single_)  ? Sharing::single_active
+                                        : Sharing::shared;
+    // A run with an end opens further consumers, to get past what failed (execute.cpp).
+    if (exec_ && consume.sharing != Sharing::shared && (!consume.follow || consume.count)) {
+        throw Mistake{"--exclusive and --single go with --exec only if --follow does, without -n"};
     }
     constexpr unsigned jobs_max = 1000;
     const std::uint64_t jobs = number(jobs_, consume.jobs);

@@ -72,6 +72,7 @@ struct ConsumeOptions {
     std::optional<std::chrono::milliseconds> wait;  // absent: take what is there
     bool follow = false;
     bool drain = false;
+    Sharing sharing = Sharing::shared;
     std::chrono::milliseconds lease{0};  // 0: the queue's
     std::vector<std::string> exec;       // a program and its arguments; empty: write to stdout
     unsigned jobs = 1;

@@ -159,6 +159,11 @@ void Core::note_output(Session& session) {
 // --- deliveries
 
 void Core::deliver() {
+    for (engine::Consumer* active : engine_.activated()) {
+        const auto& consumer = static_cast<ConsumerHandle&>(*active);
+        consumer.session->send(wire::ConsumerActive{}, CorrelationId(0), consumer.handle);
+    }
+    engine_.activated().clear();
     deliveries_.clear();
     engine_.dispatch(now_.journal, deliveries_);
     for (const engine::Delivery& delivery : deliveries_) {

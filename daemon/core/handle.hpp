@@ -11,7 +11,7 @@
 #include "daemon/engine/consumer.hpp"
 #include "mqd/error.hpp"
 #include "mqd/types.hpp"
-#include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::core {
 

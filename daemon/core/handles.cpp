@@ -13,6 +13,27 @@ constexpr std::uint64_t piece_bytes_max = 256 * 1024;
 constexpr std::uint64_t peek_reply_fixed_bytes = 8 + 1 + 4 + 1 + 4 + 8;  // of one run
 constexpr std::chrono::milliseconds lease_max{24 * 3600 * 1000};
 
+std::string_view one_of(Sharing sharing) {
+    switch (sharing) {
+        case Sharing::shared: return "a shared";
+        case Sharing::exclusive: return "an exclusive";
+        case Sharing::single_active: return "a single-active";
+    }
+    return "";
+}
+
+// Why another consumer cannot be opened that would share the queue in its own way.
+Error refusal_of(const engine::Queue& queue, Sharing asked) {
+    const std::string_view one = one_of(queue.sharing());
+    const bool alone = queue.consumers() == 1;
+    std::string text = "queue \"" + queue.name() + "\" has ";
+    text += alone ? std::string(one) + " consumer"
+                  : std::to_string(queue.consumers()) + std::string(one.substr(one.find(' '))) +
+                        " consumers";
+    text.append("; ").append(one_of(asked)).append(" one cannot join ");
+    return {ErrorCode::queue_exclusive, text + (alone ? "it" : "them")};
+}
+
 }  // namespace
 
 bool Session::handle_free(const wire::FrameHeader& header) {
@@ -125,6 +146,14 @@ void Session::on_open_consumer(const wire::FrameHeader& header, const wire::Open
                            static_cast<std::uint64_t>(lease_max.count())},
                           header.correlation, header.handle);
     }
+    if (frame.sharing > Sharing::single_active) {
+        return send_error({ErrorCode::bad_option, "a sharing that is not known to this daemon",
+                           static_cast<std::uint64_t>(Sharing::single_active)},
+                          header.correlation, header.handle);
+    }
+    if (!queue->admits(frame.sharing)) {
+        return send_error(refusal_of(*queue, frame.sharing), header.correlation, header.handle);
+    }
     auto consumer = std::make_unique<ConsumerHandle>(core_.engine_.memory());
     consumer->session = this;
     consumer->handle = header.handle;
@@ -132,10 +161,14 @@ void Session::on_open_consumer(const wire::FrameHeader& header, const wire::Open
     consumer->piece_bytes_max = std::min<std::uint64_t>(
         piece_bytes_max, frame_body_bytes_max_ - wire::Deliver::fixed_bytes);
     consumer->room = &room_;
+    consumer->sharing = frame.sharing;
     core_.engine_.attach(*consumer, *queue);
     core_.engine_.grant(*consumer, frame.message_limit, frame.byte_limit);
+    const wire::Turn turn = frame.sharing == Sharing::shared ? wire::Turn::unsaid
+                            : consumer->waiting              ? wire::Turn::waiting
+                                                             : wire::Turn::active;
     send(wire::Opened{queue->id(), queue->definition().durability,
-                      static_cast<std::uint32_t>(consumer->lease.count()), 0, 0},
+                      static_cast<std::uint32_t>(consumer->lease.count()), 0, 0, turn},
          header.correlation, header.handle);
     handles_[header.handle.value() - 1] = std::move(consumer);
 }

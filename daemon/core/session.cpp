@@ -186,6 +186,7 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::deliver:
         case FrameType::settled:
         case FrameType::lease_lost:
+        case FrameType::consumer_active:
         case FrameType::queue_info:
         case FrameType::done:
         case FrameType::queue_list_reply:

@@ -7,6 +7,7 @@
 
 #include "daemon/engine/range_map.hpp"
 #include "daemon/engine/time.hpp"
+#include "mqd/types.hpp"
 
 namespace mqd::engine {
 
@@ -35,6 +36,8 @@ struct Consumer {
     std::uint64_t serial = 0;            // given by attach(), never again
     std::chrono::milliseconds lease{0};  // of a delivery
     std::uint64_t piece_bytes_max = 0;   // of one delivery, but never less than one message
+    Sharing sharing = Sharing::shared;   // fixed once it is attached
+    bool waiting = false;                // another one of a single_active queue has its turn
 
     // Credit: totals since the consumer was opened.
     std::uint64_t message_limit = 0;
@@ -43,7 +46,7 @@ struct Consumer {
     std::uint64_t bytes_delivered = 0;
     OutputRoom* room = nullptr;  // null: without bound
 
-    // Its place among those with credit (TakerRing).
+    // Its place among those with credit, or among those that wait for their turn (TakerRing).
     bool taker = false;
     Consumer* taker_next = nullptr;
     Consumer* taker_previous = nullptr;

@@ -109,7 +109,9 @@ void Engine::wake(Consumer& consumer) {
     mark_dirty(*consumer.queue);
 }
 
+// Who waits for its turn is listed elsewhere, and stays there.
 void Engine::list_taker(Consumer& consumer) {
+    MQD_ASSERT(!consumer.waiting || consumer.taker, consumer.serial);
     if (!consumer.taker && consumer.has_credit()) {
         consumer.queue->takers_.add(consumer);
     }

@@ -322,11 +322,17 @@ void Engine::apply(const SkipNumbers& command) {
 
 void Engine::attach(Consumer& consumer, Queue& queue) {
     MQD_ASSERT(consumer.queue == nullptr && !queue.deleting_);
+    MQD_ASSERT(queue.admits(consumer.sharing));
     MQD_ASSERT(consumer.lease.count() > 0 && consumer.piece_bytes_max > 0);
     consumer.queue = &queue;
     consumer.serial = next_serial_++;
+    consumer.waiting = consumer.sharing == Sharing::single_active && !queue.consumers_.empty();
     consumer.index = queue.consumers_.size();
     queue.consumers_.push_back(&consumer);
+    if (consumer.waiting) {
+        queue.waiting_.add(consumer);
+        return;
+    }
     list_taker(consumer);
     mark_dirty(queue);
 }
@@ -345,13 +351,31 @@ void Engine::detach(Consumer& consumer, ConsumerEnd end, Time now) {
     consumer.leased.clear();
     set_floor(consumer, Time::max());
     if (consumer.taker) {
-        queue.takers_.remove(consumer);
+        (consumer.waiting ? queue.waiting_ : queue.takers_).remove(consumer);
     }
     MQD_ASSERT(queue.consumers_[consumer.index] == &consumer);
     queue.consumers_[consumer.index] = queue.consumers_.back();
     queue.consumers_[consumer.index]->index = consumer.index;
     queue.consumers_.pop_back();
     consumer.queue = nullptr;
+    std::erase(activated_, &consumer);
+    if (!consumer.waiting) {
+        pass_turn(queue);
+    }
+}
+
+// The one that had it is gone, with what it had leased in place again. Nobody gets a turn on a
+// queue that ends.
+void Engine::pass_turn(Queue& queue) {
+    Consumer* next = queue.waiting_.first();
+    if (next == nullptr || queue.deleting_) {
+        return;
+    }
+    queue.waiting_.remove(*next);
+    next->waiting = false;
+    activated_.push_back(next);
+    list_taker(*next);
+    mark_dirty(queue);
 }
 
 void Engine::grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_t byte_limit) {

@@ -174,11 +174,14 @@ class Engine {
     void release_all();
 
     // --- consumers
-    // Precondition: not attached, queue not deleting.
+    // Precondition: not attached, queue not deleting, and it admits another one of that sharing.
     void attach(Consumer& consumer, Queue& queue);
-    // Everything it has leased is ready again, at once; if it failed, as after nack().
+    // Everything it has leased is ready again, at once; if it failed, as after nack(). Then it is
+    // the turn of the one that waits longest.
     void detach(Consumer& consumer, ConsumerEnd end, Time now);
     void grant(Consumer& consumer, std::uint64_t message_limit, std::uint64_t byte_limit);
+    // Those whose turn came while others were detached, each once; for core to tell and clear.
+    [[nodiscard]] std::vector<Consumer*>& activated() { return activated_; }
     // There is output room again.
     void wake(Consumer& consumer);
     // Appends what it applied to: it is dying, if it has failed as often as it may, or delayed for
@@ -220,6 +223,7 @@ class Engine {
     bool dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                      std::vector<Delivery>& out);
     void list_taker(Consumer& consumer);
+    void pass_turn(Queue& queue);
     static void end_lease(Queue& queue, MessageRange range);
     void make_ready(Queue& queue, MessageRange range, std::uint32_t attempts);
     void make_dying(Queue& queue, MessageRange range, std::uint32_t attempts);
@@ -248,6 +252,7 @@ class Engine {
     std::vector<Extent*> released_;
     std::vector<Queue*> with_dying_;
     std::vector<DelayMessages> delayed_;
+    std::vector<Consumer*> activated_;
     std::vector<MessageRange> expired_;                           // scratch
     std::map<std::pair<Time, std::uint64_t>, Consumer*> floors_;  // by lease_floor, serial
     // Queues with delayed messages, by the time of the first.

@@ -88,6 +88,14 @@ class Queue {
     [[nodiscard]] std::uint64_t delayed() const { return in(LiveState::delayed).count(); }
     [[nodiscard]] std::uint64_t live() const;
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
+    // How its consumers share it; without any, it is open to all.
+    [[nodiscard]] Sharing sharing() const {
+        return consumers_.empty() ? Sharing::shared : consumers_.front()->sharing;
+    }
+    // Whether one more consumer may be attached that shares it so.
+    [[nodiscard]] bool admits(Sharing how) const {
+        return consumers_.empty() || (how == sharing() && how != Sharing::exclusive);
+    }
     // Handles that publish to it; core counts them here and the engine does not look at it.
     [[nodiscard]] std::uint32_t producers() const { return producers_; }
     void producer_opened() { ++producers_; }
@@ -190,6 +198,7 @@ class Queue {
     mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
     std::vector<Consumer*> consumers_;               // in no order
     TakerRing takers_;
+    TakerRing waiting_;  // for their turn, the oldest first
     std::uint32_t producers_ = 0;
     std::uint64_t admitted_bytes_ = 0;
     bool deleting_ = false;

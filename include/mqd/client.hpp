@@ -236,6 +236,9 @@ struct ConsumerOptions {
     // blocks: they last if no more than a quarter of the lease passes between two of them. Where
     // the work on a message takes longer, call Client::process(0) now and then.
     bool renew_leases = true;
+    // What others may do with the queue meanwhile. All its consumers share it alike: one that does
+    // not fit to those that are there is refused.
+    Sharing sharing = Sharing::shared;
 };
 
 // The answer to a settlement that was asked to be confirmed.
@@ -313,6 +316,12 @@ class Consumer {
     // and this consumer does not hold them any more. Called while a call of this client runs.
     void on_lease_lost(LeaseLostHandler handler);
     [[nodiscard]] std::uint64_t leases_lost() const;
+    // Whether messages come to this consumer: false while it is Sharing::single_active and waits
+    // for its turn, and once it has ended. The turn comes when those before it have ended; the
+    // handler is called then, while a call of this client runs, but not if it was active from the
+    // start.
+    [[nodiscard]] bool active() const;
+    void on_active(std::function<void()> handler);
     // Messages delivered by the daemon and not settled, those that receive() has yet to return
     // included.
     [[nodiscard]] std::uint64_t unsettled() const;
@@ -466,7 +475,8 @@ class Client {
 
     // Errors: no_such_queue, bad_name, too_many_handles, not_permitted.
     [[nodiscard]] Result<Producer> producer(std::string_view queue, ProducerOptions options = {});
-    // Errors: as producer(); usage for a window of 0, bad_option for a lease out of range.
+    // Errors: as producer(); usage for a window of 0, bad_option for a lease out of range or a
+    // sharing that the daemon does not know, queue_exclusive.
     [[nodiscard]] Result<Consumer> consumer(std::string_view queue, ConsumerOptions options = {});
 
     // The queue as it is then. A queue of that name and the same options is fine; one with other

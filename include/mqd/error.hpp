@@ -32,11 +32,12 @@ enum class ErrorCode : std::uint16_t {
     queue_deleted = 17,           // the queue of this handle was deleted; close the handle
     stopping = 18,                // the daemon is shutting down
     not_permitted = 19,
-    queue_full = 20,      // the queue has reached its own limit of messages or bytes
-    backup_running = 21,  // one is being taken already: there is one at a time
-    no_backup = 22,       // a part was asked for, and none is being taken, or not any more
-    backup_failed = 23,   // the store could not be copied; the text says why
-    queue_paused = 24,    // publishing to the queue is paused, until somebody resumes it
+    queue_full = 20,       // the queue has reached its own limit of messages or bytes
+    backup_running = 21,   // one is being taken already: there is one at a time
+    no_backup = 22,        // a part was asked for, and none is being taken, or not any more
+    backup_failed = 23,    // the store could not be copied; the text says why
+    queue_paused = 24,     // publishing to the queue is paused, until somebody resumes it
+    queue_exclusive = 25,  // other consumers have the queue, and do not share it so; the text says
     // The connection is closed after the frame.
     protocol_violation = 100,  // malformed frame or a frame out of place
     unsupported_version = 101,
@@ -102,6 +103,7 @@ struct Error {
         case ErrorCode::no_backup: return "no_backup";
         case ErrorCode::backup_failed: return "backup_failed";
         case ErrorCode::queue_paused: return "queue_paused";
+        case ErrorCode::queue_exclusive: return "queue_exclusive";
         case ErrorCode::protocol_violation: return "protocol_violation";
         case ErrorCode::unsupported_version: return "unsupported_version";
         case ErrorCode::frame_too_big: return "frame_too_big";

@@ -75,6 +75,14 @@ enum class OnFull : std::uint8_t {
     drop_oldest = 2,  // ready messages are dropped, the oldest first, until there is room
 };
 
+// How a consumer shares its queue with others. All consumers of a queue share it alike. The values
+// are on the wire.
+enum class Sharing : std::uint8_t {
+    shared = 0,         // each gets its share of the messages
+    exclusive = 1,      // it is the only one
+    single_active = 2,  // one gets all messages, the others wait to take its place, oldest first
+};
+
 // Whom the daemon saw at the other end of the socket when a batch came in. Stamped by the daemon;
 // no client can set it. On TCP, `unknown_id` stands in every field.
 struct Identity {

@@ -113,9 +113,9 @@ class PeerSocket {
             open.header.correlation, open.header.handle));
         return open.header.handle;
     }
-    HandleId open_consumer(std::uint32_t lease_ms = 30'000) {
+    HandleId open_consumer(std::uint32_t lease_ms = 30'000, wire::Turn turn = wire::Turn::unsaid) {
         const SentFrame open = expect(wire::FrameType::open_consumer);
-        write(encode(wire::Opened{QueueId(3), Durability::disk, lease_ms, 0, 0},
+        write(encode(wire::Opened{QueueId(3), Durability::disk, lease_ms, 0, 0, turn},
                      open.header.correlation, open.header.handle));
         return open.header.handle;
     }

@@ -11,7 +11,7 @@
 
 #include "client/session.hpp"
 #include "mqd/wire/admin.hpp"
-#include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::client {
 

@@ -77,10 +77,12 @@ struct EngineFixture {
     }
 
     // Attached, without credit.
-    Consumer& attach(Queue& queue, std::int64_t lease_ms = 1000) {
+    Consumer& attach(Queue& queue, std::int64_t lease_ms = 1000,
+                     Sharing sharing = Sharing::shared) {
         Consumer& consumer = consumers.emplace_back(engine.memory());
         consumer.lease = std::chrono::milliseconds(lease_ms);
         consumer.piece_bytes_max = 1 << 20;
+        consumer.sharing = sharing;
         engine.attach(consumer, queue);
         return consumer;
     }

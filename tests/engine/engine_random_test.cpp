@@ -28,6 +28,7 @@ class RandomEngine : EngineFixture {
   public:
     explicit RandomEngine(std::uint64_t seed) : dice_(seed) {
         queue_ = &create("q", dice_.one_in(3) ? Durability::memory : Durability::disk);
+        sharing_ = dice_.one_in(3) ? Sharing::single_active : Sharing::shared;
     }
 
     void step() {
@@ -98,7 +99,8 @@ class RandomEngine : EngineFixture {
 
     void attach_one() {
         if (attached_.size() < 4) {
-            Consumer& consumer = attach(*queue_, static_cast<std::int64_t>(dice_.between(5, 90)));
+            Consumer& consumer =
+                attach(*queue_, static_cast<std::int64_t>(dice_.between(5, 90)), sharing_);
             consumer.piece_bytes_max = dice_.between(1, 5) * message_bytes;
             consumer.room = dice_.one_in(2) ? &room_ : nullptr;
             attached_.push_back(&consumer);
@@ -265,6 +267,7 @@ class RandomEngine : EngineFixture {
         MessageNumber behind(0);
         for (const Delivery& delivery : deliveries) {
             REQUIRE(delivery.range.first >= behind);  // strictly in order
+            REQUIRE(has_turn(delivery.consumer));
             behind = delivery.range.end();
             REQUIRE(delivery.range.first >= delivery.extent->first);
             REQUIRE(delivery.range.end() <= delivery.extent->end());
@@ -283,7 +286,7 @@ class RandomEngine : EngineFixture {
         REQUIRE((!queue_->wants_dispatch() || waits_for_bytes));
         const bool anybody =
             std::any_of(attached_.begin(), attached_.end(), [&](const Consumer* consumer) {
-                return consumer->has_credit() &&
+                return has_turn(consumer) && consumer->has_credit() &&
                        (consumer->room == nullptr || (room_.bytes > 0 && !room_.wanted));
             });
         REQUIRE((!anybody || queue_->ready() == 0 || waits_for_bytes));
@@ -303,6 +306,7 @@ class RandomEngine : EngineFixture {
         REQUIRE(queue_->delayed() == counts[State::delayed]);
         REQUIRE(queue_->ending() == counts[State::ending]);
         for (const Consumer* consumer : attached_) {
+            REQUIRE(consumer->waiting == !has_turn(consumer));
             REQUIRE(consumer->leased.count() == held[consumer]);
             consumer->leased.for_each([&](MessageRange piece, const Lease& lease) {
                 for (auto n = piece.first; n < piece.end(); n = n.plus(1)) {
@@ -337,6 +341,11 @@ class RandomEngine : EngineFixture {
         REQUIRE(delayed.size() == queue_->delayed());
     }
 
+    // The oldest of a single_active queue, else anybody.
+    [[nodiscard]] bool has_turn(const Consumer* consumer) const {
+        return sharing_ != Sharing::single_active || consumer == attached_.front();
+    }
+
     MessageRange some_range() {
         const std::uint64_t most = records_.rbegin()->first.value();
         const std::uint64_t least = most > 40 ? most - 40 : 1;
@@ -349,7 +358,8 @@ class RandomEngine : EngineFixture {
     std::deque<AddMessages> adds_;
     std::deque<std::vector<MessageRange>> removes_;
     std::deque<MessageRange> absent_;
-    std::vector<Consumer*> attached_;
+    Sharing sharing_{};
+    std::vector<Consumer*> attached_;  // the oldest first
     OutputRoom room_{0, false, 3};
     std::int64_t now_ms_ = 0;
     std::int64_t wall_ms_ = 1'000'000;

@@ -16,6 +16,7 @@
 #include "daemon/storage/checkpoint_file.hpp"
 #include "mqd/assert.hpp"
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/handle.hpp"
 #include "support/sim_daemon.hpp"
 
 // The fuzzers link no test library.

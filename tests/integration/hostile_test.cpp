@@ -13,6 +13,7 @@
 
 #include "integration/bystander.hpp"
 #include "mqd/client.hpp"
+#include "mqd/wire/handle.hpp"
 #include "net/raw_connection.hpp"
 #include "support/daemon_process.hpp"
 #include "support/dice.hpp"
@@ -87,6 +88,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::deliver:
         case FrameType::settled:
         case FrameType::lease_lost:
+        case FrameType::consumer_active:
         case FrameType::queue_info:
         case FrameType::done:
         case FrameType::queue_list_reply:

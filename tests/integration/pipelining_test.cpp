@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "mqd/client.hpp"
+#include "mqd/wire/handle.hpp"
 #include "net/raw_connection.hpp"
 #include "support/daemon_process.hpp"
 

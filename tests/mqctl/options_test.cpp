@@ -129,6 +129,25 @@ TEST_CASE("options: consume takes one message unless told otherwise") {
     (void)refused({"consume", "orders", "--follow", "--wait", "5s"});
 }
 
+TEST_CASE("options: consume says how it shares the queue") {
+    CHECK(accepted({"consume", "orders"}).consume.sharing == Sharing::shared);
+    CHECK(accepted({"consume", "orders", "--exclusive"}).consume.sharing == Sharing::exclusive);
+    CHECK(accepted({"consume", "orders", "--single", "-n", "3"}).consume.sharing ==
+          Sharing::single_active);
+    (void)refused({"consume", "orders", "--single", "--exclusive"});
+
+    const auto with_exec = [](Arguments arguments) {
+        arguments.insert(arguments.begin(), {"consume", "orders", "--single"});
+        arguments.insert(arguments.end(), {"--exec", "--", "cat"});
+        return arguments;
+    };
+    CHECK(accepted(with_exec({"--follow"})).consume.sharing == Sharing::single_active);
+    for (const Arguments& run : {Arguments{}, Arguments{"--drain"}, Arguments{"--wait", "1s"},
+                                 Arguments{"--follow", "-n", "2"}}) {
+        CHECK(mentions(refused(with_exec(run)), "--follow"));
+    }
+}
+
 TEST_CASE("options: --exec takes the command behind --") {
     const CommandLine line = accepted(
         {"consume", "orders", "--follow", "-j", "4", "--exec", "--grace", "1s", "--", "./h", "-x"});

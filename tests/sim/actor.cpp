@@ -169,8 +169,12 @@ void Actor::open_something() {
         }
         return;
     }
-    const std::string& queue = some_queue();
+    const std::size_t index = dice_.below(habits_.queues.size());
+    const std::string& queue = habits_.queues[index];
     ConsumerOptions options;
+    // Now and then one that is refused, unless it is the first.
+    options.sharing =
+        dice_.one_in(12) ? static_cast<Sharing>(dice_.below(3)) : habits_.sharings[index];
     options.window_messages = dice_.between(1, habits_.window_messages_max);
     options.window_bytes = dice_.between(1, 20'000);
     options.lease = std::chrono::milliseconds(dice_.between(1, habits_.lease_ms_max));

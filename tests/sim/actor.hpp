@@ -20,6 +20,7 @@ struct Habits {
     std::vector<std::string> queues;
     std::vector<Durability> durabilities;     // of the queues
     std::vector<std::uint32_t> max_attempts;  // likewise
+    std::vector<Sharing> sharings;            // as most consumers have them
     std::uint64_t max_messages = 0;           // of each queue but dead letters; 0: no limit
     OnFull on_full = OnFull::reject;
     std::size_t made = 0;  // so many are made by clients; the others are dead letters

@@ -358,15 +358,8 @@ bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
 
 // --- consuming
 
-ConsumerRecord& Judge::opened_consumer(QueueRecord& queue, std::uint32_t lease_ms) {
-    ConsumerRecord& consumer = consumers_.emplace_back();
-    consumer.queue = &queue;
-    consumer.connection = consumers_.size();
-    consumer.lease_ns = std::int64_t{lease_ms} * 1'000'000;
-    return consumer;
-}
-
 void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
+    check_turn(consumer);
     wire::BatchReader reader(frame.batch);
     std::uint32_t i = 0;
     while (const auto view = reader.next()) {
@@ -474,6 +467,9 @@ void Judge::turn_ended() {
     }
     first_deliveries_.clear();
     deletes_asked_.clear();
+    for (const QueueRecord& queue : queues_) {
+        check_sharing(queue);
+    }
 }
 
 void Judge::some_are_set_aside(bool after_error) {
@@ -569,6 +565,7 @@ void Judge::lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges) 
 }
 
 void Judge::consumer_ended(ConsumerRecord& consumer, Lent how) {
+    std::erase(consumer.queue->attached, &consumer);
     while (!consumer.held.empty()) {
         MessageRecord& message = messages_.at(consumer.held.begin()->second);
         release(message);

@@ -20,7 +20,7 @@
 
 #include "mqd/types.hpp"
 #include "mqd/wire/admin.hpp"
-#include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::sim {
 
@@ -31,6 +31,8 @@ using Uid = std::uint64_t;
 // error counts as one, since the page cache then promises nothing.
 enum class End { clean, killed, power_lost };
 
+struct ConsumerRecord;
+
 struct QueueRecord {
     std::string name;
     QueueId id;
@@ -40,9 +42,8 @@ struct QueueRecord {
     bool delete_asked = false;             // it may be gone
     std::map<MessageNumber, Uid> numbers;  // those that anybody saw, for ever
     MessageNumber first_seen_up_to;        // the highest number that was delivered
+    std::vector<const ConsumerRecord*> attached;
 };
-
-struct ConsumerRecord;
 
 struct ProducerRecord {
     QueueRecord* queue = nullptr;
@@ -97,6 +98,9 @@ struct ConsumerRecord {
     std::uint64_t connection = 0;
     std::int64_t lease_ns = 0;
     std::map<MessageNumber, Uid> held;
+    std::uint64_t place = 0;  // among all that asked to be opened
+    Sharing sharing{};
+    bool waits = false;  // it was told so, and not yet that its turn has come
 };
 
 // An ACK that waits for SETTLED, and a purge, or an end of single messages, that waits for DONE.
@@ -147,7 +151,11 @@ class Judge {
     void refuse(ProducerRecord& producer, const wire::Refuse& frame);
 
     // --- consuming
-    ConsumerRecord& opened_consumer(QueueRecord& queue, std::uint32_t lease_ms);
+    // OPEN_CONSUMER went in: what comes of it is younger than all that were asked for before.
+    [[nodiscard]] std::uint64_t next_place() { return ++last_place_; }
+    ConsumerRecord& opened_consumer(QueueRecord& queue, const wire::Opened& frame,
+                                    std::uint64_t place, Sharing sharing);
+    void activated(ConsumerRecord& consumer);
     void deliver(ConsumerRecord& consumer, const wire::Deliver& frame);
     // All frames of one turn were told: first deliveries came in order.
     void turn_ended();
@@ -196,6 +204,8 @@ class Judge {
                                                    const wire::Deliver& frame) const;
     bool bind(QueueRecord& queue, MessageNumber number, Uid uid);
     [[nodiscard]] bool may_exist(const MessageRecord& message) const;
+    void check_turn(const ConsumerRecord& consumer);
+    void check_sharing(const QueueRecord& queue);
     void release(MessageRecord& message);
     void failed(MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
     [[nodiscard]] bool waits(const MessageRecord& message) const;
@@ -221,6 +231,7 @@ class Judge {
     std::deque<QueueRecord> queues_;
     std::deque<ProducerRecord> producers_;
     std::deque<ConsumerRecord> consumers_;
+    std::uint64_t last_place_ = 0;
     std::unordered_map<Uid, MessageRecord> messages_;
     struct FirstDelivery {
         QueueRecord* queue;

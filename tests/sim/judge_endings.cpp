@@ -101,6 +101,7 @@ void Judge::age(MessageRecord& message, End end) {
 void Judge::restarted(End end) {
     for (QueueRecord& queue : queues_) {
         queue.dead = queue.dead || queue.durability == Durability::memory;
+        queue.attached.clear();
     }
     for (auto& [uid, message] : messages_) {
         if (message.holder != nullptr) {

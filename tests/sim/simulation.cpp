@@ -109,6 +109,11 @@ void Simulation::choose_dead_letters() {
         judge_.set_messages_limit(habits_.max_messages, habits_.on_full == OnFull::drop_oldest);
     }
     habits_.made = dice_.one_in(2) ? queues : habits_.queues.size();
+    for (std::size_t i = 0; i < habits_.queues.size(); ++i) {
+        habits_.sharings.push_back(dice_.one_in(3)   ? Sharing::single_active
+                                   : dice_.one_in(6) ? Sharing::exclusive
+                                                     : Sharing::shared);
+    }
 }
 
 void Simulation::run() {

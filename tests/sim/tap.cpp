@@ -111,12 +111,15 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
     trace("->", header, body);
     switch (header.type) {
         case FrameType::open_producer:
-            openings_[header.handle] = {true, std::string(wire::OpenProducer::decode(body)->queue)};
+            openings_[header.handle] = {true, std::string(wire::OpenProducer::decode(body)->queue),
+                                        0, Sharing::shared};
             break;
-        case FrameType::open_consumer:
-            openings_[header.handle] = {false,
-                                        std::string(wire::OpenConsumer::decode(body)->queue)};
+        case FrameType::open_consumer: {
+            const auto frame = wire::OpenConsumer::decode(body);
+            openings_[header.handle] = {false, std::string(frame->queue), judge_.next_place(),
+                                        frame->sharing};
             break;
+        }
         case FrameType::publish:
             judge_.publish(*producers_.at(header.handle), *wire::Publish::decode(body));
             break;
@@ -237,6 +240,11 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
                 judge_.lease_lost(*from, wire::LeaseLost::decode(body)->ranges);
             }
             break;
+        case FrameType::consumer_active:
+            if (ConsumerRecord* active = consumer(header.handle)) {
+                judge_.activated(*active);
+            }
+            break;
         case FrameType::queue_info: {
             const auto info = wire::QueueInfo::decode(body);
             judge_.queue_seen(info->queue, info->incarnation, info->durability, info->lease_ms);
@@ -262,7 +270,8 @@ void Tap::take_opened(const wire::FrameHeader& header, const wire::Opened& opene
     if (opening.is_producer) {
         producers_[header.handle] = &judge_.opened_producer(queue, identity_);
     } else {
-        consumers_[header.handle] = &judge_.opened_consumer(queue, opened.lease_ms);
+        consumers_[header.handle] =
+            &judge_.opened_consumer(queue, opened, opening.place, opening.sharing);
     }
 }
 

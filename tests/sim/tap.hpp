@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mqd/wire/handle.hpp"
 #include "sim/judge.hpp"
 
 namespace mqd::sim {
@@ -32,6 +33,8 @@ class Tap {
     struct Opening {
         bool is_producer = false;
         std::string queue;
+        std::uint64_t place = 0;  // of a consumer
+        Sharing sharing{};
     };
     struct Request {
         wire::FrameType type{};

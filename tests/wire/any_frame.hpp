@@ -11,6 +11,7 @@
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::wire::test {
 
@@ -51,6 +52,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::deliver: return visit(Deliver{}), true;
         case FrameType::settled: return visit(Settled{}), true;
         case FrameType::lease_lost: return visit(LeaseLost{}), true;
+        case FrameType::consumer_active: return visit(ConsumerActive{}), true;
         case FrameType::queue_info: return visit(QueueInfo{}), true;
         case FrameType::done: return visit(Done{}), true;
         case FrameType::queue_list_reply: return visit(QueueListReply{}), true;

@@ -155,6 +155,9 @@ void describe_body(Description& d, const OpenConsumer& f) {
     d.number("lease_ms", f.lease_ms);
     d.number("message_limit", f.message_limit);
     d.number("byte_limit", f.byte_limit);
+    static constexpr std::string_view words[] = {"shared", "exclusive", "single_active"};
+    const auto at = static_cast<std::size_t>(f.sharing);
+    d.word("sharing", at < std::size(words) ? words[at] : "?");
 }
 
 void describe_body(Description& d, const Opened& f) {
@@ -163,6 +166,9 @@ void describe_body(Description& d, const Opened& f) {
     d.number("lease_ms", f.lease_ms);
     d.number("message_limit", f.message_limit);
     d.number("byte_limit", f.byte_limit);
+    static constexpr std::string_view words[] = {"unsaid", "active", "waiting"};
+    const auto at = static_cast<std::size_t>(f.turn);
+    d.word("turn", at < std::size(words) ? words[at] : "?");
 }
 
 void describe_body(Description& d, const Publish& f) {

@@ -40,7 +40,8 @@ bool takes_the_rest(FrameType type) {
 
 // Frames that ended earlier in the first release: that end is one more place where they may.
 bool grew_since_the_first_release(FrameType type) {
-    return type == FrameType::nack || type == FrameType::queue_info;
+    return type == FrameType::nack || type == FrameType::queue_info ||
+           type == FrameType::open_consumer || type == FrameType::opened;
 }
 
 }  // namespace
@@ -282,6 +283,21 @@ TEST_CASE("frames: NACK without a reason is taken, and one that is cut is not") 
     CHECK(first->reason.empty());
     CHECK(first->ranges[0] == ranges[0]);
     CHECK(!Nack::decode(body.first(body.size() - 1)).has_value());
+}
+
+TEST_CASE("frames: OPEN_CONSUMER and OPENED of the first release say nothing of sharing") {
+    OpenConsumer open;
+    open.queue = "q";
+    open.sharing = Sharing::single_active;
+    const auto asked = encode_body(open);
+    CHECK(OpenConsumer::decode(asked)->sharing == Sharing::single_active);
+    CHECK(OpenConsumer::decode(Bytes(asked).first(asked.size() - 1))->sharing == Sharing::shared);
+
+    Opened opened;
+    opened.turn = Turn::waiting;
+    const auto answer = encode_body(opened);
+    CHECK(Opened::decode(answer)->turn == Turn::waiting);
+    CHECK(Opened::decode(Bytes(answer).first(answer.size() - 1))->turn == Turn::unsaid);
 }
 
 TEST_CASE("frames: the names of queues are bounded in length and letters") {

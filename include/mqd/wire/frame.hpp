@@ -66,6 +66,7 @@ enum class FrameType : std::uint8_t {
     deliver = 0x92,
     settled = 0x94,
     lease_lost = 0x95,
+    consumer_active = 0x96,
     queue_info = 0xA0,
     done = 0xA1,
     queue_list_reply = 0xA3,
@@ -197,6 +198,7 @@ using GoodbyeReply = EmptyFrame<FrameType::goodbye_reply>;
 using CloseHandle = EmptyFrame<FrameType::close_handle>;
 using Closed = EmptyFrame<FrameType::closed>;
 using Resume = EmptyFrame<FrameType::resume>;
+using ConsumerActive = EmptyFrame<FrameType::consumer_active>;
 using Status = EmptyFrame<FrameType::status>;
 using Backup = EmptyFrame<FrameType::backup>;
 using BackupNext = EmptyFrame<FrameType::backup_next>;
@@ -273,65 +275,6 @@ struct PingFrame {
 };
 using Ping = PingFrame<FrameType::ping>;
 using Pong = PingFrame<FrameType::pong>;
-
-// header.handle: the number that the client gives to the new handle, 1..handles_max.
-struct OpenProducer {
-    static constexpr FrameType type = FrameType::open_producer;
-    std::string_view queue;
-
-    void encode(Writer& w) const { w.string8(queue); }
-    [[nodiscard]] static std::optional<OpenProducer> decode(Bytes body) {
-        Reader r(body);
-        OpenProducer f;
-        f.queue = r.string8();
-        return r.ok() ? std::optional(f) : std::nullopt;
-    }
-};
-
-struct OpenConsumer {
-    static constexpr FrameType type = FrameType::open_consumer;
-    std::string_view queue;
-    std::uint32_t lease_ms = 0;       // 0: the queue's
-    std::uint64_t message_limit = 0;  // first credit, as in CREDIT
-    std::uint64_t byte_limit = 0;
-
-    void encode(Writer& w) const {
-        w.string8(queue).number(lease_ms).number(message_limit).number(byte_limit);
-    }
-    [[nodiscard]] static std::optional<OpenConsumer> decode(Bytes body) {
-        Reader r(body);
-        OpenConsumer f;
-        f.queue = r.string8();
-        f.lease_ms = r.number<std::uint32_t>();
-        f.message_limit = r.number<std::uint64_t>();
-        f.byte_limit = r.number<std::uint64_t>();
-        return r.ok() ? std::optional(f) : std::nullopt;
-    }
-};
-
-struct Opened {
-    static constexpr FrameType type = FrameType::opened;
-    QueueId incarnation;
-    Durability durability = Durability::disk;  // of the queue
-    std::uint32_t lease_ms = 0;                // as it holds for this consumer
-    std::uint64_t message_limit = 0;           // producer: first publish credit, as in CREDIT
-    std::uint64_t byte_limit = 0;
-
-    void encode(Writer& w) const {
-        w.number(incarnation.value()).number(static_cast<std::uint8_t>(durability));
-        w.number(lease_ms).number(message_limit).number(byte_limit);
-    }
-    [[nodiscard]] static std::optional<Opened> decode(Bytes body) {
-        Reader r(body);
-        Opened f;
-        f.incarnation = QueueId(r.number<std::uint32_t>());
-        f.durability = static_cast<Durability>(r.number<std::uint8_t>());
-        f.lease_ms = r.number<std::uint32_t>();
-        f.message_limit = r.number<std::uint64_t>();
-        f.byte_limit = r.number<std::uint64_t>();
-        return r.ok() ? std::optional(f) : std::nullopt;
-    }
-};
 
 // Messages first_line .. first_line + count - 1 of a producer handle.
 struct Publish {
