@@ -564,19 +564,6 @@ void Judge::lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges) 
     }
 }
 
-void Judge::consumer_ended(ConsumerRecord& consumer, Lent how) {
-    std::erase(consumer.queue->attached, &consumer);
-    while (!consumer.held.empty()) {
-        MessageRecord& message = messages_.at(consumer.held.begin()->second);
-        release(message);
-        if (stopping_ || how == Lent::gave_back) {
-            --message.attempts;
-        } else {
-            failed(message, false);
-        }
-    }
-}
-
 void Judge::peeked(QueueRecord& queue, const wire::PeekedRun& run) {
     const wire::Deliver& messages = run.messages;
     wire::BatchReader reader(messages.batch);

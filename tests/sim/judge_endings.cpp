@@ -51,6 +51,19 @@ bool Judge::waits(const MessageRecord& message) const {
            wall_us_ < message.due_us.value_or(wall_us_);
 }
 
+void Judge::consumer_ended(ConsumerRecord& consumer, Lent how) {
+    std::erase(consumer.queue->attached, &consumer);
+    while (!consumer.held.empty()) {
+        MessageRecord& message = messages_.at(consumer.held.begin()->second);
+        release(message);
+        if (stopping_ || how == Lent::gave_back) {
+            --message.attempts;
+        } else {
+            failed(message, false);
+        }
+    }
+}
+
 // It is seen among the dead letters: so it is there, and nowhere else.
 void Judge::move(MessageRecord& message, QueueRecord& dead_letters) {
     message.origin = message.queue;
