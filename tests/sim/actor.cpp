@@ -84,6 +84,9 @@ void Actor::act(client::Time now) {
 void Actor::start() {
     started_ = true;
     if (draining_) {
+        for (const std::string& queue : habits_.queues) {
+            pause(queue, {false, false});
+        }
         return;
     }
     for (std::size_t i = 0; i < habits_.made; ++i) {
@@ -103,6 +106,13 @@ void Actor::create(std::size_t index) {
         frame.options.max_messages = habits_.max_messages;
         frame.options.on_full = habits_.on_full;
     }
+    ask(frame, FrameType::queue_info);
+}
+
+void Actor::pause(const std::string& queue, const wire::Paused& paused) {
+    wire::QueueUpdate frame;
+    frame.queue = queue;
+    frame.options.paused = paused.bits();
     ask(frame, FrameType::queue_info);
 }
 
@@ -378,6 +388,7 @@ void Actor::administer() {
                 ask(wire::Status{}, FrameType::status_reply);
             }
             break;
+        case 7: pause(queue, {dice_.one_in(4), dice_.one_in(4)}); break;
         default: {
             wire::Peek frame;
             frame.queue = queue;

@@ -69,6 +69,7 @@ class Actor {
 
     void start();
     void create(std::size_t index);
+    void pause(const std::string& queue, const wire::Paused& paused);
     void drain_all();
     void look_at_replies();
     void produce();

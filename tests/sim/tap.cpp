@@ -136,6 +136,7 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::queue_purge:
         case FrameType::messages_delete:
         case FrameType::peek: take_request(header, body); break;
+        case FrameType::queue_update: requests_[header.correlation].type = header.type; break;
         default: break;
     }
 }
@@ -246,6 +247,9 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
             }
             break;
         case FrameType::queue_info: {
+            if (requests_.erase(header.correlation) > 0) {
+                break;  // of QUEUE_UPDATE: somebody may have asked for its deletion meanwhile
+            }
             const auto info = wire::QueueInfo::decode(body);
             judge_.queue_seen(info->queue, info->incarnation, info->durability, info->lease_ms);
             judge_.counted(*info);
