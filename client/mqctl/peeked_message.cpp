@@ -7,6 +7,7 @@ std::string_view state_name(MessageState state) {
     switch (state) {
         case MessageState::ready: return "ready";
         case MessageState::leased: return "leased";
+        case MessageState::delayed: return "delayed";
     }
     return "unknown";
 }
