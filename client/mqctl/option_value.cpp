@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "client/mqctl/units.hpp"
+#include "mqd/wire/batch.hpp"
 
 namespace mqd::mqctl {
 namespace {
@@ -96,6 +97,25 @@ std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
         throw Mistake{option->get_name() + ": \"" + text + "\" is not a number from 1 on"};
     }
     return *value;
+}
+
+MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due) {
+    if (given(delay) && given(due)) {
+        throw Mistake{"--delay and --due exclude each other"};
+    }
+    MessageOptions options;
+    options.delay = duration(delay, options.delay);
+    if (options.delay > wire::delay_max) {
+        throw Mistake{"--delay: a message is delayed by ten years at most"};
+    }
+    if (given(due)) {
+        const auto time = parse_time(due->as<std::string>());
+        if (!time) {
+            throw Mistake{"--due: " + time.error().text};
+        }
+        options.due = *time;
+    }
+    return options;
 }
 
 void QueueOptionValues::add_to(CLI::App& app) {

@@ -34,6 +34,8 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent);
 [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent);
 [[nodiscard]] std::string file(const CLI::Option* option);
+// Of --delay and --due, which exclude each other.
+[[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due);
 
 // The options that `queue create` and `queue update` share.
 class QueueOptionValues {

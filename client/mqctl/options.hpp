@@ -12,6 +12,7 @@
 
 #include "client/mqctl/exit_code.hpp"
 #include "mqd/client.hpp"
+#include "mqd/types.hpp"
 
 namespace mqd::mqctl {
 
@@ -63,6 +64,7 @@ struct PublishOptions {
     std::string argument;
     std::vector<std::string> files;
     std::vector<std::pair<std::string, std::string>> headers;
+    MessageOptions message;  // where it does not say its own
     Durability durability = Durability::unspecified;
     bool ids = true;  // they are printed
 };
@@ -76,6 +78,7 @@ struct ConsumeOptions {
     std::chrono::milliseconds lease{0};  // 0: the queue's
     std::vector<std::string> exec;       // a program and its arguments; empty: write to stdout
     unsigned jobs = 1;
+    std::optional<std::chrono::milliseconds> retry_delay;  // of exit 75; absent: as the queue says
     std::chrono::milliseconds grace{10'000};
 };
 

@@ -114,6 +114,23 @@ TEST_CASE("options: headers are cut at their first colon") {
     (void)refused({"publish", "q", "-H", "k:" + std::string(65'535, 'v')});
 }
 
+TEST_CASE("options: a message is published at once, after a delay, or when it is due") {
+    const MessageOptions none = accepted({"publish", "a", "x"}).publish.message;
+    CHECK(none.delay == 0ms);
+    CHECK_FALSE(none.due);
+    CHECK(accepted({"publish", "a", "--delay", "30s", "x"}).publish.message.delay == 30s);
+    CHECK(accepted({"publish", "a", "--delay=1us", "x"}).publish.message.delay == 1ms);
+    CHECK(accepted({"publish", "a", "--delay=0", "x"}).publish.message.delay == 0ms);
+    CHECK(accepted({"publish", "a", "--delay=3652d"}).publish.message.delay == 24h * 3652);
+    CHECK(accepted({"publish", "a", "--due", "2025-11-21T08:02:03Z", "x"}).publish.message.due ==
+          WallTime(1'763'712'123s));
+    CHECK(mentions(refused({"publish", "a", "--delay", "3653d", "x"}), "ten years"));
+    CHECK(mentions(refused({"publish", "a", "--delay", "30", "x"}), "--delay: \"30\" is not a"));
+    CHECK(mentions(refused({"publish", "a", "--due", "noon", "x"}), "--due: \"noon\" is not a"));
+    CHECK(mentions(refused({"publish", "a", "--due", "2025-11-21T08:02:03Z", "--delay", "1s"}),
+                   "exclude each other"));
+}
+
 TEST_CASE("options: consume takes one message unless told otherwise") {
     CHECK(accepted({"consume", "orders"}).consume.count == 1);
     CHECK(accepted({"sub", "orders", "-n", "10"}).consume.count == 10);
@@ -156,6 +173,15 @@ TEST_CASE("options: --exec takes the command behind --") {
     CHECK(line.consume.jobs == 4);
     CHECK(line.consume.grace == 1s);
     CHECK(accepted({"consume", "orders", "--exec", "--", "cat"}).consume.grace == 10s);
+    CHECK_FALSE(line.consume.retry_delay);
+    const auto delayed = [](const std::string& text) {
+        return Arguments{"consume", "orders", "--exec", "--retry-delay", text, "--", "cat"};
+    };
+    CHECK(accepted(delayed("30s")).consume.retry_delay == 30s);
+    CHECK(accepted(delayed("0")).consume.retry_delay == 0s);
+    CHECK(accepted(delayed("49d")).consume.retry_delay == 24h * 49);
+    CHECK(mentions(refused(delayed("50d")), "--retry-delay: at most 49d"));
+    CHECK(mentions(refused({"consume", "orders", "--retry-delay", "1s"}), "belong to --exec"));
     CHECK(mentions(refused({"consume", "orders", "--exec"}), "needs a command"));
     (void)refused({"consume", "--exec", "--", "orders"});
     (void)refused({"consume", "orders", "-j", "2"});
@@ -324,7 +350,7 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
 
 TEST_CASE("options: what is not built yet is refused by its name") {
     CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
-    CHECK(refused({"publish", "a", "--delay=5s", "x"}) == "--delay is not built yet");
+    CHECK(refused({"publish", "a", "--ttl=5s", "x"}) == "--ttl is not built yet");
     CHECK(refused({"queue", "apply", "a"}) == "queue apply is not built yet");
     for (const std::string_view command : commands_not_built()) {
         Arguments arguments{std::string(command), "--any", "-x", "thing"};
