@@ -1,5 +1,6 @@
 #include "client/mqctl/option_value.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "client/mqctl/units.hpp"
@@ -116,6 +117,30 @@ MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due)
         options.due = *time;
     }
     return options;
+}
+
+std::vector<MessageId> message_ids(const std::vector<std::string>& operands) {
+    std::vector<MessageId> ids;
+    for (const std::string& text : operands) {
+        const std::size_t first = std::min(text.find(':'), text.size());
+        const std::size_t second = std::min(text.find(':', first + 1), text.size());
+        const auto part = [&](std::size_t from, std::size_t to) {
+            return whole_number(std::string_view(text).substr(std::min(from, text.size()),
+                                                              to - std::min(from, to)));
+        };
+        const auto incarnation = part(first + 1, second);
+        const auto number = part(second + 1, text.size());
+        if (!wire::valid_queue_name(text.substr(0, first)) || incarnation.value_or(0) == 0 ||
+            *incarnation > UINT32_MAX || number.value_or(0) == 0) {
+            throw Mistake{'"' + text + "\" is not the id of a message, as in orders:3:1842"};
+        }
+        const MessageId id{text.substr(0, first), QueueId(static_cast<std::uint32_t>(*incarnation)),
+                           MessageNumber(*number)};
+        if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
+            ids.push_back(id);
+        }
+    }
+    return ids;
 }
 
 void QueueOptionValues::add_to(CLI::App& app) {

@@ -188,6 +188,10 @@ void Parser::add_options_of(Command command, CLI::App& app) {
             app.add_flag("--publishing", publishing_, "Publishing only");
             app.add_flag("--consuming", consuming_, "Consuming only");
             break;
+        case Command::delete_messages:
+            app.add_flag("-y,--yes", line_.yes, "Do not ask");
+            app.footer("Those that are leased or gone are named, and it ends with 1.");
+            break;
         case Command::dead_retry:
             dead_count_ = add_value(app, "-n", "N", "At most so many (all)");
             break;
@@ -400,6 +404,13 @@ void Parser::take_operands(const std::vector<std::string>& operands) {
     const bool wants_queue = row.operands.starts_with("QUEUE");
     const bool wants_folder = row.operands == "DIR";
     const std::string name(row.name);
+    if (line_.command == Command::delete_messages) {
+        if (operands.empty()) {
+            throw Mistake{"delete needs the ids of messages (mqctl delete orders:3:1842)"};
+        }
+        line_.message_ids = message_ids(operands);
+        return;
+    }
     const std::size_t most = line_.command == Command::publish
                                  ? 2
                                  : static_cast<std::size_t>(wants_queue || wants_folder ? 1 : 0);

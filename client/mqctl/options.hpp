@@ -20,6 +20,7 @@ enum class Command {
     publish,
     consume,
     peek,
+    delete_messages,
     export_messages,
     import_messages,
     queue_list,
@@ -38,6 +39,15 @@ enum class Command {
     status,
     ping,
     version,
+};
+
+// What `orders:3:1842` names.
+struct MessageId {
+    std::string queue;
+    QueueId incarnation;
+    MessageNumber number;
+
+    friend bool operator==(const MessageId&, const MessageId&) = default;
 };
 
 struct GlobalOptions {
@@ -99,15 +109,16 @@ struct DeadOptions {
 struct CommandLine {
     Command command = Command::version;
     GlobalOptions global;
-    std::string queue;       // of the commands that name one
-    std::string folder;      // check, backup
-    PublishOptions publish;  // and of `import`
+    std::string queue;                   // of the commands that name one
+    std::string folder;                  // check, backup
+    std::vector<MessageId> message_ids;  // delete_messages; each once
+    PublishOptions publish;              // and of `import`
     ConsumeOptions consume;
     PeekOptions peek;
     ExportOptions export_messages;
     QueueOptions queue_options;  // of queue_create, _update, _pause and _resume
     DeadOptions dead;
-    bool yes = false;  // queue_delete, queue_purge, dead_purge: do not ask
+    bool yes = false;  // delete_messages, queue_delete, queue_purge, dead_purge: do not ask
 };
 
 // What came of reading the command line: a command to run, or an end at once (help, a mistake).

@@ -1,4 +1,4 @@
-// Messages that wait for their time, as mqctl publishes, shows and copies them, against a
+// Messages that wait for their time, as mqctl publishes, shows, cancels and copies them, against a
 // real daemon.
 
 #include <doctest/doctest.h>
@@ -124,6 +124,37 @@ TEST_CASE("mqctl export: what is delayed keeps its time when it is imported") {
     CHECK(copy.starts_with("adelayed" + std::string(far_future) + "\nbdelayed"));
     CHECK(copy.ends_with("\ncready\n"));
     CHECK(f.mqctl.queue_number("copy", "delayed") == 2);
+}
+
+TEST_CASE("mqctl delete: ends what waits, and names what it cannot end") {
+    const Fixture f;
+    const std::string late = f.publish({"--delay", "1h"}, "late");
+    const std::string ready = f.publish({}, "ready");
+    const std::string leased = f.publish({}, "leased");
+    CHECK(f.mqctl.run({"delete", late}).exit == 2);
+    CHECK(f.number("delayed") == 1);
+    const MqctlEnd two = f.mqctl.run({"delete", "--yes", late, ready});
+    CHECK(two.exit == 0);
+    CHECK(two.err == "mqctl: 2 messages deleted\n");
+    CHECK(f.number("delayed") + f.number("ready") == 1);
+
+    MqctlProcess worker(f.mqctl.url(), {"consume", "orders", "--exec", "--", "sh", "-c",
+                                        "echo begun; until [ -e " + f.daemon.folder() +
+                                            "/go ]; do sleep 0.01; done"});
+    REQUIRE(worker.read_line() == "begun");
+    const std::string other = f.publish({}, "other");
+    const MqctlEnd some = f.mqctl.run({"delete", "-y", leased, late, "orders:2:1", other});
+    CHECK(some.exit == 1);
+    CHECK(mentions(some.err, leased + " was not deleted: it is leased\n"));
+    CHECK(mentions(some.err, late + " was not deleted: there is no such message"));
+    CHECK(mentions(some.err, "orders:2:1 was not deleted: queue \"orders\" is incarnation 1 now"));
+    CHECK(mentions(some.err, "1 message deleted\n"));
+    write_file(f.daemon.folder() + "/go", "");
+    CHECK(worker.wait_for_end().exit == 0);
+
+    const std::string kept = f.publish({}, "kept");
+    CHECK(f.mqctl.run({"delete", "-y", kept, "ordesr:1:1"}).exit == 5);
+    CHECK(f.mqctl.must({"consume", "orders", "--drain"}) == "kept\n");
 }
 
 TEST_CASE("mqctl consume --exec: exit 75 delays the message by --retry-delay") {

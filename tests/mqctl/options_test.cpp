@@ -131,6 +131,23 @@ TEST_CASE("options: a message is published at once, after a delay, or when it is
                    "exclude each other"));
 }
 
+TEST_CASE("options: messages are deleted by their ids, each once") {
+    const CommandLine line = accepted({"delete", "orders:3:1842", "a.b-c:1:7", "orders:3:1842"});
+    CHECK(line.command == Command::delete_messages);
+    CHECK(line.message_ids == std::vector<MessageId>{{"orders", QueueId(3), MessageNumber(1842)},
+                                                     {"a.b-c", QueueId(1), MessageNumber(7)}});
+    CHECK_FALSE(line.yes);
+    CHECK(accepted({"delete", "-y", "a:4294967295:18446744073709551615"}).yes);
+    CHECK(mentions(refused({"delete"}), "needs the ids"));
+    for (const char* const id :
+         {"", "a", "a:1", "a:1:", "a::1", ":1:1", "a:0:1", "a:1:0", "a:1:2:3", "a:x:1", "a:1:-1",
+          "a:4294967296:1", "a:1:18446744073709551616", "a b:1:1", "a:1:1 "}) {
+        CAPTURE(id);
+        CHECK(mentions(refused({"delete", "b:1:1", id}),
+                       '"' + std::string(id) + "\" is not the id of a message"));
+    }
+}
+
 TEST_CASE("options: consume takes one message unless told otherwise") {
     CHECK(accepted({"consume", "orders"}).consume.count == 1);
     CHECK(accepted({"sub", "orders", "-n", "10"}).consume.count == 10);
