@@ -44,7 +44,8 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
                    frame.next_number,
                    frame.consumers,
                    frame.producers,
-                   frame.dying};
+                   frame.dying,
+                   frame.delayed};
     info.options.durability = frame.durability;
     info.options.lease = std::chrono::milliseconds(frame.lease_ms);
     return info;
@@ -140,6 +141,9 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
         }
         peeked.body = wire::as_text(message->body);
         peeked.dead_letter = find_dead_letter(message->attributes);
+        if (run.state == MessageState::delayed) {
+            peeked.due = run.due;
+        }
         messages.push_back(std::move(peeked));
     }
     return reader.ok() && count == run.messages.count;
@@ -208,6 +212,33 @@ Result<std::uint64_t> Client::purge_queue(std::string_view name) {
         return *bad;
     }
     return to_count(connection_->call(wire::QueuePurge{name}, wire::FrameType::done));
+}
+
+Result<std::uint64_t> Client::delete_messages(std::string_view queue, QueueId incarnation,
+                                              std::span<const MessageRange> ranges) {
+    if (const auto bad = check_name(queue)) {
+        return *bad;
+    }
+    const bool sane = std::all_of(ranges.begin(), ranges.end(), [](const MessageRange& range) {
+        return range.count > 0 && range.first.value() > 0 &&
+               range.first.value() <= UINT64_MAX - range.count;
+    });
+    if (!sane) {  // a daemon closes the connection
+        return Error{ErrorCode::bad_option,
+                     "a range of messages begins with 1 or more, and has one"};
+    }
+    std::uint64_t deleted = 0;
+    while (!ranges.empty()) {
+        const auto part = ranges.first(std::min(ranges.size(), wire::ranges_max));
+        const wire::MessagesDeleteRequest request{queue, incarnation, part};
+        const auto count = to_count(connection_->call(request, wire::FrameType::done));
+        if (!count) {
+            return count.error();
+        }
+        deleted += *count;
+        ranges = ranges.subspan(part.size());
+    }
+    return deleted;
 }
 
 Result<std::vector<QueueInfo>> Client::list_queues() {

@@ -138,6 +138,11 @@ Result<void> Consumer::nack(MessageNumber number, const NackOptions& options) {
 }
 
 Result<void> Consumer::nack(MessageRange range, const NackOptions& options) {
+    constexpr auto delay_max = client::ConsumerHandle::delay_max;
+    if (options.delay && (options.delay->count() < 0 || *options.delay > delay_max)) {
+        return Error{ErrorCode::bad_option, "a delay of a nack is 0 to 2^32 - 2 ms long",
+                     static_cast<std::uint64_t>(delay_max.count())};
+    }
     return part_->settle([&](client::ConsumerHandle& handle) { handle.nack(range, options); });
 }
 

@@ -128,7 +128,7 @@ void ConsumerHandle::ack_up_to(MessageNumber number) {
 }
 
 void ConsumerHandle::nack(MessageRange range, const NackOptions& options) {
-    if (options.reason.empty() && !options.dead_letter) {
+    if (options.reason.empty() && !options.dead_letter && !options.delay) {
         settled(ledger_.remove(range, nacks_));
         return;
     }
@@ -138,6 +138,12 @@ void ConsumerHandle::nack(MessageRange range, const NackOptions& options) {
         return;
     }
     nack.reason = cut_reason(options.reason);
+    if (options.delay) {
+        MQD_ASSERT(options.delay->count() >= 0, options.delay->count());
+        MQD_ASSERT(*options.delay <= delay_max, options.delay->count());
+        const auto delay_ms = static_cast<std::uint32_t>(options.delay->count());
+        nack.delay_ms = delay_ms == 0 ? wire::delay_none : delay_ms;
+    }
     nack.flags = options.dead_letter ? wire::flag_dead_letter : std::uint8_t{0};
     nacks_with_options_.push_back(std::move(nack));
     settled_messages_ += sum.messages;
@@ -158,7 +164,8 @@ void ConsumerHandle::flush() {
     append_settlements(wire::FrameType::ack, acks_, {}, 0);
     append_settlements(wire::FrameType::nack, nacks_, {}, 0);
     for (NackWithOptions& nack : nacks_with_options_) {
-        append_settlements(wire::FrameType::nack, nack.ranges, {.reason = nack.reason}, nack.flags);
+        append_settlements(wire::FrameType::nack, nack.ranges,
+                           {.lease_ms = nack.delay_ms, .reason = nack.reason}, nack.flags);
     }
     nacks_with_options_.clear();
     append_credit();

@@ -22,6 +22,9 @@ namespace mqd::client {
 
 class ConsumerHandle : public Handle {
   public:
+    // The longest delay that a NACK can say.
+    static constexpr std::chrono::milliseconds delay_max{wire::delay_none - 1};
+
     // Preconditions: a window of at least one message and one byte.
     ConsumerHandle(HandleId number, std::string_view queue_name, const ConsumerOptions& options,
                    Output& output);
@@ -38,8 +41,9 @@ class ConsumerHandle : public Handle {
     // What is not held is passed over.
     void ack(MessageRange range);
     void ack_up_to(MessageNumber number);
-    // With a reason or as dead letters: in a frame of its own, in order with others like it. It
-    // goes out at flush() only, so that whoever closes the handle behind it gets none of it back.
+    // With a reason, a delay or as dead letters: in a frame of its own, in order with others like
+    // it. It goes out at flush() only, so that whoever closes the handle behind it gets none of it
+    // back. Precondition: a delay of 0 to delay_max.
     void nack(MessageRange range, const NackOptions& options = {});
     void flush();
     // EXTEND for what is held of the range; lease_ms 0: the handle's.
@@ -100,6 +104,7 @@ class ConsumerHandle : public Handle {
     struct NackWithOptions {
         std::vector<MessageRange> ranges;
         std::string reason;
+        std::uint32_t delay_ms = 0;
         std::uint8_t flags = 0;
     };
     std::vector<NackWithOptions> nacks_with_options_;

@@ -39,7 +39,8 @@ struct ProducerPart final : public Part {
 
     void take_news() override;
 
-    [[nodiscard]] Result<LineNumber> send(wire::Bytes body, HeaderList headers, bool may_block);
+    [[nodiscard]] Result<LineNumber> send(wire::Bytes body, HeaderList headers,
+                                          const MessageOptions& options, bool may_block);
     // Preconditions of these: usable(); the line has been sent.
     [[nodiscard]] Result<void> wait_line(LineNumber line, Deadline deadline);
     [[nodiscard]] Result<void> wait_unconfirmed(std::uint64_t at_most, Deadline deadline);
@@ -91,7 +92,8 @@ struct ProducerPart final : public Part {
     LineNumber answered_at_close{1};
 
   private:
-    [[nodiscard]] Result<LineNumber> send_blocking(wire::Bytes body, HeaderList headers);
+    [[nodiscard]] Result<LineNumber> send_blocking(wire::Bytes body, HeaderList headers,
+                                                   const MessageOptions& options);
     [[nodiscard]] Result<void> check_unconfirmed(std::uint64_t at_most) const;
     [[nodiscard]] Error out_of_credit() const;
     [[nodiscard]] Error outcome_unknown() const;

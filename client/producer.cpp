@@ -13,6 +13,21 @@ namespace mqd {
 
 namespace client {
 
+namespace {
+
+// The daemon would refuse it, and all lines behind it.
+std::optional<Error> check_due(WallTime due) {
+    const auto now =
+        std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    if (due <= now || due - now <= wire::delay_max) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::bad_option, "due: more than ten years ahead",
+                 static_cast<std::uint64_t>(wire::delay_max.count())};
+}
+
+}  // namespace
+
 ProducerPart::ProducerPart(std::shared_ptr<Connection> owner, HandleId number)
     : Part(std::move(owner), number), handle(&connection_->session().producer(number)) {
     queue = handle->queue;
@@ -38,13 +53,14 @@ Error ProducerPart::out_of_credit() const {
 }
 
 // No credit, or no room for output: waits for some, and tries again.
-Result<LineNumber> ProducerPart::send_blocking(wire::Bytes body, HeaderList headers) {
+Result<LineNumber> ProducerPart::send_blocking(wire::Bytes body, HeaderList headers,
+                                               const MessageOptions& options) {
     const Deadline deadline = connection_->default_deadline();
     while (true) {
         const bool room =
             connection_->run_until(deadline, [&] { return !connection_->output_is_full(); });
         if (room) {
-            const auto line = handle->send(body, headers);
+            const auto line = handle->send(body, headers, options);
             if (!line) {
                 return line.error();
             }
@@ -63,13 +79,19 @@ Result<LineNumber> ProducerPart::send_blocking(wire::Bytes body, HeaderList head
     }
 }
 
-Result<LineNumber> ProducerPart::send(wire::Bytes body, HeaderList headers, bool may_block) {
+Result<LineNumber> ProducerPart::send(wire::Bytes body, HeaderList headers,
+                                      const MessageOptions& options, bool may_block) {
     if (!usable()) [[unlikely]] {
         return why_not_usable();
     }
+    if (options.due) [[unlikely]] {
+        if (auto bad = check_due(*options.due)) {
+            return *std::move(bad);
+        }
+    }
     connection_->keep_up();
     if (!connection_->output_is_full()) [[likely]] {
-        const auto line = handle->send(body, headers);
+        const auto line = handle->send(body, headers, options);
         if (!line) [[unlikely]] {
             return line.error();
         }
@@ -79,11 +101,11 @@ Result<LineNumber> ProducerPart::send(wire::Bytes body, HeaderList headers, bool
         }
     }
     if (may_block) {
-        return send_blocking(body, headers);
+        return send_blocking(body, headers, options);
     }
     connection_->step(Deadline::after(Timeout(0)));
     if (!connection_->output_is_full()) {
-        const auto line = handle->send(body, headers);
+        const auto line = handle->send(body, headers, options);
         if (!line) {
             return line.error();
         }
@@ -146,7 +168,8 @@ Result<void> ProducerPart::publish_many(std::span<const Message> messages,
     const Collecting collecting(*this, runs);
     std::optional<LineNumber> last;
     for (const Message& message : messages) {
-        const auto line = send(wire::as_bytes(message.body), message.headers, true);
+        const auto line =
+            send(wire::as_bytes(message.body), message.headers, message.options, true);
         if (!line) {
             return line.error();
         }
@@ -222,16 +245,19 @@ Producer::Producer(Producer&&) noexcept = default;
 Producer& Producer::operator=(Producer&&) noexcept = default;
 Producer::~Producer() = default;
 
-Result<LineNumber> Producer::send(std::string_view body, HeaderList headers) {
-    return part_->send(wire::as_bytes(body), headers, true);
+Result<LineNumber> Producer::send(std::string_view body, HeaderList headers,
+                                  const MessageOptions& options) {
+    return part_->send(wire::as_bytes(body), headers, options, true);
 }
 
-Result<LineNumber> Producer::try_send(std::string_view body, HeaderList headers) {
-    return part_->send(wire::as_bytes(body), headers, false);
+Result<LineNumber> Producer::try_send(std::string_view body, HeaderList headers,
+                                      const MessageOptions& options) {
+    return part_->send(wire::as_bytes(body), headers, options, false);
 }
 
-Result<Published> Producer::publish(std::string_view body, HeaderList headers) {
-    const auto line = send(body, headers);
+Result<Published> Producer::publish(std::string_view body, HeaderList headers,
+                                    const MessageOptions& options) {
+    const auto line = send(body, headers, options);
     if (!line) {
         return line.error();
     }

@@ -8,6 +8,41 @@
 
 namespace mqd::client {
 
+namespace {
+
+constexpr std::size_t time_bytes = wire::attribute_header_bytes + 8;  // of a delay or a due time
+
+bool is_timed(const MessageOptions& options) {
+    return options.delay.count() != 0 || options.due.has_value();
+}
+
+std::optional<Error> check_times(const MessageOptions& options) {
+    constexpr auto limit = static_cast<std::uint64_t>(wire::delay_max.count());
+    if (options.due && options.delay.count() != 0) {
+        return Error{ErrorCode::bad_option, "a message has one delay or one due time", 0};
+    }
+    if (options.delay.count() < 0 || options.delay > wire::delay_max) {
+        return Error{ErrorCode::bad_option, "a delay is 0 to ten years long", limit};
+    }
+    return std::nullopt;
+}
+
+std::byte* append_time(std::byte* to, const MessageOptions& options) {
+    const auto id = options.due ? wire::AttributeId::due : wire::AttributeId::delay;
+    wire::store(to,
+                static_cast<std::uint16_t>(static_cast<std::uint16_t>(id) | wire::critical_bit));
+    wire::store(to + 2, std::uint16_t{8});
+    to += wire::attribute_header_bytes;
+    if (options.due) {
+        wire::store(to, wire::to_micros(*options.due));
+    } else {
+        wire::store(to, static_cast<std::uint64_t>(options.delay.count()));
+    }
+    return to + 8;
+}
+
+}  // namespace
+
 ProducerHandle::ProducerHandle(HandleId number, std::string_view queue_name,
                                Durability confirm_durability, Output& output,
                                const PublishLimits& limits)
@@ -16,7 +51,8 @@ ProducerHandle::ProducerHandle(HandleId number, std::string_view queue_name,
     queue = queue_name;
 }
 
-Result<std::optional<LineNumber>> ProducerHandle::send(wire::Bytes body, HeaderList headers) {
+Result<std::optional<LineNumber>> ProducerHandle::send(wire::Bytes body, HeaderList headers,
+                                                       const MessageOptions& options) {
     if (refusal_) [[unlikely]] {
         return refusal_->error;
     }
@@ -24,7 +60,7 @@ Result<std::optional<LineNumber>> ProducerHandle::send(wire::Bytes body, HeaderL
         return error.value_or(Error{ErrorCode::usage, "the producer is closed"});
     }
     std::size_t attributes_bytes = 0;
-    if (auto bad = check(body.size(), headers, attributes_bytes)) [[unlikely]] {
+    if (auto bad = check(body.size(), headers, options, attributes_bytes)) [[unlikely]] {
         return *std::move(bad);
     }
     const std::size_t message_bytes = wire::message_header_bytes + attributes_bytes + body.size();
@@ -40,7 +76,7 @@ Result<std::optional<LineNumber>> ProducerHandle::send(wire::Bytes body, HeaderL
     if (frame_count_ == 0) {
         begin_frame(message_bytes);
     }
-    append(body, headers, attributes_bytes);
+    append(body, headers, options, attributes_bytes);
     sent_messages_ += 1;
     sent_bytes_ += message_bytes;
     const LineNumber line = next_line_;
@@ -52,7 +88,14 @@ Result<std::optional<LineNumber>> ProducerHandle::send(wire::Bytes body, HeaderL
 }
 
 std::optional<Error> ProducerHandle::check(std::size_t body_bytes, const HeaderList& headers,
+                                           const MessageOptions& options,
                                            std::size_t& attributes_bytes) const {
+    if (is_timed(options)) [[unlikely]] {
+        if (auto bad = check_times(options)) {
+            return bad;
+        }
+        attributes_bytes += time_bytes;
+    }
     for (const Header& header : headers) {
         if (header.key.empty() || header.key.size() > UINT8_MAX) {
             return Error{ErrorCode::bad_option, "a header key has 1 to 255 bytes", UINT8_MAX};
@@ -93,12 +136,15 @@ void ProducerHandle::begin_frame(std::size_t message_bytes) {
 }
 
 void ProducerHandle::append(wire::Bytes body, const HeaderList& headers,
-                            std::size_t attributes_bytes) {
+                            const MessageOptions& options, std::size_t attributes_bytes) {
     std::byte* to = frame_.data.get() + frame_.size;
     wire::store(to, static_cast<std::uint32_t>(body.size()));
     wire::store(to + 4, static_cast<std::uint16_t>(attributes_bytes));
     wire::store(to + 6, std::uint16_t{0});
     to += wire::message_header_bytes;
+    if (attributes_bytes != 0 && is_timed(options)) {
+        to = append_time(to, options);
+    }
     for (const Header& header : headers) {
         wire::store(to, static_cast<std::uint16_t>(wire::AttributeId::header));
         wire::store(to + 2,

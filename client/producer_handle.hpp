@@ -31,7 +31,9 @@ class ProducerHandle : public Handle {
     // Takes a message into the frame that is being gathered; a full frame goes to the output first.
     // Nothing: there is no credit for it now (what is gathered went to the output, so that answers
     // will bring some). Errors: as Producer::send() in mqd/client.hpp.
-    [[nodiscard]] Result<std::optional<LineNumber>> send(wire::Bytes body, HeaderList headers);
+    // How far a due time lies ahead is for the caller to check, who has a clock.
+    [[nodiscard]] Result<std::optional<LineNumber>> send(wire::Bytes body, HeaderList headers,
+                                                         const MessageOptions& options = at_once);
     // The gathered frame goes to the output.
     void flush();
 
@@ -69,11 +71,13 @@ class ProducerHandle : public Handle {
 
   private:
     [[nodiscard]] std::optional<Error> check(std::size_t body_bytes, const HeaderList& headers,
+                                             const MessageOptions& options,
                                              std::size_t& attributes_bytes) const;
     [[nodiscard]] bool has_credit(std::size_t message_bytes) const;
     void remember(Refusal ended);
     void begin_frame(std::size_t message_bytes);
-    void append(wire::Bytes body, const HeaderList& headers, std::size_t attributes_bytes);
+    void append(wire::Bytes body, const HeaderList& headers, const MessageOptions& options,
+                std::size_t attributes_bytes);
 
     static constexpr std::size_t frame_overhead =
         wire::frame_header_bytes + wire::Publish::fixed_bytes;

@@ -17,12 +17,14 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 21> command_rows{{
+inline constexpr std::array<CommandRow, 22> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
      "Take messages; each is acked after its bytes were written or its command ended with 0"},
     {Command::peek, "peek", "", "QUEUE", "Look at messages without taking them"},
+    {Command::delete_messages, "delete", "", "ID...",
+     "End messages that wait, ready or delayed, by their ids"},
     {Command::export_messages, "export", "", "QUEUE",
      "Write all messages as lines of JSON, without taking them"},
     {Command::import_messages, "import", "", "QUEUE",

@@ -14,6 +14,7 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode peek(Session& session);             // peek.cpp
 [[nodiscard]] ExitCode export_messages(Session& session);  // export.cpp
 [[nodiscard]] ExitCode backup(Session& session);           // backup.cpp
+[[nodiscard]] ExitCode delete_messages(Session& session);  // delete_messages.cpp
 
 // queue_commands.cpp
 [[nodiscard]] ExitCode queue_list(Session& session);

@@ -15,6 +15,9 @@ std::string question(const Session& session, std::string_view verb, const QueueI
     if (queue.leased > 0) {
         text += " and " + format_count(queue.leased) + " leased";
     }
+    if (queue.delayed > 0) {
+        text += " and " + format_count(queue.delayed) + " delayed";
+    }
     return text + '?';
 }
 
@@ -22,6 +25,18 @@ std::string question(const Session& session, std::string_view verb, const QueueI
 
 std::optional<ExitCode> refused(Session& session, std::string_view command, std::string_view verb,
                                 const std::string& queue) {
+    if (session.line().yes || !is_terminal(STDIN_FILENO)) {
+        return refused(session, command, std::string());  // it does not come to the question
+    }
+    const auto info = session.client().show_queue(queue);
+    if (!info) {
+        return session.fail("looking at \"" + queue + '"', info.error());
+    }
+    return refused(session, command, question(session, verb, *info));
+}
+
+std::optional<ExitCode> refused(Session& session, std::string_view command,
+                                const std::string& text) {
     if (session.line().yes) {
         return std::nullopt;
     }
@@ -29,11 +44,7 @@ std::optional<ExitCode> refused(Session& session, std::string_view command, std:
         session.talk().complain(std::string(command) + " needs --yes where nobody can be asked");
         return ExitCode::usage;
     }
-    const auto info = session.client().show_queue(queue);
-    if (!info) {
-        return session.fail("looking at \"" + queue + '"', info.error());
-    }
-    if (ask(question(session, verb, *info))) {
+    if (ask(text)) {
         return std::nullopt;
     }
     session.talk().note("nothing was done");

@@ -15,5 +15,8 @@ namespace mqd::mqctl {
 // may not go on. `command`: "queue purge"; `verb`: what would be done to `queue`.
 [[nodiscard]] std::optional<ExitCode> refused(Session& session, std::string_view command,
                                               std::string_view verb, const std::string& queue);
+// The same, with a question of the command's own.
+[[nodiscard]] std::optional<ExitCode> refused(Session& session, std::string_view command,
+                                              const std::string& text);
 
 }  // namespace mqd::mqctl

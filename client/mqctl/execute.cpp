@@ -1,12 +1,12 @@
 // mqctl consume --exec: a command for each message, several at once. Exit 0 acks; 65 sends to the
-// dead letters; anything else, or a signal, gives the message back. The daemon is told the reason.
-// Leases are extended by the client library while commands run.
+// dead letters; 75 gives the message back with the delay of --retry-delay; anything else, or a
+// signal, gives it back. The daemon is told the reason. Leases are extended by the client library
+// while commands run.
 //
-// Until delays are built, a message that is given back is delivered again at once.
-// So --follow gives it back after a pause, during which its lease is held. A run that has an end
-// (-n,
-// --drain) tries each message once: what failed stays leased until the run is over. That takes from
-// what may be out at once; when nothing else may, another consumer brings more.
+// A message that is given back without a delay may be delivered again at once. So --follow gives it
+// back after a pause, during which its lease is held. A run that has an end (-n, --drain) tries
+// each message once: what failed stays leased until the run is over. That takes from what may be
+// out at once; when nothing else may, another consumer brings more.
 //
 // At most so many messages are taken as there are commands to run, and towards the end settlements
 // are held back and go out together with the end of the consumer: each would grant new credit, and
@@ -59,14 +59,16 @@ class Executor {
     };
     struct Job {
         Held message;
-        std::optional<ChildProcess> child;         // while it runs
-        std::optional<Clock::time_point> nack_at;  // once it failed
-        std::string reason{};                      // why
+        std::optional<ChildProcess> child;                 // while it runs
+        std::optional<Clock::time_point> nack_at;          // once it failed
+        std::string reason{};                              // why
+        std::optional<std::chrono::milliseconds> delay{};  // then; absent: as the queue says
     };
     // One that failed, and is settled at the end.
     struct Kept {
         Held message;
         std::string reason;
+        std::optional<std::chrono::milliseconds> delay;
         bool dead_letter = false;
     };
 
@@ -78,6 +80,10 @@ class Executor {
     [[nodiscard]] Result<void> start(Consumer& consumer, const Delivery& message);
     [[nodiscard]] Result<void> reap();
     [[nodiscard]] Result<void> ended(Job& job, ChildProcess::Ending ending);
+    // Whether the message is to wait for --retry-delay.
+    [[nodiscard]] bool delays(ChildProcess::Ending ending) const {
+        return ending.signal == 0 && ending.exit_status == exit_delay && options_.retry_delay;
+    }
     void warn(const Job& job, ChildProcess::Ending ending);
     [[nodiscard]] Result<void> ack(const Held& message);
     [[nodiscard]] Result<void> give_back(const Job& job);
@@ -324,26 +330,27 @@ Result<void> Executor::ended(Job& job, ChildProcess::Ending ending) {
         return give_up(job);
     }
     job.nack_at = Clock::now() + failure_pause;
+    if (delays(ending)) {
+        job.nack_at = Clock::now();
+        job.delay = options_.retry_delay;
+    }
     return {};
 }
 
 void Executor::warn(const Job& job, ChildProcess::Ending ending) {
     const std::string id = id_of(job.message);
-    const std::string fate =
-        once_ ? "the message is given back at the end" : "the message is given back";
+    std::string fate = once_ ? "the message is given back at the end" : "the message is given back";
+    if (delays(ending)) {
+        fate += ", to be tried again in " + format_duration(*options_.retry_delay);
+    }
     if (ending.signal != 0) {
         session_.talk().complain(id + ": the command was killed by signal " +
                                  std::to_string(ending.signal) + "; " + fate);
         return;
     }
-    std::string meaning;
-    if (ending.exit_status == exit_delay) {
-        meaning = " (delays are not built yet)";
-    }
     session_.talk().complain(
         id + ": the command ended with " + std::to_string(ending.exit_status) + "; " +
-        (ending.exit_status == exit_dead_letter ? "the message goes to the dead letters" : fate) +
-        meaning);
+        (ending.exit_status == exit_dead_letter ? "the message goes to the dead letters" : fate));
 }
 
 Result<void> Executor::ack(const Held& message) {
@@ -357,17 +364,18 @@ Result<void> Executor::ack(const Held& message) {
 
 Result<void> Executor::give_back(const Job& job) {
     if (winding_down() || once_) {
-        kept_.push_back({job.message, job.reason});
+        kept_.push_back({job.message, job.reason, job.delay});
         return {};
     }
     ++settled_;
-    return job.message.consumer->nack(job.message.number, {.reason = job.reason});
+    return job.message.consumer->nack(job.message.number,
+                                      {.reason = job.reason, .delay = job.delay});
 }
 
 // To the dead letters.
 Result<void> Executor::give_up(const Job& job) {
     if (settles_at_end()) {
-        kept_.push_back({job.message, job.reason, true});
+        kept_.push_back({job.message, job.reason, std::nullopt, true});
         return {};
     }
     ++settled_;
@@ -387,7 +395,8 @@ Result<void> Executor::end_consumers() {
     }
     for (const Kept& failed : kept_) {
         const auto nacked = failed.message.consumer->nack(
-            failed.message.number, {.reason = failed.reason, .dead_letter = failed.dead_letter});
+            failed.message.number,
+            {.reason = failed.reason, .dead_letter = failed.dead_letter, .delay = failed.delay});
         result = nacked ? result : nacked;
     }
     done_.clear();

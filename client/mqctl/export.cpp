@@ -4,8 +4,8 @@
 // (bodies that are on the disk alone) and the reader of the output may be slow.
 //
 // A message that lives from the beginning to the end of the export is in it: numbers are never used
-// again, and PEEK shows what is leased as well as what is ready. What came and went meanwhile may
-// be in it or not; what was published after the beginning is not.
+// again, and PEEK shows what is leased or delayed as well as what is ready. What came and went
+// meanwhile may be in it or not; what was published after the beginning is not.
 
 #include <unistd.h>
 
@@ -194,7 +194,7 @@ Result<void> Exporter::check_queue() {
     if (now->incarnation != queue_.incarnation) {
         return Error{ErrorCode::queue_deleted, "the queue was deleted and made anew meanwhile"};
     }
-    const std::uint64_t live = now->ready + now->leased;
+    const std::uint64_t live = now->ready + now->leased + now->delayed;
     const std::uint64_t newer = now->next_number - queue_.next_number;
     if (live > newer && messages_ < live - newer) {
         return Error{ErrorCode::io_error, "the daemon did not show all messages: " +

@@ -85,6 +85,30 @@ Result<void> read_all_headers(const Json& line, ParsedMessage& into) {
     return headers ? read_headers(line, "headers_b64", true, into) : headers;
 }
 
+// When the message is to be delivered, if the line says so.
+Result<void> read_times(const Json& line, MessageOptions& into) {
+    if (const auto delay = line.find("delay_ms"); delay != line.end()) {
+        if (!delay->is_number_unsigned() ||
+            delay->get<std::uint64_t>() > static_cast<std::uint64_t>(wire::delay_max.count())) {
+            return malformed("\"delay_ms\" is not a number from 0 to " +
+                             std::to_string(wire::delay_max.count()) + ", ten years");
+        }
+        into.delay = std::chrono::milliseconds(delay->get<std::int64_t>());
+    }
+    if (const auto due = line.find("due"); due != line.end()) {
+        const auto text = read_text(*due, "due", false);
+        if (!text) {
+            return text.error();
+        }
+        const auto time = parse_time(*text);
+        if (!time) {
+            return malformed("\"due\": " + time.error().text);
+        }
+        into.due = *time;
+    }
+    return {};
+}
+
 void add_header(Json& headers, std::string_view key, const std::string& value) {
     const auto [entry, fresh] = headers.emplace(std::string(key), value);
     if (fresh) {
@@ -166,6 +190,9 @@ void append_json_line(std::string& out, const ShownMessage& message) {
     if (!message.state.empty()) {
         line["state"] = message.state;
     }
+    if (message.due) {
+        line["due"] = format_time(*message.due);
+    }
     add_headers(line, message);
     if (message.dead_letter) {
         line["dead_letter"] = to_json(*message.dead_letter);
@@ -199,6 +226,9 @@ Result<ParsedMessage> parse_json_line(std::string_view line) {
     message.body = std::move(*text);
     if (const auto headers = read_all_headers(json, message); !headers) {
         return headers.error();
+    }
+    if (const auto times = read_times(json, message.options); !times) {
+        return times.error();
     }
     return message;
 }

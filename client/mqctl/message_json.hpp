@@ -11,7 +11,9 @@
 // Headers that could not be read back from that as they were (an order that the object does not
 // keep, a key that is not UTF-8) stand in "header_list_b64" once more, all of them in their order:
 // [["<key>","<value>"],…], both base64. A sender that the daemon could not see has null in its
-// fields. `peek` adds "state". A dead letter has, behind "headers" and what belongs to it,
+// fields. `peek` adds "state". A delayed message has "due", the time at which it will be ready; and
+// a line to be published may have it, or "delay_ms". A dead letter has, behind "headers" and what
+// belongs to it,
 //
 //     "dead_letter":{"cause":"attempts","attempts":16,"first_failed":"2025-…",
 //      "last_failed":"2025-…","id":"orders:3:1842","reason":"exit status 3"}
@@ -23,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-#include "mqd/delivery.hpp"
+#include "mqd/client.hpp"
 #include "mqd/result.hpp"
 #include "mqd/types.hpp"
 
@@ -39,7 +41,8 @@ struct ShownMessage {
     Identity sender;
     std::vector<std::pair<std::string_view, std::string_view>> headers;
     std::string_view body;
-    std::string_view state;  // "ready", "leased"; empty: not said
+    std::string_view state;  // "ready", "leased", "delayed"; empty: not said
+    std::optional<WallTime> due;
     std::optional<DeadLetter> dead_letter;
 };
 
@@ -53,11 +56,12 @@ void append_json_line(std::string& out, const ShownMessage& message);
 struct ParsedMessage {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
+    MessageOptions options;
 };
 
-// The headers and the body of one line; all else in it is ignored, but a body must be there. Where
-// there is a "header_list_b64", the headers are those. The text of the error says what was wrong,
-// not where.
+// The headers, the body and the time of one line; all else in it is ignored, but a body must be
+// there. Where there is a "header_list_b64", the headers are those. The text of the error says what
+// was wrong, not where.
 [[nodiscard]] Result<ParsedMessage> parse_json_line(std::string_view line);
 
 }  // namespace mqd::mqctl

@@ -172,6 +172,7 @@ Result<NextMessage> InputSource::cut_json(Message& message) {
     }
     message.body = body_;
     message.headers = header_views_;
+    message.options = parsed->options;
     return NextMessage::ready;
 }
 

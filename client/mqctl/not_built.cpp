@@ -35,8 +35,6 @@ constexpr auto options = std::to_array<std::string_view>({
     "--token-file",
     // of a message
     "--priority",
-    "--delay",
-    "--due",
     "--ttl",
     "--id",
     "--group",

@@ -1,8 +1,10 @@
 #include "client/mqctl/option_value.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "client/mqctl/units.hpp"
+#include "mqd/wire/batch.hpp"
 
 namespace mqd::mqctl {
 namespace {
@@ -96,6 +98,49 @@ std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
         throw Mistake{option->get_name() + ": \"" + text + "\" is not a number from 1 on"};
     }
     return *value;
+}
+
+MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due) {
+    if (given(delay) && given(due)) {
+        throw Mistake{"--delay and --due exclude each other"};
+    }
+    MessageOptions options;
+    options.delay = duration(delay, options.delay);
+    if (options.delay > wire::delay_max) {
+        throw Mistake{"--delay: a message is delayed by ten years at most"};
+    }
+    if (given(due)) {
+        const auto time = parse_time(due->as<std::string>());
+        if (!time) {
+            throw Mistake{"--due: " + time.error().text};
+        }
+        options.due = *time;
+    }
+    return options;
+}
+
+std::vector<MessageId> message_ids(const std::vector<std::string>& operands) {
+    std::vector<MessageId> ids;
+    for (const std::string& text : operands) {
+        const std::size_t first = std::min(text.find(':'), text.size());
+        const std::size_t second = std::min(text.find(':', first + 1), text.size());
+        const auto part = [&](std::size_t from, std::size_t to) {
+            return whole_number(std::string_view(text).substr(std::min(from, text.size()),
+                                                              to - std::min(from, to)));
+        };
+        const auto incarnation = part(first + 1, second);
+        const auto number = part(second + 1, text.size());
+        if (!wire::valid_queue_name(text.substr(0, first)) || incarnation.value_or(0) == 0 ||
+            *incarnation > UINT32_MAX || number.value_or(0) == 0) {
+            throw Mistake{'"' + text + "\" is not the id of a message, as in orders:3:1842"};
+        }
+        const MessageId id{text.substr(0, first), QueueId(static_cast<std::uint32_t>(*incarnation)),
+                           MessageNumber(*number)};
+        if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
+            ids.push_back(id);
+        }
+    }
+    return ids;
 }
 
 void QueueOptionValues::add_to(CLI::App& app) {

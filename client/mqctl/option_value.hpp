@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -34,6 +35,10 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent);
 [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent);
 [[nodiscard]] std::string file(const CLI::Option* option);
+// Of --delay and --due, which exclude each other.
+[[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due);
+// Each of them once, in order. Throws Mistake.
+[[nodiscard]] std::vector<MessageId> message_ids(const std::vector<std::string>& operands);
 
 // The options that `queue create` and `queue update` share.
 class QueueOptionValues {

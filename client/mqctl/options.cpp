@@ -45,9 +45,13 @@ constexpr const char* exit_status_help =
     "5 no such queue or message, 6 timeout or empty, 7 refused by a limit,\n"
     "8 damage found, 9 partly done, 130 and 143 ended by a signal.";
 
+// A little less than what a NACK can say, to have a round number.
+constexpr std::chrono::milliseconds nack_delay_max = std::chrono::hours(24 * 49);
+
 constexpr const char* format_help =
     "A FORMAT has %i id, %b body, %h{name} header, %a attempt, %q queue, %n number,\n"
-    "%t time, %% and \\n \\t \\r \\0 \\\\: consume orders -o '%i %h{type} %b\\n'";
+    "%t time, %s state and %u until when it is delayed (of peek), %% and \\n \\t \\r \\0 \\\\: "
+    "consume orders -o '%i %h{type} %b\\n'";
 
 class Parser {
   public:
@@ -89,6 +93,7 @@ class Parser {
     // Options whose values are looked at once the parse is through.
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{};
+    CLI::Option *delay_{}, *due_{}, *retry_delay_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *exclusive_{}, *single_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *dead_count_{};
@@ -183,6 +188,10 @@ void Parser::add_options_of(Command command, CLI::App& app) {
             app.add_flag("--publishing", publishing_, "Publishing only");
             app.add_flag("--consuming", consuming_, "Consuming only");
             break;
+        case Command::delete_messages:
+            app.add_flag("-y,--yes", line_.yes, "Do not ask");
+            app.footer("Those that are leased or gone are named, and it ends with 1.");
+            break;
         case Command::dead_retry:
             dead_count_ = add_value(app, "-n", "N", "At most so many (all)");
             break;
@@ -231,6 +240,9 @@ void Parser::add_publish_options(CLI::App& app) {
     app.add_option("-H,--header", headers_, "A header, key:value (may be repeated)")
         ->allow_extra_args(false)
         ->type_name("HEADER");
+    delay_ = add_value(app, "--delay", "DURATION", "Deliver it so long after it was taken");
+    due_ = add_value(app, "--due", "TIME",
+                     "Deliver it from then on: 2026-12-24T08:00:00Z, or local time without the Z");
     publish_durability_ = add_value(app, "--durability", "LEVEL",
                                     "What to wait for: memory, written or disk (the queue's)");
 }
@@ -249,6 +261,9 @@ void Parser::add_consume_options(CLI::App& app) {
     lease_ = add_value(app, "--lease", "DURATION", "How long a worker may hang (the queue's)");
     app.add_flag("--exec", exec_, "Run the command behind -- for each message");
     jobs_ = add_value(app, "-j,--jobs", "N", "Run so many at once (1)");
+    retry_delay_ = add_value(app, "--retry-delay", "DURATION",
+                             "How long a message waits whose command ended with 75 (as the queue "
+                             "says)");
     grace_ = add_value(app, "--grace", "DURATION",
                        "How long commands may take to end, after Ctrl-C or without a daemon (10s)");
 }
@@ -388,10 +403,17 @@ void Parser::take_operands(const std::vector<std::string>& operands) {
     const CommandRow& row = row_of(line_.command);
     const bool wants_queue = row.operands.starts_with("QUEUE");
     const bool wants_folder = row.operands == "DIR";
+    const std::string name(row.name);
+    if (line_.command == Command::delete_messages) {
+        if (operands.empty()) {
+            throw Mistake{"delete needs the ids of messages (mqctl delete orders:3:1842)"};
+        }
+        line_.message_ids = message_ids(operands);
+        return;
+    }
     const std::size_t most = line_.command == Command::publish
                                  ? 2
                                  : static_cast<std::size_t>(wants_queue || wants_folder ? 1 : 0);
-    const std::string name(row.name);
     if (wants_folder && operands.empty()) {
         const bool makes_it = line_.command == Command::backup;
         throw Mistake{name +
@@ -450,6 +472,7 @@ void Parser::check_publish(const std::vector<std::string>& operands) {
         throw Mistake{"the headers are too long: together they have at most " +
                       std::to_string(wire::attributes_bytes_max) + " bytes"};
     }
+    publish.message = message_options(delay_, due_);
     publish.durability = durability(publish_durability_, Durability::unspecified);
 }
 
@@ -466,8 +489,8 @@ void Parser::check_consume() {
     if (given(wait_)) {
         consume.wait = duration(wait_, {});
     }
-    if (!exec_ && (given(jobs_) || given(grace_))) {
-        throw Mistake{"-j and --grace belong to --exec"};
+    if (!exec_ && (given(jobs_) || given(grace_) || given(retry_delay_))) {
+        throw Mistake{"-j, --grace and --retry-delay belong to --exec"};
     }
     if (exec_ && !line_.global.output.empty()) {
         throw Mistake{"-o has no meaning with --exec: the command writes for itself"};
@@ -490,6 +513,12 @@ void Parser::check_consume() {
     consume.jobs = static_cast<unsigned>(jobs);
     consume.lease = duration(lease_, consume.lease);
     consume.grace = duration(grace_, consume.grace);
+    if (given(retry_delay_)) {
+        consume.retry_delay = duration(retry_delay_, {});
+        if (consume.retry_delay > nack_delay_max) {
+            throw Mistake{"--retry-delay: at most 49d"};
+        }
+    }
 }
 
 void Parser::check_export() {

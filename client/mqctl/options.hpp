@@ -12,6 +12,7 @@
 
 #include "client/mqctl/exit_code.hpp"
 #include "mqd/client.hpp"
+#include "mqd/types.hpp"
 
 namespace mqd::mqctl {
 
@@ -19,6 +20,7 @@ enum class Command {
     publish,
     consume,
     peek,
+    delete_messages,
     export_messages,
     import_messages,
     queue_list,
@@ -37,6 +39,15 @@ enum class Command {
     status,
     ping,
     version,
+};
+
+// What `orders:3:1842` names.
+struct MessageId {
+    std::string queue;
+    QueueId incarnation;
+    MessageNumber number;
+
+    friend bool operator==(const MessageId&, const MessageId&) = default;
 };
 
 struct GlobalOptions {
@@ -63,6 +74,7 @@ struct PublishOptions {
     std::string argument;
     std::vector<std::string> files;
     std::vector<std::pair<std::string, std::string>> headers;
+    MessageOptions message;  // where it does not say its own
     Durability durability = Durability::unspecified;
     bool ids = true;  // they are printed
 };
@@ -76,6 +88,7 @@ struct ConsumeOptions {
     std::chrono::milliseconds lease{0};  // 0: the queue's
     std::vector<std::string> exec;       // a program and its arguments; empty: write to stdout
     unsigned jobs = 1;
+    std::optional<std::chrono::milliseconds> retry_delay;  // of exit 75; absent: as the queue says
     std::chrono::milliseconds grace{10'000};
 };
 
@@ -96,15 +109,16 @@ struct DeadOptions {
 struct CommandLine {
     Command command = Command::version;
     GlobalOptions global;
-    std::string queue;       // of the commands that name one
-    std::string folder;      // check, backup
-    PublishOptions publish;  // and of `import`
+    std::string queue;                   // of the commands that name one
+    std::string folder;                  // check, backup
+    std::vector<MessageId> message_ids;  // delete_messages; each once
+    PublishOptions publish;              // and of `import`
     ConsumeOptions consume;
     PeekOptions peek;
     ExportOptions export_messages;
     QueueOptions queue_options;  // of queue_create, _update, _pause and _resume
     DeadOptions dead;
-    bool yes = false;  // queue_delete, queue_purge, dead_purge: do not ask
+    bool yes = false;  // delete_messages, queue_delete, queue_purge, dead_purge: do not ask
 };
 
 // What came of reading the command line: a command to run, or an end at once (help, a mistake).

@@ -8,11 +8,40 @@
 #include "client/mqctl/message_format.hpp"
 #include "client/mqctl/output_stream.hpp"
 #include "client/mqctl/peeked_message.hpp"
+#include "client/mqctl/units.hpp"
 
 namespace mqd::mqctl {
 namespace {
 
 constexpr std::uint64_t page_messages_max = 1000;
+
+// The delayed ones among those that were shown.
+struct Delayed {
+    std::uint64_t count = 0;
+    MessageNumber next;  // that will be ready, and when
+    WallTime due;
+
+    void add(const PeekedMessage& message) {
+        if (message.due && (count == 0 || *message.due < due)) {
+            next = message.number;
+            due = *message.due;
+        }
+        count += message.due ? 1 : 0;
+    }
+};
+
+// Bodies do not say it. Other outputs do, if they are asked to.
+void note_delayed(Session& session, const QueueInfo& queue, const Delayed& delayed) {
+    if (delayed.count == 0) {
+        return;
+    }
+    const std::string id = format_message_id(queue.name, queue.incarnation, delayed.next);
+    session.talk().note((delayed.count == 1
+                             ? id + " is delayed until "
+                             : format_messages(delayed.count) + " are delayed, the next of them, " +
+                                   id + ", until ") +
+                        format_time(delayed.due));
+}
 
 }  // namespace
 
@@ -32,6 +61,7 @@ ExitCode peek(Session& session) {
     std::uint64_t left = line.peek.count;
     MessageNumber from = line.peek.from;
     bool more = true;
+    Delayed delayed;
     while (left > 0 && more) {
         const auto max = static_cast<std::uint32_t>(std::min(left, page_messages_max));
         const auto page = session.client().peek(line.queue, from, max);
@@ -40,6 +70,7 @@ ExitCode peek(Session& session) {
         }
         for (const PeekedMessage& message : page->messages) {
             format->append(out.buffer(), shown(line.queue, queue->incarnation, message));
+            delayed.add(message);
         }
         if (const auto written = out.write_all(); !written) {
             return session.fail(what, written.error());
@@ -47,6 +78,9 @@ ExitCode peek(Session& session) {
         left -= std::min<std::uint64_t>(left, page->messages.size());
         from = page->next;
         more = page->more;
+    }
+    if (output.empty() || output == "text") {
+        note_delayed(session, *queue, delayed);
     }
     return left == line.peek.count ? ExitCode::empty : ExitCode::done;
 }

@@ -7,6 +7,7 @@ std::string_view state_name(MessageState state) {
     switch (state) {
         case MessageState::ready: return "ready";
         case MessageState::leased: return "leased";
+        case MessageState::delayed: return "delayed";
     }
     return "unknown";
 }
@@ -24,6 +25,7 @@ ShownMessage shown(std::string_view queue, QueueId incarnation, const PeekedMess
     shown.body = message.body;
     shown.dead_letter = message.dead_letter;
     shown.state = state_name(message.state);
+    shown.due = message.due;
     for (const auto& [key, value] : message.headers) {
         shown.headers.emplace_back(key, value);
     }

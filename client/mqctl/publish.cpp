@@ -41,6 +41,7 @@ class Publisher {
 
     void pump();
     [[nodiscard]] HeaderList headers_of_message();
+    [[nodiscard]] const MessageOptions& options_of_message() const;
     [[nodiscard]] Error at_source(Error error) const;
     void exchange();
     [[nodiscard]] bool may_pump() const;
@@ -149,7 +150,8 @@ void Publisher::pump() {
                 return;
             }
         }
-        const auto line = producer_.try_send(message_.body, headers_of_message());
+        const auto line =
+            producer_.try_send(message_.body, headers_of_message(), options_of_message());
         held_ = blocked_ = !line && line.error().code == ErrorCode::timeout;
         if (held_) {
             return;
@@ -176,6 +178,12 @@ HeaderList Publisher::headers_of_message() {
         }
     }
     return merged_headers_;
+}
+
+// Those of the command line, except where the message has a time of its own.
+const MessageOptions& Publisher::options_of_message() const {
+    const MessageOptions& own = message_.options;
+    return own.due || own.delay.count() != 0 ? own : session_.line().publish.message;
 }
 
 // Says which message of the input it is that cannot be published as it is.

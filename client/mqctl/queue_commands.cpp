@@ -23,6 +23,7 @@ std::string to_json(const QueueInfo& queue) {
     line["lease_ms"] = queue.options.lease.count();
     line["ready"] = queue.ready;
     line["leased"] = queue.leased;
+    line["delayed"] = queue.delayed;
     line["bytes"] = queue.bytes;
     line["next_number"] = queue.next_number.value();
     line["consumers"] = queue.consumers;
@@ -95,6 +96,7 @@ ExitCode queue_list(Session& session) {
                  {"DURABILITY"},
                  {"READY", right},
                  {"LEASED", right},
+                 {"DELAYED", right},
                  {"BYTES", right},
                  {"CONSUMERS", right},
                  {"PRODUCERS", right},
@@ -105,10 +107,10 @@ ExitCode queue_list(Session& session) {
     for (const QueueInfo& queue : *queues) {
         table.add({queue.name, std::string(durability_name(queue.options.durability)),
                    std::to_string(queue.ready), std::to_string(queue.leased),
-                   std::to_string(queue.bytes), std::to_string(queue.consumers),
-                   std::to_string(queue.producers), limit_text(queue.options.max_attempts),
-                   limit_text(queue.options.max_messages), limit_text(queue.options.max_bytes),
-                   paused_text(queue.options)});
+                   std::to_string(queue.delayed), std::to_string(queue.bytes),
+                   std::to_string(queue.consumers), std::to_string(queue.producers),
+                   limit_text(queue.options.max_attempts), limit_text(queue.options.max_messages),
+                   limit_text(queue.options.max_bytes), paused_text(queue.options)});
     }
     std::string text = table.text(is_terminal(STDOUT_FILENO));
     if (is_terminal(STDOUT_FILENO)) {
@@ -133,6 +135,7 @@ ExitCode queue_show(Session& session) {
     table.add({"lease", format_duration(queue->options.lease)});
     table.add({"ready", std::to_string(queue->ready)});
     table.add({"leased", std::to_string(queue->leased)});
+    table.add({"delayed", std::to_string(queue->delayed)});
     table.add({"bytes", std::to_string(queue->bytes)});
     table.add({"next_number", std::to_string(queue->next_number.value())});
     table.add({"consumers", std::to_string(queue->consumers)});

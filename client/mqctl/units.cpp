@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
+#include <optional>
 
 namespace mqd::mqctl {
 namespace {
@@ -25,6 +27,83 @@ constexpr double duration_us_max = 100.0 * 366 * 86'400e6;
 Error bad_duration(std::string_view text) {
     return {ErrorCode::bad_option,
             "\"" + std::string(text) + "\" is not a duration (write 250ms, 30s, 5m, 2h or 7d)"};
+}
+
+// Takes a time apart, from left to right. Once something is not as it must be, it stays bad.
+class TimeReader {
+  public:
+    explicit TimeReader(std::string_view text) : rest_(text) {}
+
+    // Exactly so many digits, of a number in this range.
+    int digits(std::size_t count, int min, int max) {
+        int value = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const char digit = i < rest_.size() ? rest_[i] : '\0';
+            ok_ = ok_ && digit >= '0' && digit <= '9';
+            value = value * 10 + (digit - '0');
+        }
+        ok_ = ok_ && value >= min && value <= max;
+        rest_.remove_prefix(ok_ ? count : 0);
+        return ok_ ? value : min;
+    }
+    // One of these characters, if it comes next; else '\0'.
+    char maybe(std::string_view characters) {
+        if (!ok_ || rest_.empty() || characters.find(rest_[0]) == std::string_view::npos) {
+            return '\0';
+        }
+        const char found = rest_[0];
+        rest_.remove_prefix(1);
+        return found;
+    }
+    void must(std::string_view characters) { ok_ = maybe(characters) != '\0'; }
+    // Digits behind the point of the seconds, of which there is one at least.
+    std::chrono::microseconds fraction() {
+        int value = digits(1, 0, 9) * 100'000;
+        for (int unit = 10'000; const char digit = maybe("0123456789"); unit /= 10) {
+            value += (digit - '0') * unit;
+        }
+        return std::chrono::microseconds(value);
+    }
+    [[nodiscard]] bool ok() const { return ok_; }
+    [[nodiscard]] bool at_end() const { return rest_.empty(); }
+
+  private:
+    std::string_view rest_;
+    bool ok_ = true;
+};
+
+// Of the clock on the wall here; nothing: there is no such day.
+std::optional<std::chrono::seconds> local_seconds(std::chrono::year_month_day date,
+                                                  std::chrono::seconds clock) {
+    std::tm local{};
+    local.tm_year = int{date.year()} - 1900;
+    local.tm_mon = static_cast<int>(unsigned{date.month()}) - 1;
+    local.tm_mday = static_cast<int>(unsigned{date.day()});
+    local.tm_hour = static_cast<int>(clock / std::chrono::hours(1));
+    local.tm_min = static_cast<int>(clock % std::chrono::hours(1) / std::chrono::minutes(1));
+    local.tm_sec = static_cast<int>((clock % std::chrono::minutes(1)).count());
+    local.tm_isdst = -1;
+    local.tm_wday = -1;  // stays so if it fails
+    const std::time_t time = std::mktime(&local);
+    return local.tm_wday < 0 ? std::nullopt : std::optional(std::chrono::seconds(time));
+}
+
+// What stands behind a time of day: Z, +01:00, or nothing, which is local time.
+std::optional<std::chrono::seconds> read_offset(TimeReader& reader,
+                                                std::chrono::year_month_day date,
+                                                std::chrono::seconds clock) {
+    const std::chrono::seconds utc = std::chrono::sys_days(date).time_since_epoch() + clock;
+    if (reader.maybe("Zz") != '\0') {
+        return utc;
+    }
+    const char sign = reader.maybe("+-");
+    if (sign == '\0') {
+        return local_seconds(date, clock);
+    }
+    const std::chrono::hours hours(reader.digits(2, 0, 23));
+    reader.must(":");
+    const std::chrono::minutes minutes(reader.digits(2, 0, 59));
+    return sign == '+' ? utc - hours - minutes : utc + hours + minutes;
 }
 
 }  // namespace
@@ -132,6 +211,33 @@ std::string format_time(WallTime time) {
         static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()),
         static_cast<int>(clock.subseconds().count()));
     return {text.data(), static_cast<std::size_t>(size)};
+}
+
+Result<WallTime> parse_time(std::string_view text) {
+    TimeReader reader(text);
+    const std::chrono::year year(reader.digits(4, 0, 9999));
+    reader.must("-");
+    const auto month = static_cast<unsigned>(reader.digits(2, 1, 12));
+    reader.must("-");
+    const auto day = static_cast<unsigned>(reader.digits(2, 1, 31));
+    reader.must("Tt ");
+    std::chrono::seconds clock = std::chrono::hours(reader.digits(2, 0, 23));
+    reader.must(":");
+    clock += std::chrono::minutes(reader.digits(2, 0, 59));
+    std::chrono::microseconds fraction{};
+    if (reader.maybe(":") != '\0') {
+        clock += std::chrono::seconds(reader.digits(2, 0, 60));  // 60: a leap second
+        fraction = reader.maybe(".") != '\0' ? reader.fraction() : fraction;
+    }
+    const std::chrono::year_month_day date(year, std::chrono::month(month), std::chrono::day(day));
+    const auto seconds = date.ok() ? read_offset(reader, date, clock) : std::nullopt;
+    if (!seconds || !reader.ok() || !reader.at_end()) {
+        return Error{ErrorCode::bad_option,
+                     "\"" + std::string(text) +
+                         "\" is not a time (write 2026-12-24T08:00:00Z, or with an offset as "
+                         "+01:00; without one it is local time)"};
+    }
+    return WallTime(*seconds + fraction);
 }
 
 Result<Durability> parse_durability(std::string_view text) {

@@ -35,6 +35,11 @@ namespace mqd::mqctl {
 // RFC 3339 in UTC, with microseconds: "2025-11-21T08:02:03.000123Z".
 [[nodiscard]] std::string format_time(WallTime time);
 
+// RFC 3339, of which the seconds and the offset may be left out, and the T may be a space; without
+// an offset it is local time: "2026-12-24T08:00:00Z", "2026-12-24 08:00". What is finer than
+// microseconds is cut off. ErrorCode::bad_option with a text that says what was expected.
+[[nodiscard]] Result<WallTime> parse_time(std::string_view text);
+
 [[nodiscard]] Result<Durability> parse_durability(std::string_view text);
 [[nodiscard]] std::string_view durability_name(Durability durability);
 [[nodiscard]] std::string_view on_full_name(OnFull on_full);

@@ -86,10 +86,22 @@ struct ProducerOptions {
     Durability durability = Durability::unspecified;
 };
 
+// When a message may be delivered: at once, or delayed, by one of these.
+struct MessageOptions {
+    // So long after the daemon took it, at most ten years (wire::delay_max). It runs while the
+    // daemon runs, and by the wall clock across a restart.
+    std::chrono::milliseconds delay{0};
+    // Not before this time of the daemon's wall clock, at most ten years ahead; in the past: at
+    // once.
+    std::optional<WallTime> due{};
+};
+inline constexpr MessageOptions at_once{};
+
 // A message to publish, as views.
 struct Message {
     std::string_view body;
     HeaderList headers;
+    MessageOptions options{};
 };
 
 // A message that the daemon took: its id (format_message_id) and the durability that it reached.
@@ -146,7 +158,8 @@ class Producer {
     // taken, and publishing it again makes no second one; outcome_unknown: it was taken, its line
     // is next_line() - 1, and no answer came. If the client is still connected, the line is under
     // way: wait() for it, publishing it again may make two.
-    [[nodiscard]] Result<Published> publish(std::string_view body, HeaderList headers = {});
+    [[nodiscard]] Result<Published> publish(std::string_view body, HeaderList headers = {},
+                                            const MessageOptions& options = at_once);
 
     // Sends all and waits for all: the confirmed runs in line order, one unless other producers
     // came between. It gives up when the daemon takes or answers nothing for
@@ -164,12 +177,15 @@ class Producer {
     // blocks. Blocks only while the daemon grants no publish credit or takes no bytes. Without an
     // error only being taken is promised; the confirm comes later.
     // Errors, no line used: message_too_big (body beyond the daemon's limit, or headers beyond
-    // 65,535 bytes; `limit` says which), bad_option (a header key of 0 or more than 255 bytes), a
-    // refusal that stands, timeout (no credit for so long).
-    [[nodiscard]] Result<LineNumber> send(std::string_view body, HeaderList headers = {});
+    // 65,535 bytes; `limit` says which), bad_option (a header key of 0 or more than 255 bytes; a
+    // delay that is negative or too long, or both a delay and a due time), a refusal that stands,
+    // timeout (no credit for so long).
+    [[nodiscard]] Result<LineNumber> send(std::string_view body, HeaderList headers = {},
+                                          const MessageOptions& options = at_once);
 
     // send() that never blocks: ErrorCode::timeout when it would have to.
-    [[nodiscard]] Result<LineNumber> try_send(std::string_view body, HeaderList headers = {});
+    [[nodiscard]] Result<LineNumber> try_send(std::string_view body, HeaderList headers = {},
+                                              const MessageOptions& options = at_once);
 
     // Hands everything that is gathered to the socket; returns when the kernel has it.
     [[nodiscard]] Result<void> flush();
@@ -261,6 +277,9 @@ struct NackOptions {
     std::string_view reason{};
     // Given up: it goes to the dead letters of its queue at once, whatever attempt it was.
     bool dead_letter = false;
+    // How long it is delayed before it is delivered again, at most 2^32 - 2 ms (some 49 days); 0:
+    // at once. Nothing: as its queue says.
+    std::optional<std::chrono::milliseconds> delay{};
 };
 
 using DeliveryHandler = std::function<Verdict(const Delivery&)>;
@@ -296,9 +315,10 @@ class Consumer {
     // All messages that receive() or receive_batch() returned, that are unsettled, and whose number
     // is at most `number`.
     [[nodiscard]] Result<void> ack_up_to(MessageNumber number);
-    // These messages go back to their place in the queue, to be delivered again to whom it may be;
-    // or to the dead letters, if that was their last attempt (QueueOptions::max_attempts) or
-    // `options` says so. With options, each call makes a frame of its own.
+    // These messages go back to their place in the queue, to be delivered again to whom it may be,
+    // at once or later; or to the dead letters, if that was their last attempt
+    // (QueueOptions::max_attempts) or `options` says so. With options, each call makes a frame of
+    // its own. Error: bad_option (a delay out of range), and then they are held as before.
     [[nodiscard]] Result<void> nack(MessageNumber number, const NackOptions& options = {});
     [[nodiscard]] Result<void> nack(MessageRange range, const NackOptions& options = {});
     // Their leases run from now on again, `lease` long; 0: as long as this consumer's. Blocks only
@@ -376,7 +396,8 @@ struct QueueInfo {
     MessageNumber next_number;
     std::uint32_t consumers = 0;
     std::uint32_t producers = 0;
-    std::uint64_t dying = 0;  // messages that wait to be moved to the dead letters
+    std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
+    std::uint64_t delayed = 0;  // messages that wait for their time
 
     // Messages that a consumer with credit would get now.
     [[nodiscard]] std::uint64_t deliverable() const {
@@ -401,6 +422,7 @@ struct PeekedMessage {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
     std::optional<DeadLetter> dead_letter;  // what it was, if it is one
+    std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
 };
 
 struct PeekPage {
@@ -492,6 +514,13 @@ class Client {
     [[nodiscard]] Result<std::uint64_t> delete_queue(std::string_view name);
     // The messages removed; what is leased stays with its consumers. Errors: as delete_queue().
     [[nodiscard]] Result<std::uint64_t> purge_queue(std::string_view name);
+    // Ends single messages that wait, ready or delayed; so a delayed one is cancelled. Returns how
+    // many they were: what is leased stays, what is gone counts for nothing. More than 4,096 ranges
+    // travel in several requests, of which an error may leave the first done. Errors: bad_option (a
+    // range of no messages), as delete_queue(), no_such_queue also if the queue is another
+    // incarnation now, unknown_frame from a daemon that is too old.
+    [[nodiscard]] Result<std::uint64_t> delete_messages(std::string_view queue, QueueId incarnation,
+                                                        std::span<const MessageRange> ranges);
     // All queues, in byte order of their names.
     [[nodiscard]] Result<std::vector<QueueInfo>> list_queues();
     [[nodiscard]] Result<QueueInfo> show_queue(std::string_view name);

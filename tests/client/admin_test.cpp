@@ -77,6 +77,7 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
             info.queue = "orders";
             info.durability = Durability::disk;
             info.dying = 4;
+            info.delayed = 3;
             info.options.max_attempts = 5;
             info.options.dead_letter = "";
             info.options.max_messages = 6;
@@ -114,6 +115,7 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     const auto info = client.create_queue("orders");
     REQUIRE(info.has_value());
     CHECK(info->dying == 4);
+    CHECK(info->delayed == 3);
     CHECK(info->options.durability == Durability::disk);
     CHECK(info->options.max_attempts == 5);
     CHECK(info->options.dead_letter == "");
@@ -150,6 +152,75 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     change.retry.reset();
     change.lease = std::chrono::milliseconds(1);
     CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
+    peer.join();
+}
+
+TEST_CASE("client: a delayed message is peeked at with the time at which it will be ready") {
+    const WallTime due = wire::from_micros(1'763'712'123'000'123);
+    Peer peer([&](PeerSocket& socket) {
+        const SentFrame peek = socket.expect(FrameType::peek);
+        const auto batch = encode_batch({"a"});
+        wire::PeekReply reply{MessageNumber(3), false, {}};
+        const wire::Deliver first{MessageNumber(1), WallTime(), 1, 0, {1, 2, 3}, batch};
+        const wire::Deliver second{MessageNumber(2), WallTime(), 1, 0, {1, 2, 3}, batch};
+        reply.runs = {{wire::MessageState::delayed, first, due},
+                      {wire::MessageState::ready, second, {}}};
+        socket.write(encode(reply, peek.header.correlation));
+    });
+    Client client = peer.connect();
+    const auto page = client.peek("a", MessageNumber(1), 10);
+    REQUIRE(page.has_value());
+    REQUIRE(page->messages.size() == 2);
+    CHECK(page->messages[0].state == MessageState::delayed);
+    CHECK(page->messages[0].due == due);
+    CHECK(page->messages[1].state == MessageState::ready);
+    CHECK_FALSE(page->messages[1].due);
+    peer.join();
+}
+
+TEST_CASE("client: messages are deleted by range, in as many requests as that takes") {
+    std::vector<MessageRange> many;
+    for (std::uint64_t i = 0; i <= wire::ranges_max; ++i) {
+        many.push_back({MessageNumber(2 * i + 1), 1});
+    }
+    Peer peer([&](PeerSocket& socket) {
+        std::vector<MessageRange> asked;
+        for (const std::uint64_t count : {std::uint64_t{wire::ranges_max}, std::uint64_t{1}}) {
+            const SentFrame frame = socket.expect(FrameType::messages_delete);
+            const auto request = frame.as<wire::MessagesDelete>();
+            if (request.queue != "orders" || request.incarnation != QueueId(3) ||
+                request.ranges.size() != count) {
+                throw std::runtime_error("another request");
+            }
+            for (const MessageRange& range : to_vector(request.ranges)) {
+                asked.push_back(range);
+            }
+            socket.write(encode(wire::Done{count - 1}, frame.header.correlation));
+        }
+        if (asked != many) {
+            throw std::runtime_error("other ranges");
+        }
+        const SentFrame other = socket.expect(FrameType::messages_delete);
+        socket.write(encode(wire::ErrorFrame{ErrorCode::no_such_queue, 0, 0, "incarnation 4 now"},
+                            other.header.correlation));
+    });
+    Client client = peer.connect();
+    const auto deleted = client.delete_messages("orders", QueueId(3), many);
+    REQUIRE(deleted.has_value());
+    CHECK(*deleted == wire::ranges_max - 1);
+    CHECK(*client.delete_messages("orders", QueueId(3), {}) == 0);
+    const std::vector<MessageRange> one{{MessageNumber(1), 1}};
+    CHECK(client.delete_messages("orders", QueueId(3), one).error().code ==
+          ErrorCode::no_such_queue);
+    // What cannot be meant does not travel.
+    CHECK(client.delete_messages("a b", QueueId(3), one).error().code == ErrorCode::bad_name);
+    for (const MessageRange bad : {MessageRange{MessageNumber(0), 1},
+                                   {MessageNumber(1), 0},
+                                   {MessageNumber(2), UINT64_MAX - 1}}) {
+        const std::vector<MessageRange> ranges{{MessageNumber(1), 1}, bad};
+        CHECK(client.delete_messages("orders", QueueId(3), ranges).error().code ==
+              ErrorCode::bad_option);
+    }
     peer.join();
 }
 

@@ -128,12 +128,11 @@ TEST_CASE("consumer: acks merge to ranges and go out at a flush, with credit beh
     CHECK(daemon.sent().empty());
 }
 
-TEST_CASE(
-    "consumer: nacks with a reason or for the dead letters have frames of their own, in order") {
+TEST_CASE("consumer: nacks with a reason, a delay or for the dead letters have their own frames") {
     ScriptedDaemon daemon;
     daemon.greet();
     ConsumerHandle& consumer = daemon.open_consumer();
-    daemon.say(encode_deliver(consumer.id, 1, bodies(6)));
+    daemon.say(encode_deliver(consumer.id, 1, bodies(9)));
     take_all(consumer);
     consumer.nack(range(1, 1));
     consumer.nack(range(2, 2), {.reason = "exit status 3"});
@@ -141,25 +140,31 @@ TEST_CASE(
     consumer.nack(range(5, 1), {.reason = "exit status 65", .dead_letter = true});
     consumer.nack(range(5, 1), {.reason = "not held any more"});
     consumer.nack(range(6, 1));
+    consumer.nack(range(7, 1), {.delay = std::chrono::milliseconds(0)});
+    consumer.nack(range(8, 1), {.reason = "later", .delay = std::chrono::milliseconds(1)});
+    consumer.nack(range(9, 1), {.delay = ConsumerHandle::delay_max});
     CHECK(consumer.unsettled() == 0);
 
     const auto frames = daemon.sent();
-    REQUIRE(frames.size() == 5);
+    REQUIRE(frames.size() == 8);
     CHECK(to_vector(frames[0].as<wire::Nack>().ranges) ==
           std::vector<MessageRange>{range(1, 1), range(6, 1)});
     CHECK(frames[0].header.flags == 0);
-    const std::vector<MessageRange> ranges{range(2, 2), range(4, 1), range(5, 1)};
-    const std::vector<std::string> reasons{"exit status 3", "", "exit status 65"};
-    const std::vector<int> flags{0, wire::flag_dead_letter, wire::flag_dead_letter};
+    CHECK(frames[0].as<wire::Nack>().delay_ms == 0);
+    const std::vector<MessageRange> ranges{range(2, 2), range(4, 1), range(5, 1),
+                                           range(7, 1), range(8, 1), range(9, 1)};
+    const std::vector<std::string> reasons{"exit status 3", "", "exit status 65", "", "later", ""};
+    const std::vector<int> flags{0, wire::flag_dead_letter, wire::flag_dead_letter, 0, 0, 0};
+    const std::vector<std::uint32_t> delays{0, 0, 0, wire::delay_none, 1, wire::delay_none - 1};
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         CAPTURE(i);
         const auto nack = frames[i + 1].as<wire::Nack>();
-        CHECK(nack.delay_ms == 0);
+        CHECK(nack.delay_ms == delays[i]);
         CHECK(to_vector(nack.ranges) == std::vector<MessageRange>{ranges[i]});
         CHECK(nack.reason == reasons[i]);
         CHECK(frames[i + 1].header.flags == flags[i]);
     }
-    CHECK(frames[4].as<wire::Credit>().message_limit == 1'000 + 6);
+    CHECK(frames[7].as<wire::Credit>().message_limit == 1'000 + 9);
 }
 
 TEST_CASE("consumer: a reason that is too long is cut between two characters") {

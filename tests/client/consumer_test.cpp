@@ -32,6 +32,30 @@ void work_for(milliseconds time) {
 
 }  // namespace
 
+TEST_CASE("consumer: a delay that no nack can say leaves its messages held") {
+    Peer peer([](PeerSocket& socket) {
+        const HandleId handle = socket.open_consumer();
+        socket.write(encode_deliver(handle, 1, {"one"}));
+        const SentFrame nack = socket.expect(FrameType::nack);
+        if (nack.as<wire::Nack>().delay_ms != 30'000) {
+            throw std::runtime_error("another delay");
+        }
+    });
+    Client client = peer.connect();
+    auto consumer = client.consumer("orders");
+    REQUIRE(consumer.has_value());
+    REQUIRE(consumer->receive()->has_value());
+    for (const auto delay : {milliseconds(-1), milliseconds(UINT32_MAX), milliseconds::max()}) {
+        CHECK(consumer->nack(MessageNumber(1), {.delay = delay}).error().code ==
+              ErrorCode::bad_option);
+    }
+    CHECK(consumer->unsettled() == 1);
+    CHECK(consumer->nack(MessageNumber(1), {.delay = milliseconds(30'000)}).has_value());
+    CHECK(consumer->unsettled() == 0);
+    CHECK(client.flush().has_value());
+    peer.join();
+}
+
 TEST_CASE("consumer: a daemon that is about to stop ends a receive that waits, behind the rest") {
     Peer peer([](PeerSocket& socket) {
         const HandleId handle = socket.open_consumer();

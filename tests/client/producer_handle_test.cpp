@@ -53,6 +53,76 @@ TEST_CASE("producer: headers are encoded as attributes in their order") {
     CHECK(wire::as_text(publish.batch) == wire::as_text(batch));
 }
 
+TEST_CASE("producer: a delay or a due time is a critical attribute, before the headers") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    const auto send = [&](HeaderList headers, const MessageOptions& options) {
+        return producer.send(wire::as_bytes("x"), headers, options);
+    };
+    const auto due = wire::from_micros(1'763'712'123'000'123);
+    REQUIRE(send({{"k", "v"}}, {.delay = std::chrono::seconds(30)}).has_value());
+    REQUIRE(send({}, {.due = due}).has_value());
+    REQUIRE(send({}, {.delay = wire::delay_max}).has_value());
+    REQUIRE(send({}, {}).has_value());
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 1);
+    const auto publish = frames[0].as<wire::Publish>();
+    CHECK(publish.count == 4);
+    std::vector<wire::TimesView> times;
+    wire::BatchReader reader(publish.batch);
+    while (const auto message = reader.next()) {
+        wire::AttributeReader attributes(message->attributes);
+        if (const auto first = attributes.next()) {
+            CHECK(first->critical);
+        }
+        CHECK(message->body.size() == 1);
+        const auto decoded = wire::decode_times(message->attributes);
+        REQUIRE(decoded.has_value());
+        times.push_back(*decoded);
+    }
+    REQUIRE(times.size() == 4);
+    CHECK(reader.ok());
+    CHECK(times[0].delay_ms == 30'000u);
+    CHECK_FALSE(times[0].due_us);
+    CHECK(times[1].due_us == 1'763'712'123'000'123);
+    CHECK_FALSE(times[1].delay_ms);
+    CHECK(times[2].delay_ms == static_cast<std::uint64_t>(wire::delay_max.count()));
+    CHECK_FALSE(times[3].delay_ms);
+    CHECK_FALSE(times[3].due_us);
+    std::vector<std::byte> header;
+    wire::append_header(header, "k", "v");
+    const auto first = wire::BatchReader(publish.batch).next();
+    CHECK(wire::as_text(first->attributes).ends_with(wire::as_text(header)));
+}
+
+TEST_CASE("producer: a delay that cannot be meant uses no line") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    using std::chrono::milliseconds;
+    const std::vector<MessageOptions> bad{
+        {.delay = milliseconds(-1)},
+        {.delay = wire::delay_max + milliseconds(1)},
+        {.delay = milliseconds(1), .due = WallTime()},
+    };
+    for (const MessageOptions& options : bad) {
+        const auto line = producer.send(wire::as_bytes("x"), {}, options);
+        REQUIRE_FALSE(line.has_value());
+        CHECK(line.error().code == ErrorCode::bad_option);
+    }
+    CHECK(producer.next_line() == LineNumber(1));
+    CHECK(daemon.sent().empty());
+
+    // It counts for the headers, which have 65,535 bytes in all.
+    const std::string value(wire::attributes_bytes_max - 4 - 1 - 1, 'v');
+    CHECK(producer.send(wire::as_bytes("x"), {{"k", value}}).has_value());
+    const auto big = producer.send(wire::as_bytes("x"), {{"k", value}}, {.delay = milliseconds(1)});
+    REQUIRE_FALSE(big.has_value());
+    CHECK(big.error().code == ErrorCode::message_too_big);
+    CHECK(producer.next_line() == LineNumber(2));
+}
+
 TEST_CASE("producer: a frame that is full goes to the output by itself") {
     ScriptedDaemon daemon({.client_name = "", .send_buffer_bytes = 4096});
     daemon.greet();

@@ -48,6 +48,44 @@ TEST_CASE("producer: a publish that was not taken is told from one that has no a
     peer.join();
 }
 
+TEST_CASE("producer: each way to publish takes a delay or a due time, at most ten years ahead") {
+    Peer peer([](PeerSocket& socket) {
+        const HandleId handle = socket.open_producer();
+        std::vector<bool> timed;
+        while (timed.size() < 5) {
+            const SentFrame frame = socket.expect(FrameType::publish);
+            const auto publish = frame.as<wire::Publish>();
+            wire::BatchReader reader(publish.batch);
+            while (const auto message = reader.next()) {
+                const auto times = wire::decode_times(message->attributes);
+                timed.push_back(times && (times->delay_ms == 5u || times->due_us == 7));
+            }
+            socket.write(encode_confirm(
+                handle, publish.first_line.value(),
+                {{MessageNumber(publish.first_line.value()), publish.count}}, plenty));
+        }
+        if (timed != std::vector<bool>{true, true, true, false, true}) {
+            throw std::runtime_error("other times");
+        }
+    });
+    Client client = peer.connect();
+    auto producer = client.producer("orders");
+    REQUIRE(producer.has_value());
+    const MessageOptions delayed{.delay = milliseconds(5)};
+    CHECK(producer->publish("a", {}, delayed).has_value());
+    CHECK(producer->send("b", {}, delayed).has_value());
+    CHECK(producer->try_send("c", {}, {.due = wire::from_micros(7)}).has_value());
+    const auto now =
+        std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    for (const WallTime due : {now + wire::delay_max + std::chrono::minutes(1), WallTime::max()}) {
+        CHECK(producer->publish("x", {}, {.due = due}).error().code == ErrorCode::bad_option);
+    }
+    CHECK(producer->next_line() == LineNumber(4));
+    const std::vector<Message> messages{{"d", {}}, {"e", {}, {.due = wire::from_micros(7)}}};
+    CHECK(producer->publish_many(messages).has_value());
+    peer.join();
+}
+
 TEST_CASE("producer: a refused line is never waited for with success") {
     constexpr std::uint64_t refusals = ProducerHandle::refusals_max + 1;
     Peer peer([](PeerSocket& socket) {

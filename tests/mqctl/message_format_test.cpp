@@ -44,6 +44,14 @@ TEST_CASE("message format: every placeholder") {
     CHECK(formatted("%i %h{type} %b\\n", invoice()) == "orders:3:1842 invoice hello\n");
 }
 
+TEST_CASE("message format: the state, and until when it is delayed, where they are known") {
+    ShownMessage message = invoice();
+    CHECK(formatted("<%s %u>", message) == "< >");
+    message.state = "delayed";
+    message.due = message.published;
+    CHECK(formatted("<%s %u>", message) == "<delayed 2025-11-21T08:02:03.000123Z>");
+}
+
 TEST_CASE("message format: the body is no format") {
     ShownMessage message = invoice();
     message.body = "%i\\n";

@@ -107,6 +107,32 @@ TEST_CASE("message json: headers that the objects cannot hold stand in a list as
     }
 }
 
+TEST_CASE("message json: when a message is due is written and read") {
+    using namespace std::chrono_literals;
+    ShownMessage message;
+    message.body = "x";
+    CHECK_FALSE(mentions(json_of(message), "due"));
+    CHECK_FALSE(parse_json_line(json_of(message))->options.due);
+    message.state = "delayed";
+    message.due = WallTime(1'763'712'123'000'123us);
+    const std::string line = json_of(message);
+    CHECK(mentions(line, R"("state":"delayed","due":"2025-11-21T08:02:03.000123Z",)"));
+    CHECK(parse_json_line(line)->options.due == message.due);
+    CHECK(parse_json_line(line)->options.delay == 0ms);
+
+    CHECK(parse_json_line(R"({"body":"x","delay_ms":1500})")->options.delay == 1500ms);
+    CHECK(parse_json_line(R"({"body":"x","delay_ms":0})")->options.delay == 0ms);
+    for (const char* const bad :
+         {R"({"body":"x","delay_ms":-1})", R"({"body":"x","delay_ms":1.5})",
+          R"({"body":"x","delay_ms":"30s"})", R"({"body":"x","delay_ms":315532800001})",
+          R"({"body":"x","due":1763712123})", R"({"body":"x","due":"tomorrow"})"}) {
+        CAPTURE(bad);
+        const auto parsed = parse_json_line(bad);
+        REQUIRE_FALSE(parsed);
+        CHECK(mentions(parsed.error().text, mentions(bad, "due") ? "\"due\"" : "\"delay_ms\""));
+    }
+}
+
 TEST_CASE("message json: the body alone is enough") {
     const auto parsed = parse_json_line(R"({"body":"x","other":[1,2]})");
     REQUIRE(parsed);

@@ -114,6 +114,40 @@ TEST_CASE("options: headers are cut at their first colon") {
     (void)refused({"publish", "q", "-H", "k:" + std::string(65'535, 'v')});
 }
 
+TEST_CASE("options: a message is published at once, after a delay, or when it is due") {
+    const MessageOptions none = accepted({"publish", "a", "x"}).publish.message;
+    CHECK(none.delay == 0ms);
+    CHECK_FALSE(none.due);
+    CHECK(accepted({"publish", "a", "--delay", "30s", "x"}).publish.message.delay == 30s);
+    CHECK(accepted({"publish", "a", "--delay=1us", "x"}).publish.message.delay == 1ms);
+    CHECK(accepted({"publish", "a", "--delay=0", "x"}).publish.message.delay == 0ms);
+    CHECK(accepted({"publish", "a", "--delay=3652d"}).publish.message.delay == 24h * 3652);
+    CHECK(accepted({"publish", "a", "--due", "2025-11-21T08:02:03Z", "x"}).publish.message.due ==
+          WallTime(1'763'712'123s));
+    CHECK(mentions(refused({"publish", "a", "--delay", "3653d", "x"}), "ten years"));
+    CHECK(mentions(refused({"publish", "a", "--delay", "30", "x"}), "--delay: \"30\" is not a"));
+    CHECK(mentions(refused({"publish", "a", "--due", "noon", "x"}), "--due: \"noon\" is not a"));
+    CHECK(mentions(refused({"publish", "a", "--due", "2025-11-21T08:02:03Z", "--delay", "1s"}),
+                   "exclude each other"));
+}
+
+TEST_CASE("options: messages are deleted by their ids, each once") {
+    const CommandLine line = accepted({"delete", "orders:3:1842", "a.b-c:1:7", "orders:3:1842"});
+    CHECK(line.command == Command::delete_messages);
+    CHECK(line.message_ids == std::vector<MessageId>{{"orders", QueueId(3), MessageNumber(1842)},
+                                                     {"a.b-c", QueueId(1), MessageNumber(7)}});
+    CHECK_FALSE(line.yes);
+    CHECK(accepted({"delete", "-y", "a:4294967295:18446744073709551615"}).yes);
+    CHECK(mentions(refused({"delete"}), "needs the ids"));
+    for (const char* const id :
+         {"", "a", "a:1", "a:1:", "a::1", ":1:1", "a:0:1", "a:1:0", "a:1:2:3", "a:x:1", "a:1:-1",
+          "a:4294967296:1", "a:1:18446744073709551616", "a b:1:1", "a:1:1 "}) {
+        CAPTURE(id);
+        CHECK(mentions(refused({"delete", "b:1:1", id}),
+                       '"' + std::string(id) + "\" is not the id of a message"));
+    }
+}
+
 TEST_CASE("options: consume takes one message unless told otherwise") {
     CHECK(accepted({"consume", "orders"}).consume.count == 1);
     CHECK(accepted({"sub", "orders", "-n", "10"}).consume.count == 10);
@@ -156,6 +190,15 @@ TEST_CASE("options: --exec takes the command behind --") {
     CHECK(line.consume.jobs == 4);
     CHECK(line.consume.grace == 1s);
     CHECK(accepted({"consume", "orders", "--exec", "--", "cat"}).consume.grace == 10s);
+    CHECK_FALSE(line.consume.retry_delay);
+    const auto delayed = [](const std::string& text) {
+        return Arguments{"consume", "orders", "--exec", "--retry-delay", text, "--", "cat"};
+    };
+    CHECK(accepted(delayed("30s")).consume.retry_delay == 30s);
+    CHECK(accepted(delayed("0")).consume.retry_delay == 0s);
+    CHECK(accepted(delayed("49d")).consume.retry_delay == 24h * 49);
+    CHECK(mentions(refused(delayed("50d")), "--retry-delay: at most 49d"));
+    CHECK(mentions(refused({"consume", "orders", "--retry-delay", "1s"}), "belong to --exec"));
     CHECK(mentions(refused({"consume", "orders", "--exec"}), "needs a command"));
     (void)refused({"consume", "--exec", "--", "orders"});
     (void)refused({"consume", "orders", "-j", "2"});
@@ -324,7 +367,7 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
 
 TEST_CASE("options: what is not built yet is refused by its name") {
     CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
-    CHECK(refused({"publish", "a", "--delay=5s", "x"}) == "--delay is not built yet");
+    CHECK(refused({"publish", "a", "--ttl=5s", "x"}) == "--ttl is not built yet");
     CHECK(refused({"queue", "apply", "a"}) == "queue apply is not built yet");
     for (const std::string_view command : commands_not_built()) {
         Arguments arguments{std::string(command), "--any", "-x", "thing"};

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+#include <ctime>
+
 namespace mqd::mqctl {
 namespace {
 
@@ -61,6 +64,70 @@ TEST_CASE("units: times are RFC 3339 in UTC") {
     CHECK(format_time(WallTime(0us)) == "1970-01-01T00:00:00.000000Z");
     CHECK(format_time(WallTime(1'763'712'123'000'123us)) == "2025-11-21T08:02:03.000123Z");
     CHECK(format_time(WallTime(-1us)) == "1969-12-31T23:59:59.999999Z");
+}
+
+TEST_CASE("units: a time is RFC 3339, and seconds may be left out") {
+    constexpr auto whole = WallTime(1'763'712'123s);
+    CHECK(*parse_time("1970-01-01T00:00:00Z") == WallTime(0us));
+    CHECK(*parse_time("2025-11-21T08:02:03Z") == whole);
+    CHECK(*parse_time("2025-11-21t08:02:03z") == whole);
+    CHECK(*parse_time("2025-11-21 08:02:03Z") == whole);
+    CHECK(*parse_time("2025-11-21T08:02Z") == whole - 3s);
+    CHECK(*parse_time("2025-11-21T09:02:03+01:00") == whole);
+    CHECK(*parse_time("2025-11-20T22:32:03-09:30") == whole);
+    CHECK(*parse_time("2025-11-21T08:02:03.000123Z") == whole + 123us);
+    CHECK(*parse_time("2025-11-21T08:02:03.5Z") == whole + 500ms);
+    CHECK(*parse_time("2025-11-21T08:02:03.123456789Z") == whole + 123456us);
+    CHECK(*parse_time("2016-12-31T23:59:60Z") == *parse_time("2017-01-01T00:00:00Z"));
+    CHECK(*parse_time("2024-02-29T00:00:00Z") == WallTime(1'709'164'800s));
+    for (const auto time : {WallTime(-1us), whole + 123us, *parse_time("9999-12-31T23:59:59Z")}) {
+        CHECK(*parse_time(format_time(time)) == time);
+    }
+    for (const char* const text : {"",
+                                   "now",
+                                   "30s",
+                                   "1763712123",
+                                   "2025-11-21",
+                                   "2025-11-21T",
+                                   "2025-11-21T08Z",
+                                   "2025-11-21T8:02:03Z",
+                                   "2025-13-01T00:00:00Z",
+                                   "2025-00-01T00:00:00Z",
+                                   "2025-02-29T00:00:00Z",
+                                   "2025-11-31T00:00:00Z",
+                                   "2025-11-21T24:00:00Z",
+                                   "2025-11-21T08:60:00Z",
+                                   "2025-11-21T08:02:61Z",
+                                   "2025-11-21T08:02:03.Z",
+                                   "2025-11-21T08:02:03 Z",
+                                   "2025-11-21T08:02:03+1:00",
+                                   "2025-11-21T08:02:03+0100",
+                                   "2025-11-21T08:02:03+24:00",
+                                   "2025-11-21T08:02:03Zx",
+                                   "25-11-21T08:02:03Z",
+                                   "-025-11-21T08:02:03Z",
+                                   "2025-11-21T08:02:03,5Z",
+                                   "2025/11/21 08:02:03Z"}) {
+        CAPTURE(text);
+        const auto parsed = parse_time(text);
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().code == ErrorCode::bad_option);
+        CHECK(parsed.error().text.find(std::string(text) + "\" is not a time") !=
+              std::string::npos);
+    }
+}
+
+TEST_CASE("units: a time without an offset is local time") {
+    const char* const before = std::getenv("TZ");
+    const std::string kept = before != nullptr ? before : "";
+    REQUIRE(::setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1) == 0);
+    CHECK(*parse_time("2026-12-24T08:00:00") == *parse_time("2026-12-24T07:00:00Z"));
+    CHECK(*parse_time("2026-07-01 08:00:00.25") == *parse_time("2026-07-01T06:00:00.25Z"));
+    CHECK(*parse_time("1970-01-01T00:59:59") == WallTime(-1s));
+    CHECK(*parse_time("2026-03-29T04:00") == *parse_time("2026-03-29T02:00Z"));  // summer begins
+    CHECK(*parse_time("2026-12-24T08:00:00Z") == *parse_time("2026-12-24T09:00:00+01:00"));
+    before != nullptr ? ::setenv("TZ", kept.c_str(), 1) : ::unsetenv("TZ");
+    ::tzset();
 }
 
 TEST_CASE("units: durabilities have the names of the protocol") {
