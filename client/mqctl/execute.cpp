@@ -341,7 +341,9 @@ void Executor::warn(const Job& job, ChildProcess::Ending ending) {
     const std::string id = id_of(job.message);
     std::string fate = once_ ? "the message is given back at the end" : "the message is given back";
     if (delays(ending)) {
-        fate += ", to be tried again in " + format_duration(*options_.retry_delay);
+        const bool later = options_.retry_delay->count() > 0;
+        fate += ", to be tried again " +
+                (later ? "in " + format_duration(*options_.retry_delay) : std::string("at once"));
     }
     if (ending.signal != 0) {
         session_.talk().complain(id + ": the command was killed by signal " +

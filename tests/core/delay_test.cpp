@@ -90,21 +90,10 @@ class Delay : public CoreFixture {
         clients.pop_back();
         return count;
     }
-    [[nodiscard]] std::int64_t wall_us() {
-        WireClient& client = connect();
-        create("clock", Durability::memory);
-        (void)client.open_producer("clock");
-        client.publish(1, {"x"});
-        daemon.settle();
-        (void)client.open_consumer("clock");
-        const std::int64_t now = wire::to_micros(client.await<wire::Deliver>().published);
-        clients.pop_back();
-        WireClient& other = connect();
-        other.ask(wire::FrameType::queue_delete, "clock");
-        daemon.settle();
-        clients.pop_back();
-        return now;
+    [[nodiscard]] mqd::test::CanonicalState state() {
+        return mqd::test::canonical_state(daemon.core().engine(), {daemon.now(), daemon.wall()});
     }
+    [[nodiscard]] std::int64_t wall_us() { return wire::to_micros(daemon.wall()); }
 };
 
 MessageRange range(std::uint64_t first, std::uint64_t count) {
@@ -138,10 +127,10 @@ TEST_CASE_FIXTURE(Delay, "delay: what waits waits on after any end of the daemon
     publish("q", {{"a", 10'000}, {"b", 60'000}, {"c"}});
     for (int round = 0; round < 3; ++round) {
         CAPTURE(round);
-        const std::string before = mqd::test::canonical_state(daemon.core().engine());
+        const auto before = state();
         round == 0 ? kill() : round == 1 ? lose_power() : stop();
         start();
-        CHECK(mqd::test::canonical_state(daemon.core().engine()) == before);
+        CHECK(state() == before);
         CHECK(queue("q").delayed() == 2);
     }
     kill();
@@ -222,10 +211,10 @@ TEST_CASE_FIXTURE(Delay, "delay: a nack with a delay, which rides along") {
     CHECK(queue("q").ready() == 1);
     client.end();
     daemon.settle_for(milliseconds(100));
-    const std::string before = mqd::test::canonical_state(daemon.core().engine());
+    const auto before = state();
     lose_power();
     start();
-    CHECK(mqd::test::canonical_state(daemon.core().engine()) == before);
+    CHECK(state() == before);
     CHECK(ready_in("q") == std::vector<std::string>{"c"});
     daemon.settle_for(milliseconds(2000));
     CHECK(ready_in("q") == std::vector<std::string>{"a", "b", "c"});
@@ -329,13 +318,13 @@ TEST_CASE_FIXTURE(Delay, "delay: checkpoints and segments keep it") {
     }
     CHECK(daemon.core().checkpoint().figures().checkpoints > 2);
     CHECK(queue("q").delayed() == 300);
-    const std::string before = mqd::test::canonical_state(daemon.core().engine());
+    const auto before = state();
     kill();
     const auto report = check_store(disk);
     REQUIRE(report.has_value());
     CHECK(report->sound());
     start();
-    CHECK(mqd::test::canonical_state(daemon.core().engine()) == before);
+    CHECK(state() == before);
     daemon.settle_for(seconds(21));
     CHECK(queue("q").delayed() == 0);
     CHECK(ready_in("q").size() == 300);

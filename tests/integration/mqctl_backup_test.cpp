@@ -351,19 +351,18 @@ TEST_CASE("mqctl backup: a signal, and the end of the daemon, leave nothing") {
 TEST_CASE("mqctl backup and export: a signal right at their beginning leaves nothing") {
     Fixture f;
     f.publish(0, 100);
-    const std::vector<std::vector<std::string>> commands = {
-        {"backup", f.folder}, {"export", "orders", "-f", f.folder}};
+    const std::vector<std::vector<std::string>> commands = {{"backup", f.folder},
+                                                            {"export", "orders", "-f", f.folder}};
     for (const auto& command : commands) {
         for (int round = 0; round < 20; ++round) {
             CAPTURE(command.front());
             MqctlProcess mqctl(f.daemon.url(), command);
             const auto deadline = std::chrono::steady_clock::now() + patience;
-            while (f.made().empty() && std::chrono::steady_clock::now() < deadline) {
-            }
+            while (f.made().empty() && std::chrono::steady_clock::now() < deadline) {}
             mqctl.send_signal(SIGINT);
             const MqctlEnd end = mqctl.wait_for_end();
-            CHECK(f.made() == (end.exit == 0 ? std::set<std::string>{"copy"}
-                                             : std::set<std::string>{}));
+            CHECK(f.made() ==
+                  (end.exit == 0 ? std::set<std::string>{"copy"} : std::set<std::string>{}));
             CHECK((end.exit == 0 || end.exit == 130));
             fs::remove_all(f.folder);
             REQUIRE(f.snapshot_gone());

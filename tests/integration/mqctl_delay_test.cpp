@@ -174,7 +174,9 @@ TEST_CASE("mqctl consume --exec: exit 75 delays the message by --retry-delay") {
     end = run("1h", "exit 1");
     CHECK_FALSE(mentions(end.err, "1h"));
     CHECK(f.number("ready") == 1);
-    CHECK(run("0", "exit 75").exit == 1);
+    end = run("0", "exit 75");
+    CHECK(end.exit == 1);
+    CHECK(mentions(end.err, "to be tried again at once"));
     CHECK(f.number("ready") == 1);
     CHECK(run("0", "[ $MQD_ATTEMPT = 3 ]").exit == 0);
 }

@@ -12,6 +12,8 @@ using wire::FrameType;
 
 namespace {
 
+constexpr std::uint64_t delay_ms_max = 300;
+
 client::SessionOptions session_options() {
     client::SessionOptions options;
     options.client_name = "actor";
@@ -105,6 +107,12 @@ void Actor::create(std::size_t index) {
     if (habits_.max_messages != 0 && index * 2 < habits_.queues.size()) {  // no dead letters
         frame.options.max_messages = habits_.max_messages;
         frame.options.on_full = habits_.on_full;
+    }
+    if (index * 2 < habits_.queues.size()) {
+        frame.options.retry.emplace();
+        for (const std::uint32_t ms : habits_.retry_ms) {
+            frame.options.retry->emplace_back(ms);
+        }
     }
     ask(frame, FrameType::queue_info);
 }
@@ -250,9 +258,9 @@ void Actor::publish_burst(client::ProducerHandle& handle) {
             dice_.one_in(4) ? dice_.between(8, habits_.body_bytes_max) : dice_.between(8, 60);
         const std::vector<std::byte> body = make_body(uid, size);
         client::Session& session = session_;
-        const Header header{"n", "v"};
         const bool with_header = dice_.one_in(5);
-        const auto line = with_header ? handle.send(body, {header}) : handle.send(body, {});
+        const std::vector<Header> headers(with_header ? 1 : 0, Header{"n", "v"});
+        const auto line = handle.send(body, headers, some_time());
         if (!line || !*line) {
             return;  // refused meanwhile, or no credit
         }
@@ -261,6 +269,19 @@ void Actor::publish_burst(client::ProducerHandle& handle) {
             session.flush();
         }
     }
+}
+
+MessageOptions Actor::some_time() {
+    MessageOptions options;
+    if (habits_.waits && dice_.one_in(3)) {
+        const auto ms = static_cast<std::int64_t>(dice_.below(delay_ms_max));
+        if (dice_.one_in(2)) {
+            options.delay = std::chrono::milliseconds(ms);
+        } else {
+            options.due = WallTime(std::chrono::microseconds(habits_.wall_us + (ms - 50) * 1000));
+        }
+    }
+    return options;
 }
 
 // --- consuming
@@ -319,6 +340,9 @@ void Actor::settle(Consuming& consuming) {
             NackOptions options;
             options.dead_letter = !consuming.queue.ends_with(".dead") && dice_.one_in(5);
             options.reason = dice_.one_in(2) ? "the dice said so" : "";
+            if (habits_.waits && dice_.one_in(2)) {
+                options.delay = std::chrono::milliseconds(dice_.below(delay_ms_max));
+            }
             handle.nack(range, options);
         } else if (what < habits_.ack_percent + 18) {
             handle.extend(range, static_cast<std::uint32_t>(dice_.below(200)));

@@ -170,8 +170,15 @@ bool Simulation::start_once() {
             judge_.violate("the store does not open: " + started.error().text);
             return true;
         }
+        state_at_stop_.reset();
         end_process(*power_off_);
         return false;
+    }
+    const auto before = std::exchange(state_at_stop_, std::nullopt);
+    if (const auto after = state(); before && *before != after) {
+        judge_.violate("the start makes another state than there was before the stop:\n" +
+                       before->describe() + "and then\n" + after.describe());
+        return true;
     }
     for (const std::string& complaint : daemon_.core().take_complaints()) {
         judge_.violate("the start of a sound store complains: " + complaint);
@@ -222,6 +229,10 @@ void Simulation::check_queues() {
     }
 }
 
+test::CanonicalState Simulation::state() const {
+    return test::canonical_state(daemon_.core().engine(), {daemon_.now(), daemon_.wall()});
+}
+
 void Simulation::stop_cleanly() {
     no_new_clients_ = true;
     daemon_.core().begin_stop();
@@ -258,6 +269,9 @@ void Simulation::stop_cleanly() {
     if (!over()) {
         const bool planned = io_error_planned_;
         io_error_planned_ = false;
+        if (!planned) {
+            state_at_stop_ = state();
+        }
         end_process(End::clean);
         if (planned) {
             disk_.heal();

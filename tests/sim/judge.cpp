@@ -16,10 +16,10 @@ std::uint64_t hash_of(const wire::MessageView& message) {
         }
         hash = (hash ^ bytes.size()) * 0x100000001B3u;
     };
-    // What the daemon says of a death is not the sender's.
+    // What the daemon says of a death is not the sender's, and a dead letter has no time.
     wire::AttributeReader attributes(message.attributes);
     while (const auto attribute = attributes.next()) {
-        if (attribute->id != static_cast<std::uint16_t>(wire::AttributeId::dead_letter)) {
+        if (attribute->id == static_cast<std::uint16_t>(wire::AttributeId::header)) {
             add(attribute->value);
         }
     }
@@ -230,7 +230,7 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.asked = frame.durability != Durability::unspecified ? frame.durability
                                                                    : producer.queue->durability;
         record.uncertain = producer.queue->delete_asked || drops_;
-        note_times(record, message->attributes);
+        note_times(uid, record, message->attributes);
         figures_.waited += record.waited ? 1 : 0;
         producer.lines.push_back(uid);
         ++figures_.published;
@@ -531,9 +531,9 @@ void Judge::settled(const EndingRecord& ending, const wire::Settled& frame) {
 }
 
 void Judge::nack(ConsumerRecord& consumer, const wire::Nack& frame, bool reject) {
-    for_held(consumer, frame.ranges, [&](Uid, MessageRecord& message) {
+    for_held(consumer, frame.ranges, [&](Uid uid, MessageRecord& message) {
         release(message);
-        failed(message, reject, frame.delay_ms);
+        failed(uid, message, reject, frame.delay_ms);
     });
 }
 
@@ -553,12 +553,13 @@ void Judge::lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges) 
                 violate("LEASE_LOST of number " + text(number) + ", which was not leased");
                 return;
             }
-            MessageRecord& message = messages_.at(at->second);
+            const Uid uid = at->second;
+            MessageRecord& message = messages_.at(uid);
             if (now_ns_ < message.lease_ends_ns) {
-                violate(name(at->second) + " lost its lease too early");
+                violate(name(uid) + " lost its lease too early");
             }
             release(message);
-            failed(message, false);
+            failed(uid, message, false);
             ++figures_.leases_lost;
         }
     }

@@ -123,10 +123,7 @@ class Judge {
         messages_limit_ = limit;
         drops_ = drops;
     }
-    void set_time(std::int64_t now_ns, std::int64_t wall_us) {
-        now_ns_ = now_ns;
-        wall_us_ = wall_us;
-    }
+    void set_time(std::int64_t now_ns, std::int64_t wall_us);
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
 
     // --- queues
@@ -207,9 +204,9 @@ class Judge {
     void check_turn(const ConsumerRecord& consumer);
     void check_sharing(const QueueRecord& queue);
     void release(MessageRecord& message);
-    void failed(MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
+    void failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
     [[nodiscard]] bool waits(const MessageRecord& message) const;
-    void note_times(MessageRecord& message, wire::Bytes attributes) const;
+    void note_times(Uid uid, MessageRecord& message, wire::Bytes attributes);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
     void move(MessageRecord& message, QueueRecord& dead_letters);
@@ -225,6 +222,10 @@ class Judge {
     std::uint64_t messages_limit_ = 0;
     bool drops_ = false;  // any message may be dropped for a younger one
     std::vector<std::uint32_t> retry_;
+    // Times of messages, on either clock. When one has come it counts no more: a message that was
+    // due may be delivered, though a clock be set back.
+    std::set<std::pair<std::int64_t, Uid>> times_ns_;
+    std::set<std::pair<std::int64_t, Uid>> times_us_;
     bool stopping_ = false;
     Figures figures_;
     std::uint64_t promises_ = 0;

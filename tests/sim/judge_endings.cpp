@@ -19,7 +19,7 @@ bool Judge::may_be_in(const MessageRecord& message, const QueueRecord& queue) {
            queue.name == message.queue->name + std::string(dead_suffix);
 }
 
-void Judge::failed(MessageRecord& message, bool rejected, std::uint32_t delay_ms) {
+void Judge::failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms) {
     const std::uint32_t limit = limit_of(*message.queue);
     message.dying = message.dying || rejected || (limit != 0 && message.attempts >= limit);
     message.failed_once = true;
@@ -31,19 +31,40 @@ void Judge::failed(MessageRecord& message, bool rejected, std::uint32_t delay_ms
     }
     if (delay_ms != 0) {
         message.ready_at_ns = now_ns_ + std::int64_t{delay_ms} * 1'000'000;
+        times_ns_.emplace(*message.ready_at_ns, uid);
     }
 }
 
 // --- times
 
-void Judge::note_times(MessageRecord& message, wire::Bytes attributes) const {
+void Judge::note_times(Uid uid, MessageRecord& message, wire::Bytes attributes) {
     const auto times = wire::decode_times(attributes);
     MQD_ASSERT(times.has_value());  // a mistake of the simulation
     if (times->delay_ms) {
         message.ready_at_ns = now_ns_ + static_cast<std::int64_t>(*times->delay_ms) * 1'000'000;
+        times_ns_.emplace(*message.ready_at_ns, uid);
     }
-    message.due_us = times->due_us;
+    if (times->due_us.value_or(wall_us_) > wall_us_) {  // else it is ready, whatever comes
+        message.due_us = times->due_us;
+        times_us_.emplace(*message.due_us, uid);
+    }
     message.waited = times->delay_ms || times->due_us;
+}
+
+void Judge::set_time(std::int64_t now_ns, std::int64_t wall_us) {
+    now_ns_ = now_ns;
+    wall_us_ = wall_us;
+    const auto come = [&](auto& times, std::int64_t now, auto MessageRecord::*time) {
+        while (!times.empty() && times.begin()->first <= now) {
+            MessageRecord& message = messages_.at(times.begin()->second);
+            if (message.*time == times.begin()->first) {
+                (message.*time).reset();
+            }
+            times.erase(times.begin());
+        }
+    };
+    come(times_ns_, now_ns, &MessageRecord::ready_at_ns);
+    come(times_us_, wall_us, &MessageRecord::due_us);
 }
 
 bool Judge::waits(const MessageRecord& message) const {
@@ -54,12 +75,13 @@ bool Judge::waits(const MessageRecord& message) const {
 void Judge::consumer_ended(ConsumerRecord& consumer, Lent how) {
     std::erase(consumer.queue->attached, &consumer);
     while (!consumer.held.empty()) {
-        MessageRecord& message = messages_.at(consumer.held.begin()->second);
+        const Uid uid = consumer.held.begin()->second;
+        MessageRecord& message = messages_.at(uid);
         release(message);
         if (stopping_ || how == Lent::gave_back) {
             --message.attempts;
         } else {
-            failed(message, false);
+            failed(uid, message, false);
         }
     }
 }

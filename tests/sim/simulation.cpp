@@ -109,6 +109,11 @@ void Simulation::choose_dead_letters() {
         judge_.set_messages_limit(habits_.max_messages, habits_.on_full == OnFull::drop_oldest);
     }
     habits_.made = dice_.one_in(2) ? queues : habits_.queues.size();
+    habits_.waits = dice_.one_in(2);
+    for (std::uint64_t i = dice_.one_in(3) ? dice_.between(1, 3) : 0; i > 0; --i) {
+        habits_.retry_ms.push_back(static_cast<std::uint32_t>(dice_.below(200)));
+    }
+    judge_.set_retry(habits_.retry_ms);
     for (std::size_t i = 0; i < habits_.queues.size(); ++i) {
         habits_.sharings.push_back(dice_.one_in(3)   ? Sharing::single_active
                                    : dice_.one_in(6) ? Sharing::exclusive
@@ -255,6 +260,7 @@ void Simulation::clients_act() {
         daemon_.core().serving() && !daemon_.core().stopping()) {
         connect();
     }
+    habits_.wall_us = wire::to_micros(daemon_.wall());
     for (const auto& connection : connections_) {
         Actor& actor = *connection->actor;
         if (connection->cut || !chance(60)) {

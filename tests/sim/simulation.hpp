@@ -13,6 +13,7 @@
 #include "sim/backup_taker.hpp"
 #include "sim/judge.hpp"
 #include "sim/tap.hpp"
+#include "support/canonical_state.hpp"
 #include "support/sim_daemon.hpp"
 
 namespace mqd::sim {
@@ -97,6 +98,7 @@ class Simulation {
     bool store_is_sound();
     void check_queues();
     void stop_cleanly();
+    [[nodiscard]] test::CanonicalState state() const;
     void drain();
     void drain_once();
     void end_daemon();
@@ -131,6 +133,7 @@ class Simulation {
     bool no_new_clients_ = false;
     std::optional<End> power_off_;       // planned; what it will count as
     bool power_off_at_promise_ = false;  // while the disk has writes that are not synced
+    std::optional<test::CanonicalState> state_at_stop_;  // nothing: it was no clean stop
     bool io_error_planned_ = false;
     std::uint64_t disk_full_until_ = 0;
 };

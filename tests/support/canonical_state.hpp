@@ -4,8 +4,11 @@
 // equal if nothing was lost, made up or changed. Who held a message, and what lies in memory, is
 // not part of it: messages that were leased are ready again.
 
+#include <algorithm>
+#include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "daemon/engine/engine.hpp"
 
@@ -27,8 +30,45 @@ inline void describe(std::ostream& out, MessageRange range) {
     out << range.first.value() << '+' << range.count;
 }
 
-// One line for each message with what it has of its own, or for a run of such.
-[[nodiscard]] inline std::string canonical_state(const engine::Engine& engine) {
+inline void describe(std::ostream& out, MessageNumber number, const engine::Failure& failure) {
+    out << "failed " << number.value() << ' ' << failure.first.time_since_epoch().count() << ' '
+        << failure.last.time_since_epoch().count() << ' ' << failure.rejected << " \""
+        << (failure.reason ? *failure.reason : "") << "\"\n";
+}
+
+struct CanonicalState {
+    std::string text;  // all but the delays
+    // Until when messages wait, and what time it was. That a time has come is nowhere written: a
+    // message that is due is ready after a start as well, unless a clock was set back.
+    std::map<std::pair<QueueId, MessageNumber>, engine::Due> waiting;
+    engine::Clocks now;
+
+    [[nodiscard]] std::string describe() const {
+        std::ostringstream out;
+        out << text;
+        for (const auto& [message, due] : waiting) {
+            out << "delayed " << message.first.value() << ':' << message.second.value() << " until "
+                << due.at << " on " << static_cast<int>(due.clock) << '\n';
+        }
+        return out.str();
+    }
+    friend bool operator==(const CanonicalState& a, const CanonicalState& b) {
+        const auto waiting = [&](const CanonicalState& state) {
+            auto left = state.waiting;
+            std::erase_if(left, [&](const auto& one) {
+                const engine::DueClock clock = one.second.clock;
+                return one.second.at <= std::max(a.now.on(clock), b.now.on(clock));
+            });
+            return left;
+        };
+        return a.text == b.text && waiting(a) == waiting(b);
+    }
+};
+
+[[nodiscard]] inline CanonicalState canonical_state(const engine::Engine& engine,
+                                                    const engine::Clocks& now) {
+    CanonicalState state;
+    state.now = now;
     std::ostringstream out;
     for (const auto& [name, queue] : engine.queues()) {
         if (!queue->durable()) {
@@ -44,19 +84,18 @@ inline void describe(std::ostream& out, MessageRange range) {
         engine::DelayTable::Run delay;
         for (MessageNumber at(0); queue->delays() && queue->delays()->find_from(at, delay);) {
             for (at = delay.range.first; at < delay.range.end(); at = at.plus(1)) {
-                out << "delayed " << at.value() << " until " << delay.due.at << " on "
-                    << static_cast<int>(delay.due.clock) << '\n';
+                state.waiting.emplace(std::pair(queue->id(), at), delay.due);
             }
         }
         queue->failures().for_each([&](MessageRange range, const engine::Failure& failure) {
-            out << "failed ";
-            describe(out, range);
-            out << ' ' << failure.first.time_since_epoch().count() << ' '
-                << failure.last.time_since_epoch().count() << ' ' << failure.rejected << " \""
-                << (failure.reason ? *failure.reason : "") << "\"\n";
+            for (MessageNumber number = range.first; number < range.end();
+                 number = number.plus(1)) {
+                describe(out, number, failure);
+            }
         });
     }
-    return out.str();
+    state.text = out.str();
+    return state;
 }
 
 }  // namespace mqd::test

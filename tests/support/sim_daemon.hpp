@@ -47,6 +47,7 @@ class SimDaemon {
 
     [[nodiscard]] bool up() const { return core_ != nullptr; }
     [[nodiscard]] core::Core& core() { return *core_; }
+    [[nodiscard]] const core::Core& core() const { return *core_; }
     [[nodiscard]] SimWorker& commit() { return *commit_; }
     [[nodiscard]] SimWorker& background() { return *background_; }
     [[nodiscard]] engine::Time now() const { return now_; }
