@@ -20,6 +20,8 @@ constexpr std::uint64_t unsynced_bytes_max = 8 * 1024 * 1024;
 // Of messages carried forward in one turn.
 constexpr std::uint64_t carry_bytes_per_turn = 1024 * 1024;
 constexpr std::uint64_t carry_ratio = 16;
+// What rides along books no room: so much of it may wait, out of what is kept for acks.
+constexpr std::uint64_t aside_share = 16;  // of a journal file
 
 }  // namespace
 
@@ -48,6 +50,20 @@ CommitGroup& Core::open_group(std::size_t record_bytes) {
     }
     sealed_ = false;
     return pending_.back();
+}
+
+// For what nobody relies on before a checkpoint tells it: delivery counts and failures. Null: there
+// is no room for it now, and a checkpoint is owed instead.
+CommitGroup* Core::open_aside(std::size_t record_bytes) {
+    if (aside_bytes_ + record_bytes > options_.journal.file_bytes / aside_share) {
+        ++left_out_;
+        owes_checkpoint_ = true;
+        return nullptr;
+    }
+    CommitGroup& group = open_group(record_bytes);
+    group.aside_bytes += record_bytes;
+    aside_bytes_ += record_bytes;
+    return &group;
 }
 
 void Core::raise_need(CommitGroup& group, Need need) {
@@ -142,6 +158,7 @@ void Core::submit_front(bool sync) {
     }
     front.carried.clear();
     note_file(submitted);
+    aside_bytes_ -= front.aside_bytes;
     backlog_->placed(front.placed);
     front.placed.clear();
     in_flight_.push_back(std::move(front));
@@ -351,7 +368,7 @@ void Core::release_files() {
 
 // --- checkpoints
 
-// One is due whenever a journal file was begun since the last one began.
+// One is due whenever a journal file was begun since the last one began, and when one is owed.
 void Core::checkpoint_turn() {
     // After a salvage the only file may be one that does not begin where the checkpoint ends.
     const Sequence told = checkpoint_->last().from.plus(1);
@@ -360,7 +377,8 @@ void Core::checkpoint_turn() {
                      applied_durable_ >= journal_files_.back().first;
     const bool wanted = !stopping_ || waits_for_room_;  // files are recycled only after it
     const bool held = checkpoint_->active() || backup_->holds_checkpoints();
-    if (due && wanted && !held && now_.journal >= checkpoint_retry_) {
+    if (((due && wanted) || owes_checkpoint_) && !held && now_.journal >= checkpoint_retry_) {
+        left_out_before_ = left_out_;
         checkpoint_->begin();
     }
     checkpoint_->turn();
@@ -370,6 +388,7 @@ void Core::checkpoint_done(const Result<void>& written) {
     answers_due_ = true;  // producers may have been kept waiting
     if (written) {
         checkpoint_retry_ = engine::Time::min();
+        owes_checkpoint_ = left_out_ != left_out_before_;  // while it was written
         release_files();
     } else if (storage::is_passing(written.error())) {
         checkpoint_retry_ = now_.journal + storage::retry_every;

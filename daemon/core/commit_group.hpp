@@ -50,6 +50,7 @@ struct CommitGroup {
     std::vector<storage::FileOrdinal> placed;
     Need need = Need::nothing;
     bool written_awaited = false;  // somebody waits for no more than that
+    std::size_t aside_bytes = 0;   // of records that open_aside() let in
     Sequence sequence;             // once submitted
     bool applied_written = false;  // what is applied when written, was
 
@@ -64,6 +65,7 @@ struct CommitGroup {
         placed.clear();
         need = Need::nothing;
         written_awaited = false;
+        aside_bytes = 0;
         applied_written = false;
     }
 };

@@ -128,8 +128,9 @@ void Core::begin_stop() {
 }
 
 bool Core::stopped() const {
+    const bool owed = owes_checkpoint_ && now_.journal >= checkpoint_retry_;  // and there is room
     return sealed_for_stop_ && !journal_->busy() && journal_->durable() == journal_->last() &&
-           !backup_->active();
+           !backup_->active() && !owed;
 }
 
 void Core::add_session(Session& session) {
@@ -178,8 +179,9 @@ void Core::deliver() {
 void Core::count_deliveries() {
     engine::CountDelivery run;
     const auto flush = [&] {
-        if (run.range.count > 0) {
-            append_count_delivery(open_group(record_header_bytes + 24).buffer, run);
+        CommitGroup* group = run.range.count > 0 ? open_aside(record_header_bytes + 24) : nullptr;
+        if (group != nullptr) {
+            append_count_delivery(group->buffer, run);
         }
         run.range.count = 0;
     };

@@ -124,6 +124,9 @@ class Core : public storage::JournalListener {
     void begin_stop();
     [[nodiscard]] bool stopping() const { return stopping_; }
     [[nodiscard]] bool stopped() const;
+    // What rides along was more than the journal had room for: until a checkpoint tells it, the end
+    // of the process takes it away.
+    [[nodiscard]] bool owes_checkpoint() const { return owes_checkpoint_; }
     // A journal failure: nothing is confirmed any more, the process has to end.
     [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
 
@@ -231,6 +234,7 @@ class Core : public storage::JournalListener {
 
     // --- commit (commit.cpp)
     CommitGroup& open_group(std::size_t record_bytes);
+    [[nodiscard]] CommitGroup* open_aside(std::size_t record_bytes);
     void raise_need(CommitGroup& group, Need need);
     [[nodiscard]] bool wants_sync() const {
         return checkpoint_->wants_sync() || backup_->wants_sync();
@@ -291,6 +295,12 @@ class Core : public storage::JournalListener {
     std::deque<CommitGroup> pending_;    // back: being filled; front: next to go
     std::deque<CommitGroup> in_flight_;  // submitted, not yet durable
     std::vector<CommitGroup> spare_groups_;
+    std::size_t aside_bytes_ = 0;  // of all of pending_
+    // What was left out of the journal, and a checkpoint has to tell: records, so far and when the
+    // last checkpoint began.
+    std::uint64_t left_out_ = 0;
+    std::uint64_t left_out_before_ = 0;
+    bool owes_checkpoint_ = false;
     engine::Time ride_deadline_ = engine::Time::max();  // of what nobody waits for in pending_
     engine::Time last_durable_publish_{};
     engine::Time sync_deadline_ = engine::Time::max();  // of what is written and not synced

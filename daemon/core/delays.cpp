@@ -100,7 +100,9 @@ void Core::journal_delays() {
         for (engine::DelayMessages part = delayed; part.range.count > 0;) {
             const std::uint64_t left = part.range.count;
             part.range.count = std::min<std::uint64_t>(left, UINT32_MAX);
-            append_delay(open_group(delay_record_bytes(1)).buffer, {&part, 1});
+            if (CommitGroup* group = open_aside(delay_record_bytes(1))) {
+                append_delay(group->buffer, {&part, 1});
+            }
             part.range = {part.range.end(), left - part.range.count};
         }
     }

@@ -18,9 +18,9 @@ void Core::close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end) {
     const bool told = queue->durable() && !queue->deleting() && !failure_;
     decided_.clear();
     consumer.leased.for_each([&](MessageRange range, const engine::Lease& lease) {
-        if (gave_back && told) {
-            append_count_delivery(open_group(record_header_bytes + 24).buffer,
-                                  {queue->id(), range, lease.attempt - 1});
+        CommitGroup* group = gave_back && told ? open_aside(record_header_bytes + 24) : nullptr;
+        if (group != nullptr) {
+            append_count_delivery(group->buffer, {queue->id(), range, lease.attempt - 1});
         }
         decided_.push_back(range);
     });
@@ -75,9 +75,10 @@ void Core::note_failures(engine::Queue& queue, std::span<const MessageRange> ran
     for (const MessageRange& range : ranges) {
         const engine::NoteFailure command{queue.id(), range, failure};
         engine_.apply(command);
-        if (queue.durable() && !failure_) {
-            append_note_failure(open_group(record_header_bytes + note_failure_bytes_max).buffer,
-                                command);
+        const bool told = queue.durable() && !failure_;
+        CommitGroup* group = told ? open_aside(note_failure_record_bytes(failure)) : nullptr;
+        if (group != nullptr) {
+            append_note_failure(group->buffer, command);
         }
     }
 }

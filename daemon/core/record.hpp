@@ -27,7 +27,6 @@ inline constexpr std::size_t restore_runs_max = 65'536;  // in one record
 inline constexpr std::size_t restore_run_bytes = 12;
 inline constexpr std::size_t place_bytes = 40;
 inline constexpr std::size_t delay_run_bytes = 24;
-inline constexpr std::size_t note_failure_bytes_max = 4 + 4 * 8 + 1 + 1 + 255;
 // The head of a record of messages, in a page.
 inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_fixed_bytes;
 
@@ -35,6 +34,10 @@ inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_
 // and a run of its own in the record that ends it.
 inline constexpr std::uint64_t booked_per_message =
     record_header_bytes + messages_fixed_bytes + restore_run_bytes;
+
+inline std::size_t note_failure_record_bytes(const engine::Failure& failure) {
+    return record_header_bytes + 4 + 4 * 8 + 1 + 1 + (failure.reason ? failure.reason->size() : 0);
+}
 
 // A record of so many delays.
 constexpr std::size_t delay_record_bytes(std::size_t runs) {

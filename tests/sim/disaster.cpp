@@ -269,10 +269,12 @@ void Simulation::stop_cleanly() {
     if (!over()) {
         const bool planned = io_error_planned_;
         io_error_planned_ = false;
-        if (!planned) {
+        // Without room for a checkpoint that is owed, it may forget as much as one that is killed.
+        const bool whole = !planned && !daemon_.core().owes_checkpoint();
+        if (whole) {
             state_at_stop_ = state();
         }
-        end_process(End::clean);
+        end_process(whole ? End::clean : planned ? End::power_lost : End::killed);
         if (planned) {
             disk_.heal();
         }
