@@ -1,4 +1,4 @@
-#include "daemon/config.hpp"
+#include "daemon/config/config.hpp"
 
 #include <algorithm>
 #include <array>
@@ -9,11 +9,10 @@
 #include <map>
 #include <system_error>
 
-#include "daemon/config_key.hpp"
-#include "daemon/core/record.hpp"
-#include "daemon/nearest_name.hpp"
-#include "daemon/toml.hpp"
-#include "daemon/units.hpp"
+#include "daemon/config/config_key.hpp"
+#include "daemon/config/nearest_name.hpp"
+#include "daemon/config/toml.hpp"
+#include "daemon/config/units.hpp"
 #include "mqd/wire/admin.hpp"
 
 namespace mqd {

@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/config/listen_address.hpp"
 #include "daemon/core/on_damage.hpp"
 #include "daemon/engine/queue_definition.hpp"
-#include "daemon/listen_address.hpp"
 #include "mqd/result.hpp"
 #include "mqd/types.hpp"
 
