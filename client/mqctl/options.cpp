@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "client/mqctl/command_row.hpp"
+#include "client/mqctl/help_formatter.hpp"
 #include "client/mqctl/message_format.hpp"
 #include "client/mqctl/not_built.hpp"
 #include "client/mqctl/option_value.hpp"
@@ -15,29 +16,6 @@
 
 namespace mqd::mqctl {
 namespace {
-
-// CLI11 does not see the operands (it would take a message "[a,b]" apart), so the usage line is
-// ours.
-class HelpFormatter final : public CLI::Formatter {
-  public:
-    std::string make_usage(const CLI::App* app, std::string /*name*/) const override {
-        const CLI::App* const parent = app->get_parent();
-        std::string name = app->get_name();
-        if (parent == nullptr) {
-            return "Usage: mqctl [-s URL] [-o OUTPUT] [-q] [-v] [--timeout 5s] COMMAND ...\n";
-        }
-        if (parent->get_parent() != nullptr) {
-            name = parent->get_name() + ' ' + name;
-        }
-        std::string usage = "Usage: mqctl " + name;
-        for (const CommandRow& row : command_rows) {
-            if (row.name == name && !row.operands.empty()) {
-                usage += ' ' + std::string(row.operands);
-            }
-        }
-        return usage + (app->get_subcommands({}).empty() ? " [OPTIONS]\n" : " COMMAND ...\n");
-    }
-};
 
 constexpr const char* exit_status_help =
     "mqctl help COMMAND says more.\n\n"
