@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "daemon/config.hpp"
+#include "daemon/config/config.hpp"
 
 namespace mqd {
 

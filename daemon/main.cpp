@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "daemon/config.hpp"
+#include "daemon/config/config.hpp"
 #include "daemon/exit_code.hpp"
 #include "daemon/log.hpp"
 #include "daemon/net/listening_socket.hpp"

@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 22> command_rows{{
+inline constexpr std::array<CommandRow, 23> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -39,6 +39,8 @@ inline constexpr std::array<CommandRow, 22> command_rows{{
     {Command::queue_resume, "queue resume", "", "QUEUE", "Take messages and deliver them again"},
     {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
     {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
+    {Command::queue_apply, "queue apply", "", "FILE",
+     "Make the queues what a file says, and show what that changes"},
     {Command::dead_list, "dead list", "", "QUEUE", "The dead letters of a queue"},
     {Command::dead_purge, "dead purge", "", "QUEUE", "Remove the dead letters of a queue"},
     {Command::dead_retry, "dead retry", "", "QUEUE", "Publish the dead letters of a queue again"},

@@ -26,6 +26,8 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode queue_delete(Session& session);
 [[nodiscard]] ExitCode queue_purge(Session& session);
 
+[[nodiscard]] ExitCode queue_apply(Session& session);  // queue_apply.cpp
+
 // dead_commands.cpp
 [[nodiscard]] ExitCode dead_list(Session& session);
 [[nodiscard]] ExitCode dead_purge(Session& session);

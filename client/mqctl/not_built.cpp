@@ -12,7 +12,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "request",
     "serve",
     // queues
-    "queue apply",
     "move",
     // watching
     "top",
@@ -49,8 +48,6 @@ constexpr auto options = std::to_array<std::string_view>({
     // of the commands above, and what they will share
     "--filter",
     "--rate",
-    "--dry-run",
-    "--prune",
 });
 
 }  // namespace

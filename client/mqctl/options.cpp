@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "client/mqctl/command_row.hpp"
+#include "client/mqctl/help_formatter.hpp"
 #include "client/mqctl/message_format.hpp"
 #include "client/mqctl/not_built.hpp"
 #include "client/mqctl/option_value.hpp"
@@ -15,29 +16,6 @@
 
 namespace mqd::mqctl {
 namespace {
-
-// CLI11 does not see the operands (it would take a message "[a,b]" apart), so the usage line is
-// ours.
-class HelpFormatter final : public CLI::Formatter {
-  public:
-    std::string make_usage(const CLI::App* app, std::string /*name*/) const override {
-        const CLI::App* const parent = app->get_parent();
-        std::string name = app->get_name();
-        if (parent == nullptr) {
-            return "Usage: mqctl [-s URL] [-o OUTPUT] [-q] [-v] [--timeout 5s] COMMAND ...\n";
-        }
-        if (parent->get_parent() != nullptr) {
-            name = parent->get_name() + ' ' + name;
-        }
-        std::string usage = "Usage: mqctl " + name;
-        for (const CommandRow& row : command_rows) {
-            if (row.name == name && !row.operands.empty()) {
-                usage += ' ' + std::string(row.operands);
-            }
-        }
-        return usage + (app->get_subcommands({}).empty() ? " [OPTIONS]\n" : " COMMAND ...\n");
-    }
-};
 
 constexpr const char* exit_status_help =
     "mqctl help COMMAND says more.\n\n"
@@ -75,6 +53,7 @@ class Parser {
     [[nodiscard]] Mistake unknown_option(const std::string& argument, const CLI::App& command,
                                          const std::string& else_hint) const;
     void take_operands(const std::vector<std::string>& operands);
+    void take_file(const std::vector<std::string>& operands);
     void check_publish(const std::vector<std::string>& operands);
     void check_consume();
     void check_export();
@@ -131,7 +110,7 @@ void Parser::add_global_options() {
 
 void Parser::add_commands() {
     CLI::App* const queue = app_.add_subcommand(
-        "queue", "Queues: list, show, create, update, pause, resume, delete, purge");
+        "queue", "Queues: list, show, create, update, pause, resume, delete, purge, apply");
     queue->require_subcommand(0, 1);
     CLI::App* const dead = app_.add_subcommand("dead", "Dead letters: list, purge, retry");
     dead->require_subcommand(0, 1);
@@ -191,6 +170,11 @@ void Parser::add_options_of(Command command, CLI::App& app) {
         case Command::delete_messages:
             app.add_flag("-y,--yes", line_.yes, "Do not ask");
             app.footer("Those that are leased or gone are named, and it ends with 1.");
+            break;
+        case Command::queue_apply:
+            app.add_flag("--dry-run", line_.apply.dry_run, "Show the changes and make none");
+            app.add_flag("--prune", line_.apply.prune, "Delete queues that the file does not have");
+            app.add_flag("-y,--yes", line_.yes, "Do not ask before queues are deleted");
             break;
         case Command::dead_retry:
             dead_count_ = add_value(app, "-n", "N", "At most so many (all)");
@@ -293,7 +277,11 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
     } else {
         operands.insert(operands.end(), split.literal.begin(), split.literal.end());
     }
-    take_operands(operands);
+    if (line_.command == Command::queue_apply) {
+        take_file(operands);
+    } else {
+        take_operands(operands);
+    }
     if (line_.command == Command::consume) {
         check_consume();
     } else if (line_.command == Command::export_messages) {
@@ -384,7 +372,7 @@ Mistake Parser::no_command(const std::string& group, const std::vector<std::stri
         return {group.empty() ? "which command? (mqctl --help lists them)"
                 : group == "queue "
                     ? "queue needs a command: list, show, create, update, pause, resume, "
-                      "delete, purge"
+                      "delete, purge, apply"
                     : "dead needs a command: list, purge, retry"};
     }
     if (rest[0].starts_with('-')) {
@@ -437,6 +425,13 @@ void Parser::take_operands(const std::vector<std::string>& operands) {
     if (line_.command == Command::publish) {
         check_publish(operands);
     }
+}
+
+void Parser::take_file(const std::vector<std::string>& operands) {
+    if (operands.size() != 1 || operands[0].empty()) {
+        throw Mistake{"queue apply needs one file (mqctl queue apply FILE)"};
+    }
+    line_.apply.file = operands[0] == "-" ? "" : operands[0];
 }
 
 void Parser::check_publish(const std::vector<std::string>& operands) {

@@ -31,6 +31,7 @@ enum class Command {
     queue_resume,
     queue_delete,
     queue_purge,
+    queue_apply,
     dead_list,
     dead_purge,
     dead_retry,
@@ -102,6 +103,12 @@ struct ExportOptions {
     bool force = false;  // replace it, if there is one
 };
 
+struct ApplyOptions {
+    std::string file;  // empty: standard input
+    bool dry_run = false;
+    bool prune = false;
+};
+
 struct DeadOptions {
     std::optional<std::uint64_t> count;  // dead_retry: at most so many; absent: all
 };
@@ -116,9 +123,10 @@ struct CommandLine {
     ConsumeOptions consume;
     PeekOptions peek;
     ExportOptions export_messages;
+    ApplyOptions apply;
     QueueOptions queue_options;  // of queue_create, _update, _pause and _resume
     DeadOptions dead;
-    bool yes = false;  // delete_messages, queue_delete, queue_purge, dead_purge: do not ask
+    bool yes = false;  // do not ask: of what deletes queues or messages
 };
 
 // What came of reading the command line: a command to run, or an end at once (help, a mistake).

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/config.hpp"
+#include "daemon/config/config.hpp"
 
 using namespace mqd;
 

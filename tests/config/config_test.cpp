@@ -1,4 +1,4 @@
-#include "daemon/config.hpp"
+#include "daemon/config/config.hpp"
 
 #include <doctest/doctest.h>
 #include <stdlib.h>
@@ -135,6 +135,48 @@ lease = "2m"
     REQUIRE(config.queues.size() == 2);
     CHECK(config.queues[0] == declared("a", Durability::written, milliseconds(60'000)));
     CHECK(config.queues[1] == declared("b.c", Durability::memory, milliseconds(120'000)));
+}
+
+TEST_CASE("config: of the queues of one file it is known what was said, and what is a default") {
+    const auto queues = parse_queues(R"(
+[queue."b.c"]
+durability = "memory"
+[queue.a]
+max_messages = 0
+[storage]
+durability = "written"
+[queue_defaults]
+lease = "2m"
+)",
+                                     "q.toml");
+    REQUIRE(queues);
+    REQUIRE(queues->size() == 2);
+    using Keys = std::vector<std::string_view>;
+    CHECK((*queues)[0].definition.name == "a");
+    CHECK((*queues)[0].said == Keys{"lease", "max_messages"});
+    CHECK((*queues)[1].said == Keys{"durability", "lease"});
+    CHECK((*queues)[1].definition.durability == Durability::memory);
+    CHECK((*queues)[1].definition.lease == milliseconds(120'000));
+
+    CHECK(parse_queues("", "q.toml")->empty());
+    const auto unknown = parse_queues("[queue.a]\nleese = 1\n", "q.toml");
+    REQUIRE_FALSE(unknown);
+    CHECK(unknown.error().text ==
+          "q.toml:2:1: unknown key \"queue.a.leese\" (did you mean \"lease\"?)");
+    const auto contradiction = parse_queues(
+        "[queue_defaults]\nmax_bytes = 1\n[queue.a]\non_full = \"drop-oldest\"\n", "q.toml");
+    REQUIRE_FALSE(contradiction);
+    CHECK(contradiction.error().text.starts_with("q.toml:4:11: queue.a: on_full"));
+}
+
+TEST_CASE("config: queues are read from their file alone, without conf.d") {
+    const TemporaryFolder folder;
+    const std::string path = folder.write("queues.toml", "[queue.a]\n");
+    folder.write("conf.d/more.toml", "[queue.b]\n");
+    const auto queues = load_queues(path);
+    REQUIRE(queues);
+    CHECK(queues->size() == 1);
+    CHECK(load_queues(folder.path("none.toml")).error().os_errno == ENOENT);
 }
 
 TEST_CASE("config: a declared queue may say no limit where the default is one") {

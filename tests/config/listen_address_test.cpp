@@ -1,4 +1,4 @@
-#include "daemon/listen_address.hpp"
+#include "daemon/config/listen_address.hpp"
 
 #include <doctest/doctest.h>
 

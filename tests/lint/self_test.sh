@@ -156,8 +156,10 @@ daemon/core/a.cpp|#include <asio/post.hpp>
 daemon/core/a.cpp|#include <sys/socket.h>
 daemon/core/a.cpp|#include "daemon/net/session.hpp"
 daemon/core/a.cpp|auto t = Clock::now();
-daemon/net/a.cpp|#include "daemon/config.hpp"
+daemon/net/a.cpp|#include "daemon/config/config.hpp"
 daemon/net/a.cpp|#include <toml++/toml.h>
+daemon/config/a.cpp|#include "daemon/core/core.hpp"
+daemon/config/a.cpp|#include <toml++/toml.h>
 daemon/main.cpp|#include <asio.hpp>
 daemon/main.cpp|#include <toml++/toml.h>
 daemon/misc/a.cpp|int x;

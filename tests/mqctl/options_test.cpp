@@ -341,6 +341,24 @@ TEST_CASE("options: import is publish of lines of JSON, without ids") {
     (void)refused({"import", "a", "--durability", "paper"});
 }
 
+TEST_CASE("options: queue apply takes one file, or standard input") {
+    const CommandLine line = accepted({"queue", "apply", "q.toml", "--dry-run", "--prune", "-y"});
+    CHECK(line.command == Command::queue_apply);
+    CHECK(line.apply.file == "q.toml");
+    CHECK(line.apply.dry_run);
+    CHECK(line.apply.prune);
+    CHECK(line.yes);
+    const CommandLine plain = accepted({"queue", "apply", "-"});
+    CHECK(plain.apply.file.empty());
+    CHECK_FALSE(plain.apply.dry_run);
+    CHECK_FALSE(plain.apply.prune);
+    CHECK(accepted({"queue", "apply", "--", "--odd.toml"}).apply.file == "--odd.toml");
+    CHECK(mentions(refused({"queue", "apply"}), "needs one file"));
+    (void)refused({"queue", "apply", "a", "b"});
+    (void)refused({"queue", "apply", ""});
+    (void)refused({"queue", "apply", "a", "-o", "raw"});
+}
+
 TEST_CASE("options: an output is text, json, raw or a format") {
     CHECK(accepted({"consume", "a", "-o", "%i %b\\n"}).global.output == "%i %b\\n");
     (void)refused({"consume", "a", "-o", "jsn"});
@@ -368,7 +386,6 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
 TEST_CASE("options: what is not built yet is refused by its name") {
     CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
     CHECK(refused({"publish", "a", "--ttl=5s", "x"}) == "--ttl is not built yet");
-    CHECK(refused({"queue", "apply", "a"}) == "queue apply is not built yet");
     for (const std::string_view command : commands_not_built()) {
         Arguments arguments{std::string(command), "--any", "-x", "thing"};
         if (command.starts_with("queue ")) {

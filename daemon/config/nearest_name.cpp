@@ -1,4 +1,4 @@
-#include "daemon/nearest_name.hpp"
+#include "daemon/config/nearest_name.hpp"
 
 #include <algorithm>
 #include <vector>

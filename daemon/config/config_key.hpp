@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "daemon/config.hpp"
+#include "daemon/config/config.hpp"
 #include "mqd/result.hpp"
 
 namespace mqd {

@@ -1,4 +1,4 @@
-#include "daemon/toml.hpp"
+#include "daemon/config/toml.hpp"
 
 #include <algorithm>
 #include <vector>

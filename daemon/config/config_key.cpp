@@ -1,10 +1,10 @@
-#include "daemon/config_key.hpp"
+#include "daemon/config/config_key.hpp"
 
 #include <array>
 #include <charconv>
 
-#include "daemon/nearest_name.hpp"
-#include "daemon/units.hpp"
+#include "daemon/config/nearest_name.hpp"
+#include "daemon/config/units.hpp"
 #include "mqd/wire/admin.hpp"
 
 namespace mqd {

@@ -1,4 +1,4 @@
-#include "daemon/listen_address.hpp"
+#include "daemon/config/listen_address.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,4 +1,4 @@
-#include "daemon/config.hpp"
+#include "daemon/config/config.hpp"
 
 #include <algorithm>
 #include <array>
@@ -9,11 +9,10 @@
 #include <map>
 #include <system_error>
 
-#include "daemon/config_key.hpp"
-#include "daemon/core/record.hpp"
-#include "daemon/nearest_name.hpp"
-#include "daemon/toml.hpp"
-#include "daemon/units.hpp"
+#include "daemon/config/config_key.hpp"
+#include "daemon/config/nearest_name.hpp"
+#include "daemon/config/toml.hpp"
+#include "daemon/config/units.hpp"
 #include "mqd/wire/admin.hpp"
 
 namespace mqd {
@@ -103,6 +102,8 @@ class Loader {
     Result<void> apply(std::string_view text, const std::string& file);
     Result<void> apply_file(const std::string& path);
     Result<Config> finish();
+    // Precondition: finish() had no error. The queues of the result, with what was said of them.
+    [[nodiscard]] std::vector<DeclaredQueue> declared() const;
 
   private:
     struct Said {
@@ -425,6 +426,33 @@ Result<Config> Loader::finish() {
     return config_;
 }
 
+std::vector<DeclaredQueue> Loader::declared() const {
+    std::vector<DeclaredQueue> queues;
+    for (const engine::QueueDefinition& definition : config_.queues) {
+        DeclaredQueue queue{definition, {}};
+        for (const ConfigKey& key : keys_of(queue.definition)) {
+            const std::string name(key.name);
+            if (said_.contains("queue." + definition.name + '.' + name) ||
+                said_.contains("queue_defaults." + name)) {
+                queue.said.push_back(key.name);
+            }
+        }
+        queues.push_back(std::move(queue));
+    }
+    return queues;
+}
+
+Result<std::vector<DeclaredQueue>> finish_queues(Loader& loader, const Result<void>& applied) {
+    if (!applied) {
+        return applied.error();
+    }
+    const auto config = loader.finish();
+    if (!config) {
+        return config.error();
+    }
+    return loader.declared();
+}
+
 // The files conf.d/*.toml beside `path`, in order of name. No such folder: none.
 Result<std::vector<std::string>> drop_ins(const std::string& path) {
     const fs::path folder = fs::path(path).parent_path() / "conf.d";
@@ -505,6 +533,18 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
         return applied.error();
     }
     return loader.finish();
+}
+
+Result<std::vector<DeclaredQueue>> load_queues(const std::string& path) {
+    Loader loader;
+    const auto applied = loader.apply_file(path);
+    return finish_queues(loader, applied);
+}
+
+Result<std::vector<DeclaredQueue>> parse_queues(std::string_view text, const std::string& name) {
+    Loader loader;
+    const auto applied = loader.apply(text, name);
+    return finish_queues(loader, applied);
 }
 
 std::string print_config(const Config& config) {

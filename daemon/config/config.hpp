@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/config/listen_address.hpp"
 #include "daemon/core/on_damage.hpp"
 #include "daemon/engine/queue_definition.hpp"
-#include "daemon/listen_address.hpp"
 #include "mqd/result.hpp"
 #include "mqd/types.hpp"
 
@@ -102,6 +102,23 @@ struct Config {
 
 // The same for a text, without conf.d; `name` stands for the file in errors.
 [[nodiscard]] Result<Config> parse_config(std::string_view text, const std::string& name);
+
+// A queue as a file declares it, and the keys that its section or [queue_defaults] says; the rest
+// of the definition is the default of mqd.
+struct DeclaredQueue {
+    engine::QueueDefinition definition;
+    std::vector<std::string_view> said;  // "max_messages"
+
+    friend bool operator==(const DeclaredQueue&, const DeclaredQueue&) = default;
+};
+
+// The queues of that file alone, without conf.d, in order of name; the whole file is checked.
+// Errors: as of load_config(). storage.durability says nothing of them: it is for a daemon.
+[[nodiscard]] Result<std::vector<DeclaredQueue>> load_queues(const std::string& path);
+
+// The same for a text; `name` stands for the file in errors.
+[[nodiscard]] Result<std::vector<DeclaredQueue>> parse_queues(std::string_view text,
+                                                              const std::string& name);
 
 // Valid TOML that says every key and reads back to the same Config.
 [[nodiscard]] std::string print_config(const Config& config);

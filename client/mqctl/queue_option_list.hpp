@@ -1,0 +1,45 @@
+#pragma once
+
+// The options that a file can say of a queue: reading, comparing and showing them follow this one
+// list. tests/mqctl/queue_file_test.cpp holds it together with the keys of the configuration.
+
+#include <chrono>
+#include <optional>
+#include <string_view>
+
+#include "daemon/config/config.hpp"
+#include "mqd/client.hpp"
+
+namespace mqd::mqctl {
+
+// Calls fn(key, member of QueueOptions, member of QueueDefinition) for each option.
+template <typename Fn>
+void for_each_option(Fn&& fn) {
+    using Options = QueueOptions;
+    using Definition = engine::QueueDefinition;
+    fn(std::string_view("durability"), &Options::durability, &Definition::durability);
+    fn(std::string_view("lease"), &Options::lease, &Definition::lease);
+    fn(std::string_view("max_attempts"), &Options::max_attempts, &Definition::max_attempts);
+    fn(std::string_view("dead_letter"), &Options::dead_letter, &Definition::dead_letter);
+    fn(std::string_view("max_messages"), &Options::max_messages, &Definition::max_messages);
+    fn(std::string_view("max_bytes"), &Options::max_bytes, &Definition::max_bytes);
+    fn(std::string_view("on_full"), &Options::on_full, &Definition::on_full);
+    fn(std::string_view("retry"), &Options::retry, &Definition::retry);
+}
+
+// Whether a member of QueueOptions says anything.
+[[nodiscard]] inline bool is_said(Durability value) {
+    return value != Durability::unspecified;
+}
+[[nodiscard]] inline bool is_said(OnFull value) {
+    return value != OnFull::unspecified;
+}
+[[nodiscard]] inline bool is_said(std::chrono::milliseconds value) {
+    return value.count() != 0;
+}
+template <typename T>
+[[nodiscard]] bool is_said(const std::optional<T>& value) {
+    return value.has_value();
+}
+
+}  // namespace mqd::mqctl
