@@ -57,6 +57,7 @@ CommitGroup& Core::open_group(std::size_t record_bytes) {
 CommitGroup* Core::open_aside(std::size_t record_bytes) {
     if (aside_bytes_ + record_bytes > options_.journal.file_bytes / aside_share) {
         ++left_out_;
+        left_out_commit_ = CommitId(next_commit_.value() - 1);
         owes_checkpoint_ = true;
         return nullptr;
     }
@@ -377,8 +378,10 @@ void Core::checkpoint_turn() {
                      applied_durable_ >= journal_files_.back().first;
     const bool wanted = !stopping_ || waits_for_room_;  // files are recycled only after it
     const bool held = checkpoint_->active() || backup_->holds_checkpoints();
-    if (((due && wanted) || owes_checkpoint_) && !held && now_.journal >= checkpoint_retry_) {
-        left_out_before_ = left_out_;
+    // What it is owed for comes behind all that was let in before, which is replayed.
+    const bool owed = owes_checkpoint_ && durable_commit_ >= left_out_commit_;
+    if (((due && wanted) || owed) && !held && now_.journal >= checkpoint_retry_) {
+        left_out_before_ = owed ? left_out_ : left_out_before_;
         checkpoint_->begin();
     }
     checkpoint_->turn();

@@ -300,6 +300,7 @@ class Core : public storage::JournalListener {
     // last checkpoint began.
     std::uint64_t left_out_ = 0;
     std::uint64_t left_out_before_ = 0;
+    CommitId left_out_commit_{0};  // the last group that was there then
     bool owes_checkpoint_ = false;
     engine::Time ride_deadline_ = engine::Time::max();  // of what nobody waits for in pending_
     engine::Time last_durable_publish_{};
