@@ -67,7 +67,11 @@ Contender make_bare_broker(const Place& place, Transport transport, const LoadSh
 
 Contender make_mqd(const Place& place, Transport transport, const LoadShape& shape,
                    Durability durability) {
-    return {mqd_name, [=]() -> Result<Figures> {
+    const std::string name =
+        shape.delay.count() == 0
+            ? std::string(mqd_name)
+            : std::string(mqd_name) + ", delayed " + std::to_string(shape.delay.count()) + " ms";
+    return {name, [=]() -> Result<Figures> {
                 auto daemon = MqdDaemon::start({.program = place.mqd_program,
                                                 .folder = place.folder,
                                                 .core = shape.core(),

@@ -42,6 +42,7 @@ void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
     constexpr std::uint64_t messages_per_clock = 256;
     auto client = take(Client::connect(options.url), "connecting");
     auto producer = open_producer(client, options.queue);
+    const MessageOptions delayed{.delay = options.shape.delay};
     MessageBody body;
     context.ready();
     const EndOfLoad end(context, options.shape);
@@ -57,7 +58,7 @@ void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
         last = end.reached(now, sent);
         const MessageHead head{
             .sequence = sent, .sent_ns = now, .producer = number, .last = last ? 1u : 0u};
-        (void)take(producer.send(as_text(body.with(head))), "publishing");
+        (void)take(producer.send(as_text(body.with(head)), {}, delayed), "publishing");
     }
     take(producer.wait_all(), "waiting for all confirms");
     context.done();

@@ -54,6 +54,8 @@ class WorkloadList {
         add_disk_latency();
         add_disk_many_producers();
         add_slow_disk();
+        add_delay("delay_memory", Durability::memory, memory_words, options.memory_duration);
+        add_delay("delay_disk", Durability::disk, disk_words, options.disk_duration);
         add_start();
     }
 
@@ -219,6 +221,32 @@ class WorkloadList {
             make_mqd_with_slow_disk(options_.place, load, slow_sync_delay)};
         workload.goals = {{workload.contenders[2].name, "receive_p99_us", Bound::at_most, 2,
                            workload.contenders[1].name}};
+        list_.push_back(std::move(workload));
+    }
+
+    // Every message waits for its time, as short as it may be: what that costs beside the plain
+    // path.
+    void add_delay(const char* name, Durability durability, const char* words,
+                   std::chrono::milliseconds duration) {
+        if (options_.place.mqd_program.empty()) {
+            return;
+        }
+        LoadShape plain = shape(duration);
+        plain.unconfirmed_max = plain.unacked_max = 10'000;
+        LoadShape delayed = plain;
+        delayed.delay = std::chrono::milliseconds(1);
+        Workload workload;
+        workload.name = name;
+        workload.title =
+            "10,000 unconfirmed and unacked at most, each message delayed, Unix socket";
+        workload.durability = words;
+        workload.uses_disk = durability != Durability::memory;
+        workload.columns = throughput_columns;
+        workload.contenders = {
+            make_mqd(options_.place, Transport::unix_socket, plain, durability),
+            make_mqd(options_.place, Transport::unix_socket, delayed, durability)};
+        workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.4,
+                           workload.contenders[0].name}};
         list_.push_back(std::move(workload));
     }
 

@@ -13,7 +13,7 @@ namespace mqd::core {
 namespace {
 
 // Woken in one turn: runs of messages.
-constexpr std::size_t woken_per_turn = 4096;
+constexpr std::size_t woken_per_turn = 1024;
 
 }  // namespace
 

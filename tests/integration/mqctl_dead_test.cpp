@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <csignal>
+
 #include "integration/mqctl_run.hpp"
 
 namespace mqd::test {
@@ -71,6 +73,35 @@ TEST_CASE("mqctl dead: a message is dead after its last attempt, and purge remov
     CHECK(f.mqctl.run({"dead", "purge", "orders"}).exit == 2);
     CHECK(mentions(f.mqctl.run({"dead", "purge", "orders", "--yes"}).err, "1 message removed"));
     CHECK(f.dead().empty());
+}
+
+// Whatever it does to its worker, and whatever becomes of the daemon meanwhile, it is tried as often
+// as it may, and not once more.
+TEST_CASE("mqctl dead: a message that kills its worker is dead after exactly its last attempt") {
+    constexpr int limit = 6;
+    Fixture f(std::to_string(limit));
+    f.mqctl.must({"-q", "queue", "create", "other"});
+    for (int attempt = 1; attempt <= limit; ++attempt) {
+        CAPTURE(attempt);
+        CHECK(f.dead().empty());
+        const MqctlEnd end = f.execute("echo $MQD_ATTEMPT; kill -9 $PPID");
+        CHECK(end.out == std::to_string(attempt) + "\n");
+        CHECK(end.exit == 128 + SIGKILL);
+        f.mqctl.must({"-q", "publish", "other", "x"});  // the count rides along with it
+        if (attempt == 2) {
+            f.daemon.kill();
+            f.daemon.start();
+        } else if (attempt % 2 == 0 && attempt < limit) {
+            REQUIRE(f.daemon.stop().has_value());
+            f.daemon.start();
+        }
+    }
+    REQUIRE(f.has_dead_letter());
+    CHECK(mentions(f.dead(), R"("cause":"attempts","attempts":6)"));
+    f.daemon.kill();
+    f.daemon.start();
+    CHECK(mentions(f.dead(), R"("id":"orders:1:1")"));
+    CHECK(f.mqctl.run({"consume", "orders"}).exit == 6);
 }
 
 }  // namespace
