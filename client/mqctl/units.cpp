@@ -59,7 +59,11 @@ class TimeReader {
     // Digits behind the point of the seconds, of which there is one at least.
     std::chrono::microseconds fraction() {
         int value = digits(1, 0, 9) * 100'000;
-        for (int unit = 10'000; const char digit = maybe("0123456789"); unit /= 10) {
+        for (int unit = 10'000;; unit /= 10) {
+            const char digit = maybe("0123456789");
+            if (digit == '\0') {
+                break;
+            }
             value += (digit - '0') * unit;
         }
         return std::chrono::microseconds(value);

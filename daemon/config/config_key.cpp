@@ -153,7 +153,7 @@ Result<void> set(const DelaysField& field, const ConfigValue& value) {
     std::vector<milliseconds> delays(texts->size());
     for (std::size_t i = 0; i < delays.size(); ++i) {
         const DurationField delay{&delays[i], milliseconds(0), field.max};
-        if (const auto done = set(delay, (*texts)[i]); !done) {
+        if (auto done = set(delay, (*texts)[i]); !done) {
             return done;
         }
     }

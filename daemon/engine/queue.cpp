@@ -98,7 +98,8 @@ std::vector<LiveRun> Queue::live_runs() const {
 
 DelayTable::Run Queue::delay_of(MessageNumber number) const {
     DelayTable::Run run;
-    const bool found = delays_ && delays_->find_from(number, run);
+    MQD_ASSERT(delays_ != nullptr, number);
+    const bool found = delays_->find_from(number, run);
     MQD_ASSERT(found && run.range.first <= number, number);
     return run;
 }

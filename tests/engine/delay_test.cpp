@@ -129,6 +129,11 @@ TEST_CASE("delay table: neighbours of one time are one run") {
     // More than a run can say.
     table.insert({MessageNumber(100), std::uint64_t{UINT32_MAX} + 5}, journal_ms(7));
     CHECK(table.runs() == 5);
+    // Nor does a full run take its neighbour in.
+    const MessageNumber last(100 + std::uint64_t{UINT32_MAX} - 1);
+    table.erase({last.plus(1), 5});
+    table.insert({last.plus(1), 1}, journal_ms(7));
+    CHECK(table.runs() == 5);
 }
 
 TEST_CASE_FIXTURE(EngineFixture,

@@ -63,6 +63,8 @@ TEST_CASE_FIXTURE(Failing, "failure: the last attempt that fails makes a message
     CHECK(queue.ready() == 1);
     engine.forget_dying();
     CHECK(engine.with_dying().empty());
+    engine.forget_dying();  // of which there are none
+    CHECK(engine.with_dying().empty());
 }
 
 TEST_CASE_FIXTURE(Failing, "failure: what is given back comes again under the same attempt") {

@@ -30,6 +30,7 @@ TEST_CASE_FIXTURE(SharingFixture, "sharing: consumers of one queue share it alik
     for (const Sharing how : {shared, exclusive, single_active}) {
         CHECK(queue.admits(how));
     }
+    CHECK(queue.sharing() == shared);  // as long as nobody has it
     Consumer& first = attach_as(shared);
     CHECK(queue.sharing() == shared);
     CHECK(queue.admits(shared));

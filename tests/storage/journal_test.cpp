@@ -190,6 +190,17 @@ TEST_CASE_FIXTURE(JournalFixture,
     CHECK(file_of(3) == "");
 }
 
+TEST_CASE_FIXTURE(JournalFixture, "journal: a file that is only just begun has no durable part") {
+    open();
+    CHECK(journal->durable_files().empty());  // nothing is begun
+    run_all();
+    submit("a");
+    CHECK(journal->durable_files().empty());
+    run_all();
+    REQUIRE(journal->durable_files().size() == 1);
+    CHECK(journal->durable_files().front().bytes > 0);
+}
+
 TEST_CASE_FIXTURE(JournalFixture, "journal: its durable files are a journal, at any moment") {
     for (std::uint64_t seed = 1; seed <= 200 / slowness; ++seed) {
         CAPTURE(seed);

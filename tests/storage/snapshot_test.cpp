@@ -91,6 +91,17 @@ TEST_CASE_FIXTURE(SnapshotFixture, "snapshot: it has what there was, whatever co
     CHECK(disk.exists("segment-000002"));
 }
 
+TEST_CASE_FIXTURE(SnapshotFixture, "snapshot: a copy that somebody cuts short is an error") {
+    Snapshot snapshot(disk, sources);
+    REQUIRE(take(snapshot).has_value());
+    CHECK(snapshot.take_some().value() == 3);  // all of it is there already
+    disk.put(std::string(snapshot_prefix) + "segment-000001", pattern(10));
+    BlockMemory memory(4 * block_bytes);
+    const auto read = snapshot.read(0, 0, memory.bytes());
+    REQUIRE_FALSE(read.has_value());
+    CHECK(read.error().text.find("segment-000001") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(SnapshotFixture, "snapshot: it is taken and removed in bounded pieces") {
     for (std::size_t number = 3; number <= 100; ++number) {
         const std::string name = "segment-" + std::to_string(number);
