@@ -17,8 +17,12 @@ constexpr MessageNumber behind_all{UINT64_MAX};
 void CheckpointPass::begin() {
     // If every other message is acked from now on, each of the others is a run of its own.
     const std::uint64_t messages = core_.backlog_->live_messages() + core_.durable_messages_;
-    writer_.begin(core_.applied_durable_, writer_.last().bytes + messages / 2 * restore_run_bytes +
-                                              core_.engine_.delay_runs() * delay_run_bytes);
+    // What is noted of failures and delays until the next one goes through the journal first, or
+    // is left out of it.
+    const std::uint64_t noted = core_.engine_.delay_runs() * delay_run_bytes +
+                                (any_noted() ? 2 * core_.options_.journal.file_bytes : 0);
+    writer_.begin(core_.applied_durable_,
+                  writer_.last().bytes + messages / 2 * restore_run_bytes + noted);
     encoding_ = true;
     finishing_ = false;
     in_queue_ = false;
@@ -54,7 +58,16 @@ void CheckpointPass::turn() {
     }
 }
 
+bool CheckpointPass::any_noted() const {
+    const auto& queues = core_.engine_.queues();
+    return core_.engine_.delay_runs() > 0 ||
+           std::any_of(queues.begin(), queues.end(),
+                       [](const auto& one) { return !one.second->failures().empty(); });
+}
+
+// One that finds no room is tried again without what people read of failures: acks go on by it.
 void CheckpointPass::done(const Result<void>& written) {
+    leaves_out_failures_ = !written && written.error().code == ErrorCode::no_space;
     finishing_ = false;
     written_ += written ? 1 : 0;
     core_.checkpoint_done(written);
@@ -147,7 +160,7 @@ bool CheckpointPass::encode_delays(const engine::Queue& queue, std::size_t& left
 // What failed before, as it is now: what the journal tells of it besides is merged with it. Returns
 // whether more follow.
 bool CheckpointPass::encode_failures(const engine::Queue& queue, std::size_t& left) {
-    if (!queue.durable()) {
+    if (!queue.durable() || leaves_out_failures_) {
         return false;
     }
     engine::RangeMap<engine::Failure>::Run run;

@@ -49,6 +49,7 @@ class CheckpointPass {
     void encode_some();
     void begin_queue(const engine::Queue& queue);
     [[nodiscard]] bool encode_part(const engine::Queue& queue, std::size_t& left);
+    [[nodiscard]] bool any_noted() const;
     [[nodiscard]] bool encode_section(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_failures(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_delays(const engine::Queue& queue, std::size_t& left);
@@ -63,6 +64,7 @@ class CheckpointPass {
     std::string at_name_;  // the queue that is being encoded, or was last
     QueueId at_id_;
     bool in_queue_ = false;
+    bool leaves_out_failures_ = false;
     enum class Section : std::uint8_t { parts, failures, delays };
     Section section_{};   // of the queue, that is being encoded
     MessageNumber from_;  // where it goes on

@@ -57,7 +57,8 @@ CommitGroup& Core::open_group(std::size_t record_bytes) {
 CommitGroup* Core::open_aside(std::size_t record_bytes) {
     if (aside_bytes_ + record_bytes > options_.journal.file_bytes / aside_share) {
         ++left_out_;
-        left_out_commit_ = CommitId(next_commit_.value() - 1);
+        left_out_last_ = CommitId(next_commit_.value() - 1);
+        left_out_first_ = owes_checkpoint_ ? left_out_first_ : left_out_last_;
         owes_checkpoint_ = true;
         return nullptr;
     }
@@ -276,6 +277,7 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             for (std::uint32_t i = 0; i < command.count; ++i) {
                 engine_.apply(group.delays[command.first + i]);
             }
+            admitted_delays_ -= command.count;
             break;
         case PendingCommand::Kind::remove: {
             const std::span<const MessageRange> ranges(group.ranges.data() + command.first,
@@ -379,9 +381,9 @@ void Core::checkpoint_turn() {
     const bool wanted = !stopping_ || waits_for_room_;  // files are recycled only after it
     const bool held = checkpoint_->active() || backup_->holds_checkpoints();
     // What it is owed for comes behind all that was let in before, which is replayed.
-    const bool owed = owes_checkpoint_ && durable_commit_ >= left_out_commit_;
+    const bool owed = owes_checkpoint_ && durable_commit_ >= left_out_first_;
     if (((due && wanted) || owed) && !held && now_.journal >= checkpoint_retry_) {
-        left_out_before_ = owed ? left_out_ : left_out_before_;
+        left_out_before_ = durable_commit_ >= left_out_last_ ? left_out_ : left_out_before_;
         checkpoint_->begin();
     }
     checkpoint_->turn();
@@ -391,7 +393,8 @@ void Core::checkpoint_done(const Result<void>& written) {
     answers_due_ = true;  // producers may have been kept waiting
     if (written) {
         checkpoint_retry_ = engine::Time::min();
-        owes_checkpoint_ = left_out_ != left_out_before_;  // while it was written
+        owes_checkpoint_ = left_out_ != left_out_before_;  // while it was written, or too late
+        left_out_first_ = left_out_last_;
         release_files();
     } else if (storage::is_passing(written.error())) {
         checkpoint_retry_ = now_.journal + storage::retry_every;

@@ -287,6 +287,7 @@ class Core : public storage::JournalListener {
 
     std::uint64_t memory_bytes_ = 0;          // of all blocks, also those only being sent from
     std::uint64_t durable_messages_ = 0;      // booked in the journal
+    std::size_t admitted_delays_ = 0;         // runs that are not applied yet
     std::uint64_t granted_credit_bytes_ = 0;  // of all producers
 
     CommitId next_commit_{1};
@@ -300,7 +301,8 @@ class Core : public storage::JournalListener {
     // last checkpoint began.
     std::uint64_t left_out_ = 0;
     std::uint64_t left_out_before_ = 0;
-    CommitId left_out_commit_{0};  // the last group that was there then
+    CommitId left_out_first_{0};  // the last group that was there at the first of them
+    CommitId left_out_last_{0};   // and at the last one
     bool owes_checkpoint_ = false;
     engine::Time ride_deadline_ = engine::Time::max();  // of what nobody waits for in pending_
     engine::Time last_durable_publish_{};

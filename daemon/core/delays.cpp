@@ -87,6 +87,7 @@ void Core::append_delays(engine::Queue& queue, CommitGroup& group) {
                               nullptr, static_cast<std::uint32_t>(group.delays.size()),
                               static_cast<std::uint32_t>(delays_.size())});
     group.delays.insert(group.delays.end(), delays_.begin(), delays_.end());
+    admitted_delays_ += delays_.size();
 }
 
 // What was delayed after a failure. It rides along: a power loss may forget the last, and then they

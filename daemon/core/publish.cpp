@@ -158,9 +158,17 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
 }
 
 Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
-    if (!delays_.empty() && engine_.delay_runs() + delays_.size() > options_.delays_max) {
-        return Error{ErrorCode::memory_full, "limits.delayed_messages is used up",
-                     options_.delays_max, retry_after_ms};
+    if (!delays_.empty()) {
+        const std::size_t runs = engine_.delay_runs() + admitted_delays_ + delays_.size();
+        if (runs > options_.delays_max) {
+            return Error{ErrorCode::memory_full, "limits.delayed_messages is used up",
+                         options_.delays_max, retry_after_ms};
+        }
+        // Checkpoints tell them, and grow: that room is kept for what is there already.
+        if (queue.durable() && (backlog_->refusal() || journal_->disk_full())) {
+            return Error{ErrorCode::disk_full, "the disk is full: nothing is taken that waits", 0,
+                         retry_after_ms};
+        }
     }
     // Carried forward message by message, it still has to fit into one group.
     if (queue.durable() &&

@@ -2,6 +2,12 @@
 
 namespace mqd::engine {
 
+namespace {
+
+constexpr std::size_t erased_singly_max = 64;
+
+}  // namespace
+
 std::size_t DelayTable::memory_bytes() const {
     std::size_t bytes = by_number_.memory_bytes();
     for (const PackedSet<Point>& times : by_time_) {
@@ -58,8 +64,14 @@ void DelayTable::insert(MessageRange range, Due due) {
 }
 
 void DelayTable::erase(MessageRange range) {
-    for (auto at = place_of(range.first);
-         at != by_number_.end() && by_number_[at].first < range.end(); at = place_of(range.first)) {
+    for (std::size_t singly = 1;; ++singly) {
+        if (singly == erased_singly_max) {
+            erase_whole(range);
+        }
+        const auto at = place_of(range.first);
+        if (at == by_number_.end() || by_number_[at].first >= range.end()) {
+            return;
+        }
         const Held held = by_number_[at];
         remove(at);
         const auto keep = [&](MessageNumber from, MessageNumber to) {
@@ -70,6 +82,21 @@ void DelayTable::erase(MessageRange range) {
         keep(held.first, std::min(held.end(), range.first));
         keep(std::max(held.first, range.end()), held.end());
     }
+}
+
+// The runs that lie in the range as a whole: one pass over all there are, where a look-up for each
+// would take longer. Precondition: none reaches into the range from before it.
+void DelayTable::erase_whole(MessageRange range) {
+    const auto last = place_of(range.end());
+    const bool cut = last != by_number_.end() && by_number_[last].first < range.end();
+    const MessageNumber end = cut ? by_number_[last].first : range.end();
+    const auto inside = [&](const auto& one) {
+        return one.first >= range.first && one.first < end;
+    };
+    for (PackedSet<Point>& points : by_time_) {
+        points.erase_if(inside);
+    }
+    by_number_.erase_if(inside);
 }
 
 bool DelayTable::find_from(MessageNumber number, Run& out) const {

@@ -92,6 +92,7 @@ class DelayTable {
     [[nodiscard]] PackedSet<Held>::Place place_of(MessageNumber number) const;
     void add(const Held& held);
     void remove(PackedSet<Held>::Place at);
+    void erase_whole(MessageRange range);
 
     PackedSet<Held> by_number_;
     std::array<PackedSet<Point>, due_clocks> by_time_;

@@ -275,23 +275,26 @@ void Engine::judge_attempts() {
     for (const auto& [name, queue] : by_name_) {
         const std::uint32_t most = queue->definition_.max_attempts;
         std::vector<MessageRange> over;
-        if (most != 0) {
-            queue->in(LiveState::ready).for_each([&](MessageRange range, std::uint32_t attempts) {
-                if (attempts >= most) {
-                    over.push_back(range);
-                }
-            });
-        }
+        const auto judge = [&](MessageRange range, std::uint32_t attempts) {
+            if (most != 0 && attempts >= most) {
+                over.push_back(range);
+            }
+        };
+        queue->in(LiveState::ready).for_each(judge);
+        queue->in(LiveState::delayed).for_each(judge);
         queue->failures_.for_each([&](MessageRange range, const Failure& failure) {
             if (failure.rejected) {
                 over.push_back(range);
             }
         });
         for (const MessageRange& range : over) {
-            queue->in(LiveState::ready)
-                .take(range, [&, to = queue](MessageRange piece, std::uint32_t attempts) {
-                    make_dying(*to, piece, attempts);
-                });
+            for (const LiveState state : {LiveState::ready, LiveState::delayed}) {
+                queue->in(state).take(range,
+                                      [&, to = queue](MessageRange piece, std::uint32_t attempts) {
+                                          make_dying(*to, piece, attempts);
+                                      });
+            }
+            forget_delay(*queue, range);
         }
     }
 }

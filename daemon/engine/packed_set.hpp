@@ -93,6 +93,17 @@ class PackedSet {
         }
     }
 
+    // Erases all of which `gone` says so: one pass, whatever they are.
+    template <typename Fn>
+    void erase_if(Fn&& gone) {
+        size_ = 0;
+        for (Chunk& chunk : chunks_) {
+            std::erase_if(chunk, gone);
+            size_ += chunk.size();
+        }
+        std::erase_if(chunks_, [](const Chunk& chunk) { return chunk.empty(); });
+    }
+
     // The same value as far as the order goes. Precondition: neither is less than the other.
     void replace(Place at, const Value& value) {
         Value& old = chunks_[at.chunk][at.index];

@@ -71,10 +71,12 @@ void random_step(DelayTable& table, Model& model, mqd::test::Dice& dice) {
             }
             break;
         }
-        case 1:
-            table.erase(what);
-            model.erase(model.lower_bound(what.first), model.lower_bound(what.end()));
+        case 1: {
+            const MessageRange gone{what.first, dice.one_in(20) ? 300 : what.count};
+            table.erase(gone);
+            model.erase(model.lower_bound(gone.first), model.lower_bound(gone.end()));
             break;
+        }
         default: {
             const Due due = some_due(dice);
             table.erase(what);
@@ -249,6 +251,26 @@ TEST_CASE_FIXTURE(EngineFixture, "engine: a purge, and the end of its queue, end
     destroy(queue);
     CHECK_FALSE(engine.next_due(DueClock::wall));
     engine.wake_due(clocks_ms(50, 50), 10);
+}
+
+TEST_CASE_FIXTURE(EngineFixture,
+                  "engine: at a start, what waits and has failed too often is dying") {
+    QueueDefinition definition;
+    definition.name = "q";
+    definition.durability = Durability::disk;
+    definition.max_attempts = 2;
+    engine.apply(*engine.admit_create(std::move(definition)));
+    Queue& queue = *engine.find("q");
+    publish(queue, 3);
+    engine.apply(CountDelivery{queue.id(), range(1, 1), 2});
+    engine.apply(DelayMessages{queue.id(), range(1, 3), journal_ms(10)});
+    Failure rejected;
+    rejected.rejected = true;
+    engine.apply(NoteFailure{queue.id(), range(2, 1), rejected});
+    engine.judge_attempts();
+    CHECK(queue.dying() == 2);
+    CHECK(queue.delayed() == 1);
+    CHECK(engine.delay_runs() == 1);
 }
 
 TEST_CASE_FIXTURE(EngineFixture, "engine: looked at, what is delayed comes piece by piece") {
