@@ -75,8 +75,8 @@ TEST_CASE("mqctl dead: a message is dead after its last attempt, and purge remov
     CHECK(f.dead().empty());
 }
 
-// Whatever it does to its worker, and whatever becomes of the daemon meanwhile, it is tried as often
-// as it may, and not once more.
+// Whatever it does to its worker, and whatever becomes of the daemon meanwhile, it is tried as
+// often as it may, and not once more.
 TEST_CASE("mqctl dead: a message that kills its worker is dead after exactly its last attempt") {
     constexpr int limit = 6;
     Fixture f(std::to_string(limit));
