@@ -39,8 +39,8 @@ class RandomWork : public JournalFixture {
     }
     void check_opened() {
         expect_replayed_up_to(durable.value());
-        // Where the first group of all is there, no file was needed before it: a first file that lost
-        // its groups to a power failure leaves its ordinal behind, and nothing else.
+        // Where the first group of all is there, no file was needed before it: a first file that
+        // lost its groups to a power failure leaves its ordinal behind, and nothing else.
         if (!replayed.empty() && replayed.front().sequence != 1) {
             CHECK_MESSAGE(replayed.front().file <= emptied_ + 1,
                           "INVARIANT VIOLATED: a file that was needed is gone");
