@@ -197,6 +197,59 @@ TEST_CASE_FIXTURE(Delay, "delay: beyond limits.delayed_messages a publish is ref
     publish("q", {{"g", 40}});
 }
 
+TEST_CASE_FIXTURE(Delay, "delay: what is on its way counts for the limit") {
+    options.delays_max = 3;
+    start();
+    create("q", Durability::disk);
+    WireClient& client = connect();
+    (void)client.open_producer("q");
+    std::vector<std::byte> bytes;
+    for (std::uint64_t line = 1; line <= 3; line += 2) {
+        const auto batch = timed_batch({{"a", line * 10}, {"b", line * 20}});
+        wire::Publish frame;
+        frame.first_line = LineNumber(line);
+        frame.count = 2;
+        frame.batch = batch;
+        wire::append_frame(bytes, frame, {}, HandleId(1));
+    }
+    client.receive(bytes);
+    daemon.settle();
+    CHECK(queue("q").delayed() == 2);
+    CHECK(client.await<wire::Refuse>().error.code == ErrorCode::memory_full);
+    daemon.settle_for(milliseconds(50));
+    CHECK(queue("q").delayed() == 0);
+    publish("q", {{"c", 10}, {"d", 20}, {"e", 30}});
+}
+
+// Checkpoints tell what waits, and have to find room, since acks go on by them.
+TEST_CASE_FIXTURE(Delay, "delay: on a full disk nothing is taken that waits") {
+    options.journal = {64 * 1024, 512 * 1024};
+    options.backlog.memory_bytes = 20'000;
+    start();
+    create("q", Durability::disk);
+    create("m", Durability::memory);
+    publish("q", {{"a", 60'000}});
+    disk.set_capacity(disk.used());
+    const auto full = [&] {
+        return daemon.core().backlog().refusal() || daemon.core().journal().disk_full();
+    };
+    WireClient& client = connect();
+    (void)client.open_producer("q");
+    for (std::uint64_t line = 1; line <= 500 && !full(); ++line) {
+        client.publish(line, {std::string(3000, 'x')});
+        daemon.settle_for(milliseconds(5));
+    }
+    REQUIRE(full());
+    expect_refused({"b", 60'000}, ErrorCode::disk_full);
+    publish("m", {{"c", 60'000}});
+    CHECK(queue("q").delayed() == 1);
+    disk.set_capacity(UINT64_MAX);
+    daemon.settle_for(seconds(5));
+    CHECK_FALSE(full());
+    publish("q", {{"d", 60'000}});
+    CHECK(queue("q").delayed() == 2);
+}
+
 TEST_CASE_FIXTURE(Delay, "delay: a nack with a delay, which rides along") {
     start();
     create("q", Durability::disk);
