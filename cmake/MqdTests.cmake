@@ -44,7 +44,7 @@ endfunction()
 # MQD_PLANTED_SEEDS seeds it must find the fault, or it proves nothing. Only the source in which the
 # fault is planted is compiled anew; its object comes before the library's, which then has nothing
 # left to add.
-set(MQD_PLANTED_SEEDS 300)
+set(MQD_PLANTED_SEEDS 2000)
 function(mqd_add_planted fault)
     cmake_parse_arguments(arg "" "IN" "" ${ARGN})
     set(program mqd_sim_planted_${fault})
