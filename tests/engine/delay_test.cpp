@@ -120,6 +120,31 @@ TEST_CASE("delay table: a message with a time of its own costs at most 64 bytes"
     CHECK(table.memory_bytes() <= 64 * count);
 }
 
+TEST_CASE("delay table: very many are erased in one pass, but for what reaches out of it") {
+    // The range ends within a run, at the end of all, between two, and behind all.
+    for (const std::uint64_t end : {1'005u, 1'010u, 900u, 5'000u}) {
+        CAPTURE(end);
+        DelayTable table;
+        Model model;
+        const auto insert = [&](MessageRange what, Due due) {
+            table.insert(what, due);
+            for (auto n = what.first; n < what.end(); n = n.plus(1)) {
+                model[n] = due;
+            }
+        };
+        insert(range(1, 50), journal_ms(7));
+        for (std::uint64_t i = 51; i <= 1'000; ++i) {
+            const auto ms = static_cast<std::int64_t>(i * 7919 % 1000);
+            insert(range(i, 1), i % 3 == 0 ? wall_ms(ms) : journal_ms(ms));
+        }
+        insert(range(1'001, 9), journal_ms(3));
+        const MessageRange gone = range(20, end - 20);  // from within a run
+        table.erase(gone);
+        model.erase(model.lower_bound(gone.first), model.lower_bound(gone.end()));
+        check_same(table, model);
+    }
+}
+
 TEST_CASE("delay table: neighbours of one time are one run") {
     DelayTable table;
     table.insert(range(1, 10), journal_ms(5));
