@@ -67,6 +67,7 @@ bool CheckpointPass::any_noted() const {
 
 // One that finds no room is tried again without what people read of failures: acks go on by it.
 void CheckpointPass::done(const Result<void>& written) {
+    told_failures_ = !leaves_out_failures_;
     leaves_out_failures_ = !written && written.error().code == ErrorCode::no_space;
     finishing_ = false;
     written_ += written ? 1 : 0;

@@ -28,6 +28,8 @@ class CheckpointPass {
     [[nodiscard]] const storage::Checkpoint& last() const { return writer_.last(); }
     // One is being written.
     [[nodiscard]] bool active() const { return writer_.active(); }
+    // The last one found room for what was noted of failures.
+    [[nodiscard]] bool told_failures() const { return told_failures_; }
     // The next turn has a piece to encode.
     [[nodiscard]] bool wants_turn() const { return encoding_ && writer_.unwritten() < chunks_max; }
     // Everything is encoded, and has to be durable before it counts.
@@ -65,6 +67,7 @@ class CheckpointPass {
     QueueId at_id_;
     bool in_queue_ = false;
     bool leaves_out_failures_ = false;
+    bool told_failures_ = true;  // the last one did
     enum class Section : std::uint8_t { parts, failures, delays };
     Section section_{};   // of the queue, that is being encoded
     MessageNumber from_;  // where it goes on

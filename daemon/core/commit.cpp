@@ -393,7 +393,8 @@ void Core::checkpoint_done(const Result<void>& written) {
     answers_due_ = true;  // producers may have been kept waiting
     if (written) {
         checkpoint_retry_ = engine::Time::min();
-        owes_checkpoint_ = left_out_ != left_out_before_;  // while it was written, or too late
+        // While it was written, or too late for it; or there was no room for failures.
+        owes_checkpoint_ = left_out_ != left_out_before_ || !checkpoint_->told_failures();
         left_out_first_ = left_out_last_;
         release_files();
     } else if (storage::is_passing(written.error())) {

@@ -185,6 +185,7 @@ bool Simulation::start_once() {
     }
     for (std::uint64_t turns = 0; !daemon_.core().serving(); ++turns) {
         daemon_.pass(std::chrono::microseconds(50));
+        judge_.set_time(daemon_.now().time_since_epoch().count(), wire::to_micros(daemon_.wall()));
         daemon_.begin_turn();
         work();
         daemon_.end_turn();

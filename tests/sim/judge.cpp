@@ -442,7 +442,7 @@ std::optional<std::string> Judge::wrong(const ConsumerRecord& consumer,
                std::to_string(limit);
     }
     if (waits(message)) {
-        return "is delivered before its time";
+        return "is delivered before its time, " + early(message);
     }
     if (message.published && *message.published != frame.published) {
         return "is delivered with another time of publishing";

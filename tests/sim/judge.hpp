@@ -206,6 +206,7 @@ class Judge {
     void release(MessageRecord& message);
     void failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
     [[nodiscard]] bool waits(const MessageRecord& message) const;
+    [[nodiscard]] std::string early(const MessageRecord& message) const;
     void note_times(Uid uid, MessageRecord& message, wire::Bytes attributes);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);

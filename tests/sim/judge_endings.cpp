@@ -51,6 +51,13 @@ void Judge::note_times(Uid uid, MessageRecord& message, wire::Bytes attributes) 
     message.waited = times->delay_ms || times->due_us;
 }
 
+std::string Judge::early(const MessageRecord& message) const {
+    const auto us = message.ready_at_ns ? (*message.ready_at_ns - now_ns_) / 1000 : 0;
+    const auto wall_us = message.due_us ? *message.due_us - wall_us_ : 0;
+    return std::to_string(us) + " us by the journal clock, " + std::to_string(wall_us) +
+           " by the wall clock";
+}
+
 void Judge::set_time(std::int64_t now_ns, std::int64_t wall_us) {
     now_ns_ = now_ns;
     wall_us_ = wall_us;
