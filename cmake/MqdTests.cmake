@@ -1,7 +1,7 @@
 # The test programs: one per layer, and what runs them under ctest.
 
 # Seconds that one test case may take; the sanitizers make everything several times slower.
-set(MQD_TEST_TIMEOUT 60 CACHE STRING "Seconds that one test case may take")
+set(MQD_TEST_TIMEOUT 120 CACHE STRING "Seconds that one test case may take")
 set(MQD_FUZZ_SECONDS 30 CACHE STRING "Seconds that each fuzzer runs under ctest")
 
 # A test program that matches no test case reports success; ctest must call that a failure.
