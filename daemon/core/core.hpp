@@ -45,7 +45,7 @@ struct CoreOptions {
     std::chrono::milliseconds written_sync_max{1000};  // `written` data is synced after so long
     std::chrono::milliseconds seal_delay{50};          // an idle journal is sealed after so long
     std::uint64_t memory_bytes_max = 256u << 20;       // of message batches
-    std::uint64_t delays_max = 4'000'000;  // messages delayed by publishers; runs of them
+    std::uint64_t delays_max = 4'000'000;  // runs of delayed messages; beyond, no publish adds one
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;

@@ -1,7 +1,7 @@
 #pragma once
 
 // What a start makes of the checkpoint and the journal: both are applied through the same apply()
-// that ran before the restart. Included by start.cpp, check_store.cpp and their like only.
+// that ran before the restart. What becomes of each record is in replay_records.cpp.
 
 #include <algorithm>
 #include <functional>
