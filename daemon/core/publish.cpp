@@ -129,9 +129,9 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
     }
     const auto bytes = static_cast<std::uint32_t>(frame.batch.size());
     Block* block = Block::create(frame.count, bytes);
-    bool timed = false;
+    wire::AttributeSet seen;
     const auto bad = wire::check_batch(frame.batch, frame.count, options_.message_bytes_max,
-                                       block->offsets(), wire::Author::client, timed);
+                                       block->offsets(), wire::Author::client, seen);
     if (bad) {
         block->drop_reference();
         if (*bad == ErrorCode::message_too_big) {
@@ -142,6 +142,7 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
                                ? "a message has a critical attribute this daemon does not know"
                                : "PUBLISH: malformed batch"};
     }
+    const bool timed = seen.has(wire::AttributeId::delay) || seen.has(wire::AttributeId::due);
     const auto times = timed ? read_times(frame.batch) : Result<void>();
     const auto reserved = times ? reserve(queue, frame) : times;
     if (!reserved) {

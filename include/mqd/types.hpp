@@ -96,6 +96,10 @@ struct Identity {
 // Wall-clock time as it travels and is stored: microseconds since 1970-01-01 UTC.
 using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono::microseconds>;
 
+// How long a call may block.
+using Timeout = std::chrono::milliseconds;
+inline constexpr Timeout forever = Timeout::max();
+
 [[nodiscard]] std::string inline format_message_id(const std::string& queue, QueueId incarnation,
                                                    MessageNumber number) {
     return queue + ':' + std::to_string(incarnation.value()) + ':' + std::to_string(number.value());

@@ -31,8 +31,8 @@ void check(Bytes batch, std::uint32_t count) {
         MQD_ASSERT(message->body.size() <= message_bytes_max);
         at += message_header_bytes + message->attributes.size() + message->body.size();
         MQD_ASSERT(at == end, at, end);
-        bool timed = false;
-        MQD_ASSERT(!check_attributes(message->attributes, Author::client, timed).has_value());
+        AttributeSet seen;
+        MQD_ASSERT(!check_attributes(message->attributes, Author::client, seen).has_value());
         (void)decode_times(message->attributes);
     }
     MQD_ASSERT(!reader.next().has_value());

@@ -249,6 +249,9 @@ inline constexpr std::string_view dead_suffix = ".dead";
     return name.ends_with(dead_suffix);
 }
 
+// Of what its sender said.
+[[nodiscard]] std::uint64_t hash_of(const wire::MessageView& message);
+
 // A message as the simulated producers write it, and back.
 [[nodiscard]] std::vector<std::byte> make_body(Uid uid, std::size_t bytes);
 [[nodiscard]] std::optional<Uid> uid_of(wire::Bytes body);

@@ -167,9 +167,9 @@ TEST_CASE("batch: when a message is to be delivered") {
         for (const std::uint16_t bit : {std::uint16_t{0}, critical_bit}) {
             const auto batch = message(attribute(id | bit, "12345678"), "x");
             std::uint32_t end = 0;
-            bool timed = false;
-            CHECK(check_batch(batch, 1, body_max, &end, Author::client, timed) == std::nullopt);
-            CHECK(timed);
+            AttributeSet seen;
+            CHECK(check_batch(batch, 1, body_max, &end, Author::client, seen) == std::nullopt);
+            CHECK((seen.has(AttributeId::delay) || seen.has(AttributeId::due)));
             CHECK(check(message(attribute(id | bit, "1234567"), "x")) ==
                   ErrorCode::protocol_violation);
         }

@@ -221,10 +221,23 @@ struct TimesView {
     return reader.ok() ? std::optional(times) : std::nullopt;
 }
 
-// Whether a daemon of this version takes these attributes. `timed` becomes true if one of them says
-// when the message is to be delivered.
+// Which attributes some messages have.
+class AttributeSet {
+  public:
+    void add(AttributeId id) { bits_ |= bit(id); }
+    [[nodiscard]] bool has(AttributeId id) const { return (bits_ & bit(id)) != 0; }
+
+  private:
+    [[nodiscard]] static std::uint32_t bit(AttributeId id) {
+        return std::uint32_t{1} << static_cast<std::uint16_t>(id);
+    }
+    std::uint32_t bits_ = 0;
+};
+
+// Whether a daemon of this version takes these attributes. Adds to `seen` those that it has to
+// heed.
 [[nodiscard]] inline std::optional<ErrorCode> check_attributes(Bytes attributes, Author author,
-                                                               bool& timed) {
+                                                               AttributeSet& seen) {
     AttributeReader reader(attributes);
     while (const auto attribute = reader.next()) {
         const auto id = static_cast<AttributeId>(attribute->id);
@@ -232,7 +245,7 @@ struct TimesView {
             if (attribute->value.size() != 8) {
                 return ErrorCode::protocol_violation;
             }
-            timed = true;
+            seen.add(id);
         } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::header)) {
             if (!decode_header(*attribute)) {
                 return ErrorCode::protocol_violation;
@@ -248,13 +261,13 @@ struct TimesView {
 
 // Checks a batch that came in: exactly `count` whole messages, each body at most `body_bytes_max`,
 // attributes well-formed and known where critical. On success `end_offsets[i]` is the offset just
-// behind message i, and `timed` is true if any says when it is to be delivered. Precondition:
-// end_offsets has room for `count` numbers.
+// behind message i, and `seen` has what the daemon has to heed of any. Precondition: end_offsets
+// has room for `count` numbers.
 [[nodiscard]] inline std::optional<ErrorCode> check_batch(Bytes batch, std::uint32_t count,
                                                           std::uint32_t body_bytes_max,
                                                           std::uint32_t* end_offsets, Author author,
-                                                          bool& timed) {
-    timed = false;
+                                                          AttributeSet& seen) {
+    seen = {};
     std::size_t at = 0;
     for (std::uint32_t i = 0; i < count; ++i) {
         if (batch.size() - at < message_header_bytes) {
@@ -271,7 +284,7 @@ struct TimesView {
         }
         if (attributes != 0) {
             const auto bad = check_attributes(batch.subspan(at + message_header_bytes, attributes),
-                                              author, timed);
+                                              author, seen);
             if (bad) {
                 return bad;
             }
@@ -282,13 +295,13 @@ struct TimesView {
     return at == batch.size() ? std::nullopt : std::optional(ErrorCode::protocol_violation);
 }
 
-// The same, of a batch of which nobody asks whether it is timed.
+// The same, of a batch of which nobody asks what is to be heeded.
 [[nodiscard]] inline std::optional<ErrorCode> check_batch(Bytes batch, std::uint32_t count,
                                                           std::uint32_t body_bytes_max,
                                                           std::uint32_t* end_offsets,
                                                           Author author = Author::client) {
-    bool timed = false;
-    return check_batch(batch, count, body_bytes_max, end_offsets, author, timed);
+    AttributeSet seen;
+    return check_batch(batch, count, body_bytes_max, end_offsets, author, seen);
 }
 
 // Appends one message to a batch. Preconditions: sizes within the hard limits.

@@ -1,0 +1,149 @@
+// What can be said together, command by command.
+
+#include <string_view>
+
+#include "client/mqctl/command_row.hpp"
+#include "client/mqctl/help_formatter.hpp"
+#include "client/mqctl/message_format.hpp"
+#include "client/mqctl/not_built.hpp"
+#include "client/mqctl/option_value.hpp"
+#include "client/mqctl/parser.hpp"
+#include "client/mqctl/suggestion.hpp"
+#include "client/mqctl/units.hpp"
+#include "mqd/wire/batch.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+// A little less than what a NACK can say, to have a round number.
+constexpr std::chrono::milliseconds nack_delay_max = std::chrono::hours(24 * 49);
+
+}  // namespace
+
+void Parser::check_publish(const std::vector<std::string>& operands) {
+    PublishOptions& publish = line_.publish;
+    std::size_t sources = 0;
+    const auto take = [&](bool wanted, Source source) {
+        if (wanted) {
+            publish.source = source;
+            ++sources;
+        }
+    };
+    take(operands.size() > 1, Source::argument);
+    take(given(lines_), Source::lines);
+    take(given(null_), Source::null_delimited);
+    take(given(jsonl_), Source::json_lines);
+    take(given(file_), Source::files);
+    if (sources > 1) {
+        throw Mistake{"a message argument, --lines, --null, --jsonl and -f exclude each other"};
+    }
+    if (publish.source == Source::argument) {
+        publish.argument = operands[1];
+    }
+    std::size_t bytes = 0;
+    for (const std::string& header : headers_) {
+        const std::size_t colon = header.find(':');
+        if (colon == 0 || colon == std::string::npos || colon > UINT8_MAX) {
+            throw Mistake{"-H \"" + header + "\" is not key:value (with 1 to 255 bytes of key)"};
+        }
+        publish.headers.emplace_back(header.substr(0, colon), header.substr(colon + 1));
+        bytes += header.size() + wire::attribute_header_bytes;
+    }
+    if (bytes > wire::attributes_bytes_max) {
+        throw Mistake{"the headers are too long: together they have at most " +
+                      std::to_string(wire::attributes_bytes_max) + " bytes"};
+    }
+    publish.message = message_options(delay_, due_);
+    publish.durability = durability(publish_durability_, Durability::unspecified);
+}
+
+void Parser::check_consume() {
+    ConsumeOptions& consume = line_.consume;
+    if ((given(follow_) ? 1 : 0) + (given(drain_) ? 1 : 0) + (given(wait_) ? 1 : 0) > 1) {
+        throw Mistake{"--follow, --drain and --wait exclude each other"};
+    }
+    if (given(count_)) {
+        consume.count = number(count_, 1);
+    } else if (!consume.follow && !consume.drain) {
+        consume.count = 1;
+    }
+    if (given(wait_)) {
+        consume.wait = duration(wait_, {});
+    }
+    if (!exec_ && (given(jobs_) || given(grace_) || given(retry_delay_))) {
+        throw Mistake{"-j, --grace and --retry-delay belong to --exec"};
+    }
+    if (exec_ && !line_.global.output.empty()) {
+        throw Mistake{"-o has no meaning with --exec: the command writes for itself"};
+    }
+    if (given(exclusive_) && given(single_)) {
+        throw Mistake{"--exclusive and --single exclude each other"};
+    }
+    consume.sharing = given(exclusive_) ? Sharing::exclusive
+                      : given(single_)  ? Sharing::single_active
+                                        : Sharing::shared;
+    // A run with an end opens further consumers, to get past what failed (execute.cpp).
+    if (exec_ && consume.sharing != Sharing::shared && (!consume.follow || consume.count)) {
+        throw Mistake{"--exclusive and --single go with --exec only if --follow does, without -n"};
+    }
+    constexpr unsigned jobs_max = 1000;
+    const std::uint64_t jobs = number(jobs_, consume.jobs);
+    if (jobs > jobs_max) {
+        throw Mistake{"-j: at most " + std::to_string(jobs_max) + " commands at once"};
+    }
+    consume.jobs = static_cast<unsigned>(jobs);
+    consume.lease = duration(lease_, consume.lease);
+    consume.grace = duration(grace_, consume.grace);
+    if (given(retry_delay_)) {
+        consume.retry_delay = duration(retry_delay_, {});
+        if (consume.retry_delay > nack_delay_max) {
+            throw Mistake{"--retry-delay: at most 49d"};
+        }
+    }
+}
+
+void Parser::check_export() {
+    line_.export_messages.file = file(export_file_);
+    if (line_.export_messages.force && line_.export_messages.file.empty()) {
+        throw Mistake{"--force belongs to -f FILE"};
+    }
+    if (!line_.global.output.empty() && line_.global.output != "json") {
+        throw Mistake{"export writes lines of JSON only (peek has other outputs)"};
+    }
+}
+
+void Parser::check_import() {
+    PublishOptions& publish = line_.publish;
+    publish.source = Source::json_lines;
+    if (std::string path = file(import_file_); !path.empty()) {
+        publish.files.push_back(std::move(path));
+    }
+    publish.durability = durability(import_durability_, Durability::unspecified);
+    publish.ids = false;
+}
+
+// What is not named stays as it is, unless nothing is.
+void Parser::read_paused(bool paused) {
+    if (publishing_ || !consuming_) {
+        line_.queue_options.publishing_paused = paused;
+    }
+    if (consuming_ || !publishing_) {
+        line_.queue_options.consuming_paused = paused;
+    }
+}
+
+void Parser::check_output() const {
+    const std::string& output = line_.global.output;
+    const bool messages = line_.command == Command::consume || line_.command == Command::peek;
+    if (output.empty() || output == "text" || output == "json") {
+        return;
+    }
+    if (!messages) {
+        throw Mistake{std::string(row_of(line_.command).name) + " has -o text and -o json only"};
+    }
+    if (const auto format = MessageFormat::parse(output); !format) {
+        throw Mistake{"-o: " + format.error().text};
+    }
+}
+
+}  // namespace mqd::mqctl

@@ -1,0 +1,179 @@
+#pragma once
+
+// Publishing to a queue: see client.hpp, which has the terms of threads, times and errors.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "mqd/delivery.hpp"
+#include "mqd/error.hpp"
+#include "mqd/result.hpp"
+#include "mqd/types.hpp"
+
+namespace mqd {
+
+class Client;
+namespace client {
+struct ProducerPart;
+}  // namespace client
+
+struct ProducerOptions {
+    // What the confirms wait for; unspecified: the queue's own durability. More than the queue
+    // gives is refused with ErrorCode::durability_unavailable.
+    Durability durability = Durability::unspecified;
+};
+
+// When a message may be delivered: at once, or delayed, by one of these.
+struct MessageOptions {
+    // So long after the daemon took it, at most ten years (wire::delay_max). It runs while the
+    // daemon runs, and by the wall clock across a restart.
+    std::chrono::milliseconds delay{0};
+    // Not before this time of the daemon's wall clock, at most ten years ahead; in the past: at
+    // once.
+    std::optional<WallTime> due{};
+};
+inline constexpr MessageOptions at_once{};
+
+// A message to publish, as views.
+struct Message {
+    std::string_view body;
+    HeaderList headers;
+    MessageOptions options{};
+};
+
+// A message that the daemon took: its id (format_message_id) and the durability that it reached.
+struct Published {
+    QueueId incarnation;
+    MessageNumber number;
+    Durability durability{};
+};
+
+// `count` lines of a producer handle, beginning with `first`.
+struct LineRange {
+    LineNumber first;
+    std::uint64_t count = 0;
+
+    [[nodiscard]] constexpr LineNumber end() const { return first.plus(count); }
+    friend constexpr bool operator==(const LineRange&, const LineRange&) = default;
+};
+
+// Lines `first_line` … that became the messages `first_number` …, `count` each.
+struct ConfirmedLines {
+    LineNumber first_line;
+    std::uint64_t count = 0;
+    MessageNumber first_number;
+    Durability durability{};  // reached by all of them
+
+    friend constexpr bool operator==(const ConfirmedLines&, const ConfirmedLines&) = default;
+};
+
+using ConfirmHandler = std::function<void(const ConfirmedLines&)>;
+
+// Publishes to one queue. Each message that the library takes gets a line number, 1, 2, 3 …, and
+// the daemon answers the lines in order, each exactly once: confirmed or refused.
+//
+// Refusals. When the daemon refuses a line (a limit, see Error::limit and retry_after_ms), it
+// refuses all later ones too, so that the order is kept: what was confirmed is a prefix. From then
+// on every call returns that error, until resume(). Refused lines are not sent again by the
+// library; their numbers are used up. Publish those messages again as new lines, if they are still
+// wanted.
+//
+// A broken connection. Lines that were taken but not answered may or may not have become messages:
+// calls that wait for them return ErrorCode::outcome_unknown, and unconfirmed() says how many. So
+// do publish() and publish_many() when the confirm does not come in time.
+//
+// Destroying a producer gives up its handle and waits for nothing: call wait_all() before, or
+// Client::close() after, to know what became of its lines.
+class Producer {
+  public:
+    Producer(Producer&&) noexcept;
+    Producer& operator=(Producer&&) noexcept;
+    ~Producer();
+
+    // Sends one message, behind all lines before it, and waits for its confirm. Errors: a refusal,
+    // of this line or of one before it; those of send(), timeout among them: the message was not
+    // taken, and publishing it again makes no second one; outcome_unknown: it was taken, its line
+    // is next_line() - 1, and no answer came. If the client is still connected, the line is under
+    // way: wait() for it, publishing it again may make two.
+    [[nodiscard]] Result<Published> publish(std::string_view body, HeaderList headers = {},
+                                            const MessageOptions& options = at_once);
+
+    // Sends all and waits for all: the confirmed runs in line order, one unless other producers
+    // came between. It gives up when the daemon takes or answers nothing for
+    // ConnectOptions::timeout, however long all of it lasts. Errors as publish(): after timeout,
+    // and the errors of send(), those from next_line() on were not taken.
+    [[nodiscard]] Result<std::vector<ConfirmedLines>> publish_many(
+        std::span<const Message> messages);
+    // The same; what was confirmed is put into `confirmed` on an error as well. The line of
+    // messages[i] is next_line() before the call, plus i.
+    [[nodiscard]] Result<void> publish_many(std::span<const Message> messages,
+                                            std::vector<ConfirmedLines>& confirmed);
+
+    // Takes one message and returns its line: it is packed with what is waiting into one frame,
+    // which is written when send_buffer_bytes have gathered, at flush(), or whenever this client
+    // blocks. Blocks only while the daemon grants no publish credit or takes no bytes. Without an
+    // error only being taken is promised; the confirm comes later.
+    // Errors, no line used: message_too_big (body beyond the daemon's limit, or headers beyond
+    // 65,535 bytes; `limit` says which), bad_option (a header key of 0 or more than 255 bytes; a
+    // delay that is negative or too long, or both a delay and a due time), a refusal that stands,
+    // timeout (no credit for so long).
+    [[nodiscard]] Result<LineNumber> send(std::string_view body, HeaderList headers = {},
+                                          const MessageOptions& options = at_once);
+
+    // send() that never blocks: ErrorCode::timeout when it would have to.
+    [[nodiscard]] Result<LineNumber> try_send(std::string_view body, HeaderList headers = {},
+                                              const MessageOptions& options = at_once);
+
+    // Hands everything that is gathered to the socket; returns when the kernel has it.
+    [[nodiscard]] Result<void> flush();
+
+    // Waits until the line is confirmed. Errors: its refusal, outcome_unknown, timeout, usage: no
+    // such line yet, or one before refusals that are forgotten, so that it may have been refused.
+    // The last 64 are remembered; such as follow one another for the same reason count as one.
+    [[nodiscard]] Result<void> wait(LineNumber line, Timeout timeout = forever);
+    // Waits until no more than `at_most` lines are unanswered; refusals are errors as above.
+    [[nodiscard]] Result<void> wait_unconfirmed(std::uint64_t at_most, Timeout timeout = forever);
+    // Waits until every line is confirmed.
+    [[nodiscard]] Result<void> wait_all(Timeout timeout = forever);
+
+    // Lines that are neither confirmed nor refused. After the connection broke: those whose outcome
+    // is unknown.
+    [[nodiscard]] std::uint64_t unconfirmed() const;
+    // The number that the next line will get.
+    [[nodiscard]] LineNumber next_line() const;
+    // Every line before this one has been answered.
+    [[nodiscard]] LineNumber answered_up_to() const;
+
+    // Called for confirmed lines, in line order, while a call of this client runs. Replaces the
+    // handler before.
+    void on_confirm(ConfirmHandler handler);
+
+    // The refusal that stands: its error, and the first line that was refused. All lines from there
+    // to next_line() are refused.
+    [[nodiscard]] const Error* refusal() const;
+    [[nodiscard]] std::optional<LineNumber> refused_from() const;
+    // Takes up publishing again after a refusal: asks the daemon to accept what comes from now on.
+    // Returns the lines that were refused. Does not wait; without a refusal it does nothing.
+    [[nodiscard]] Result<LineRange> resume();
+
+    [[nodiscard]] const std::string& queue() const;
+    [[nodiscard]] QueueId incarnation() const;
+    [[nodiscard]] Durability queue_durability() const;
+
+    // Flushes, waits until all lines are answered, and gives up the handle. The error is that of
+    // wait_all(); the handle is given up in any case, and later calls return usage.
+    Result<void> close(Timeout timeout = forever);
+
+  private:
+    friend class Client;
+    explicit Producer(std::unique_ptr<client::ProducerPart> part);
+
+    std::unique_ptr<client::ProducerPart> part_;
+};
+
+}  // namespace mqd

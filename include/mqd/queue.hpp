@@ -1,0 +1,127 @@
+#pragma once
+
+// What is said of queues, and of what is in them: the values of the administration, see client.hpp.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mqd/delivery.hpp"
+#include "mqd/types.hpp"
+#include "mqd/wire/admin.hpp"
+
+namespace mqd {
+
+class Client;
+
+// Options of a queue. Said when it is made: what is not is left to the daemon's configuration. Said
+// when it is changed: what is not stays as it is.
+struct QueueOptions {
+    Durability durability = Durability::unspecified;  // unspecified: not said; cannot be changed
+    std::chrono::milliseconds lease{0};               // 100 ms to a day; 0: not said
+    // After so many deliveries a message that comes back is a dead letter; 0: no limit.
+    std::optional<std::uint32_t> max_attempts{};
+    // The queue that dead letters go to; empty: its own name and ".dead".
+    std::optional<std::string> dead_letter{};
+    std::optional<std::uint64_t> max_messages{};  // that are in it; 0: no limit
+    std::optional<std::uint64_t> max_bytes{};     // of them, as encoded; 0: no limit
+    OnFull on_full = OnFull::unspecified;         // when one of these is reached
+    // How long a message waits after a failed delivery: after its failure number k for the k-th of
+    // these, or the last. At most 32, each at most 30 days; none: it is ready again at once.
+    std::optional<std::vector<std::chrono::milliseconds>> retry{};
+    // Lines are refused with queue_paused, and nothing is added but dead letters.
+    std::optional<bool> publishing_paused{};
+    // Nothing is delivered; consumers keep what they hold and can settle it.
+    std::optional<bool> consuming_paused{};
+};
+
+struct QueueInfo {
+    std::string name;
+    QueueId incarnation;
+    QueueOptions options;      // not said: the daemon is of an earlier release without that option
+    std::uint64_t ready = 0;   // messages
+    std::uint64_t leased = 0;  // messages
+    std::uint64_t bytes = 0;   // as encoded: 8 a message, headers, bodies
+    MessageNumber next_number;
+    std::uint32_t consumers = 0;
+    std::uint32_t producers = 0;
+    std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
+    std::uint64_t delayed = 0;  // messages that wait for their time
+
+    // Messages that a consumer with credit would get now.
+    [[nodiscard]] std::uint64_t deliverable() const {
+        return options.consuming_paused.value_or(false) ? 0 : ready;
+    }
+    // The name of the queue that its dead letters go to, whether or not that is there yet.
+    [[nodiscard]] std::string dead_letter_queue() const {
+        const std::string said = options.dead_letter.value_or("");
+        return said.empty() ? name + ".dead" : said;
+    }
+};
+
+using MessageState = wire::MessageState;
+
+// A message that was looked at and not taken. `deliveries` counts those so far.
+struct PeekedMessage {
+    MessageNumber number;
+    MessageState state{};
+    std::uint32_t deliveries = 0;
+    WallTime published;
+    Identity sender;
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::string body;
+    std::optional<DeadLetter> dead_letter;  // what it was, if it is one
+    std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
+};
+
+struct PeekPage {
+    std::vector<PeekedMessage> messages;
+    MessageNumber next;  // where to go on
+    bool more = false;   // whether there may be more from there on
+};
+
+// A page that was asked for with Client::begin_peek() and is not taken yet.
+class PeekRequest {
+  private:
+    friend class Client;
+    PeekRequest(CorrelationId correlation, MessageNumber from)
+        : correlation_(correlation), from_(from) {}
+
+    std::optional<CorrelationId> correlation_;  // nothing once its page was taken
+    MessageNumber from_;
+};
+
+// A copy of the whole store, ready to be given out: how much there is of it.
+struct BackupSize {
+    std::uint32_t files = 0;
+    std::uint64_t bytes = 0;  // of all files
+};
+
+// The next bytes of a file of the copy: file by file, each from its beginning to its end.
+struct BackupPart {
+    std::string file;  // its name: letters, digits and '-'
+    std::uint64_t offset = 0;
+    std::vector<std::byte> bytes;
+    bool ends_file = false;
+    bool ends_backup = false;
+};
+
+// A backup, or a part of one, that was asked for and is not taken yet.
+class BackupRequest {
+  private:
+    friend class Client;
+    explicit BackupRequest(CorrelationId correlation) : correlation_(correlation) {}
+
+    std::optional<CorrelationId> correlation_;  // nothing once it was taken
+};
+
+struct StatusItem {
+    std::string name;
+    std::uint64_t value = 0;
+};
+
+}  // namespace mqd

@@ -1,0 +1,155 @@
+// What the judge makes of what was published, and of the answers.
+
+#include <algorithm>
+
+#include "sim/judge.hpp"
+
+namespace mqd::sim {
+
+ProducerRecord& Judge::opened_producer(QueueRecord& queue, Identity identity) {
+    ProducerRecord& producer = producers_.emplace_back();
+    producer.queue = &queue;
+    producer.identity = identity;
+    return producer;
+}
+
+void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
+    wire::BatchReader reader(frame.batch);
+    while (const auto message = reader.next()) {
+        const Uid uid = uid_of(message->body).value_or(0);
+        const auto [at, is_new] = messages_.try_emplace(uid);
+        MQD_ASSERT(is_new, uid);  // a mistake of the simulation
+        MessageRecord& record = at->second;
+        record.queue = producer.queue;
+        record.producer = &producer;
+        record.hash = hash_of(*message);
+        record.asked = frame.durability != Durability::unspecified ? frame.durability
+                                                                   : producer.queue->durability;
+        record.uncertain = producer.queue->delete_asked || drops_;
+        note_times(uid, record, message->attributes);
+        figures_.waited += record.waited ? 1 : 0;
+        producer.lines.push_back(uid);
+        ++figures_.published;
+    }
+}
+
+void Judge::counted(const wire::QueueInfo& info) {
+    // Leased are also those whose end is on its way; they count no more.
+    if (messages_limit_ != 0 && !is_dead_letters(info.queue) && info.ready > messages_limit_) {
+        violate("queue " + std::string(info.queue) + " has " + std::to_string(info.ready) +
+                " messages ready, and may have " + std::to_string(messages_limit_));
+    }
+}
+
+void Judge::resume(ProducerRecord& producer) {
+    producer.resumes.push_back(producer.lines.size());
+}
+
+void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
+    if (frame.first_line.value() != producer.answered + 1) {
+        violate("CONFIRM begins with line " + std::to_string(frame.first_line.value()) +
+                ", and line " + std::to_string(producer.answered + 1) + " is next");
+        return;
+    }
+    promises_ += frame.durability == Durability::disk ? 1 : 0;
+    for (std::size_t i = 0; i < frame.size(); ++i) {
+        const wire::ConfirmedRun run = frame[i];
+        for (std::uint32_t k = 0; k < run.count; ++k) {
+            if (producer.answered >= producer.lines.size()) {
+                violate("CONFIRM of a line that was never published");
+                return;
+            }
+            const Uid uid = producer.lines[producer.answered++];
+            MessageRecord& message = messages_.at(uid);
+            const MessageNumber number = run.first_number.plus(k);
+            ++figures_.confirmed;
+            // A refused line is followed by refused lines until RESUME.
+            const std::uint64_t refused = producer.refused_line;
+            const bool resumed = std::any_of(
+                producer.resumes.begin(), producer.resumes.end(),
+                [&](std::uint64_t at) { return at >= refused && at < producer.answered; });
+            if (refused != 0 && !resumed) {
+                violate(name(uid) + " is confirmed behind a refusal, without RESUME");
+            }
+            if (frame.durability < message.asked) {
+                violate(name(uid) + " is confirmed below what was asked for");
+            }
+            // It may have died since.
+            MessageNumber& known =
+                message.origin != nullptr ? message.origin_number : message.number;
+            if (known.value() != 0 && known != number) {
+                violate(name(uid) + " has a second number, " + std::to_string(number.value()));
+            }
+            known = number;
+            // Also one that a crash may take: it was told, and must not be told of another message.
+            bind(*producer.queue, number, uid);
+            if (frame.durability >= producer.queue->durability) {
+                message.visible = true;
+            }
+            if (!message.uncertain && message.gone == Durability::unspecified) {
+                message.kept = std::max(message.kept, frame.durability);
+            }
+        }
+    }
+}
+
+void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
+    if (frame.first_line.value() != producer.answered + 1 ||
+        frame.count > producer.lines.size() - producer.answered) {
+        violate("REFUSE of lines from " + std::to_string(frame.first_line.value()) + " on, and " +
+                std::to_string(producer.answered + 1) + " is next");
+        return;
+    }
+    for (std::uint64_t i = 0; i < frame.count; ++i) {
+        const Uid uid = producer.lines[producer.answered++];
+        MessageRecord& message = messages_.at(uid);
+        if (message.delivered) {
+            violate(name(uid) + " is refused and was delivered");
+        }
+        message.refused = true;
+        ++figures_.refused;
+    }
+    producer.refused_line = producer.answered;
+    if (frame.error.code == ErrorCode::queue_full &&
+        (messages_limit_ == 0 || is_dead_letters(producer.queue->name))) {
+        violate("queue " + producer.queue->name + " has no limit, and is full");
+    }
+}
+
+// A number that anybody saw means one message, for ever.
+bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
+    const auto [at, is_new] = queue.numbers.try_emplace(number, uid);
+    if (!is_new && at->second != uid) {
+        violate("number " + std::to_string(number.value()) + " of queue " + queue.name + ":" +
+                std::to_string(queue.id.value()) + " is used twice, for " + name(at->second) +
+                " and " + name(uid));
+        return false;
+    }
+    if (is_dead_letters(queue.name)) {
+        return true;  // in the order in which they died
+    }
+    // Of one producer, the lines and the numbers rise together; it is enough to look at the
+    // neighbours.
+    const MessageRecord& message = messages_.at(uid);
+    const auto line_of = [&](Uid of) {
+        const auto& lines = message.producer->lines;
+        return std::find(lines.begin(), lines.end(), of) - lines.begin();
+    };
+    if (is_new && at != queue.numbers.begin()) {
+        const auto before = std::prev(at);
+        const MessageRecord& other = messages_.at(before->second);
+        if (other.producer == message.producer && line_of(before->second) > line_of(uid)) {
+            violate(name(before->second) + " and " + name(uid) + " changed places");
+        }
+    }
+    if (is_new && std::next(at) != queue.numbers.end()) {
+        const auto behind = std::next(at);
+        const MessageRecord& other = messages_.at(behind->second);
+        if (other.producer == message.producer && line_of(behind->second) < line_of(uid)) {
+            violate(name(uid) + " and " + name(behind->second) + " changed places");
+        }
+    }
+    return true;
+}
+
+}  // namespace mqd::sim

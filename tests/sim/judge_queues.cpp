@@ -1,0 +1,143 @@
+// What the judge makes of queues, and of what ends messages in them at request.
+
+#include <algorithm>
+
+#include "sim/judge.hpp"
+
+namespace mqd::sim {
+
+QueueRecord& Judge::queue_seen(std::string_view queue_name, QueueId id, Durability durability,
+                               std::uint32_t lease_ms) {
+    for (QueueRecord& queue : queues_) {
+        if (queue.id == id) {
+            if (queue.name != queue_name || queue.durability != durability) {
+                violate("queue id " + std::to_string(id.value()) + " means two queues");
+            }
+            if (queue.dead) {
+                violate("queue " + queue.name + ":" + std::to_string(id.value()) +
+                        " was deleted and is back");
+            }
+            return queue;
+        }
+    }
+    for (QueueRecord& queue : queues_) {
+        if (queue.name == queue_name && !queue.dead) {
+            if (!queue.delete_asked && queue.durability != Durability::memory) {
+                violate("queue " + queue.name + ":" + std::to_string(queue.id.value()) +
+                        " was lost: another one has its name");
+            }
+            queue.dead = true;
+        }
+    }
+    QueueRecord& queue = queues_.emplace_back();
+    queue.name = queue_name;
+    queue.id = id;
+    queue.durability = durability;
+    queue.lease_ms = lease_ms;
+    queue.delete_asked =
+        deletes_asked_.contains(queue_name);  // and opened before, in the same turn
+    return queue;
+}
+
+std::vector<QueueRecord*> Judge::queues_named(std::string_view queue_name) {
+    std::vector<QueueRecord*> found;
+    for (QueueRecord& queue : queues_) {
+        if (queue.name == queue_name && !queue.dead) {
+            found.push_back(&queue);
+        }
+    }
+    return found;
+}
+
+void Judge::delete_asked(std::string_view queue_name) {
+    deletes_asked_.insert(std::string(queue_name));
+    for (QueueRecord& queue : queues_) {
+        queue.delete_asked = queue.delete_asked || queue.name == queue_name;
+    }
+    for (auto& [uid, message] : messages_) {
+        if (message.queue->name == queue_name ||
+            (message.dying && message.queue->name + std::string(dead_suffix) == queue_name) ||
+            (message.origin != nullptr && message.origin->name == queue_name)) {
+            message.uncertain = true;
+            message.kept = Durability::unspecified;
+        }
+    }
+}
+
+void Judge::deleted(std::string_view queue_name) {
+    for (QueueRecord* queue : queues_named(queue_name)) {
+        queue->dead = true;
+    }
+}
+
+EndingRecord Judge::purge_asked(QueueRecord& queue) {
+    EndingRecord ending;
+    ending.queue = &queue;
+    for (auto& [uid, message] : messages_) {
+        const bool there = message.queue == &queue || message.origin == &queue;
+        if ((!there && !may_be_in(message, queue)) || message.holder != nullptr ||
+            message.refused || message.gone != Durability::unspecified) {
+            continue;
+        }
+        // What is dying is not purged, and may be in either queue.
+        if (message.queue == &queue && !queue.dead && !message.dying && message.visible &&
+            !message.uncertain) {
+            ending.messages.push_back(uid);
+        }
+        message.uncertain = true;
+        message.kept = Durability::unspecified;
+    }
+    return ending;
+}
+
+void Judge::purge_asked(std::string_view queue_name) {
+    for (auto& [uid, message] : messages_) {
+        if (message.dying && message.queue->name + std::string(dead_suffix) == queue_name) {
+            message.uncertain = true;
+            message.kept = Durability::unspecified;
+        }
+    }
+}
+
+// Of the queue that is asked for now: those that nobody holds end. A number that nobody was told
+// may be that of any.
+EndingRecord Judge::end_asked(QueueRecord& queue, const wire::RangeList& ranges) {
+    EndingRecord ending;
+    ending.queue = &queue;
+    const auto named = [&](const MessageRecord& message) {
+        for (std::size_t i = 0; i < ranges.size(); ++i) {
+            if (message.number >= ranges[i].first && message.number < ranges[i].end()) {
+                return true;
+            }
+        }
+        return message.number.value() == 0;
+    };
+    for (auto& [uid, message] : messages_) {
+        const bool there = message.queue == &queue || may_be_in(message, queue);
+        const bool elsewhere = message.queue != &queue;  // under a number that is not known
+        if (!there || (!elsewhere && !named(message)) || message.holder != nullptr ||
+            message.refused || message.gone != Durability::unspecified) {
+            continue;
+        }
+        if (!elsewhere && !queue.dead && !message.dying && message.visible && !message.uncertain &&
+            message.number.value() != 0) {
+            ending.messages.push_back(uid);
+        }
+        message.uncertain = true;
+        message.kept = Durability::unspecified;
+    }
+    return ending;
+}
+
+void Judge::purged(const EndingRecord& ending, std::uint64_t count) {
+    if (count < ending.messages.size()) {
+        violate("DONE says that " + std::to_string(count) + " messages ended, and there were " +
+                std::to_string(ending.messages.size()));
+    }
+    promises_ += ending.queue->durability == Durability::disk ? 1 : 0;
+    for (const Uid uid : ending.messages) {
+        messages_.at(uid).gone = ending.queue->durability;
+    }
+}
+
+}  // namespace mqd::sim
