@@ -170,6 +170,8 @@ class Backlog {
     [[nodiscard]] bool journal_crowded(unsigned eighths) const;
     void flush(storage::FileOrdinal limit);
     std::uint64_t write_page(Block& first, storage::FileOrdinal limit);
+    [[nodiscard]] static bool joins_page(const engine::Queue& queue, const Block& block,
+                                         const Block& next);
     [[nodiscard]] storage::SegmentGroup group_of(const engine::Queue& queue,
                                                  std::uint64_t bytes) const;
     static void append_living(storage::GroupBuffer& body, const engine::Queue& queue,

@@ -118,7 +118,9 @@ void CheckpointPass::begin_queue(const engine::Queue& queue) {
     in_queue_ = true;
     section_ = Section::parts;
     from_ = MessageNumber(0);
-    append_create_queue(buffer_, {queue.id(), queue.definition(), queue.next_applied()});
+    append_create_queue(buffer_,
+                        {queue.id(), queue.definition(),
+                         queue.numbers().has_levels() ? MessageNumber(1) : queue.next_applied()});
     if (const auto told = core_.told_early_.find(queue.id()); told != core_.told_early_.end()) {
         append_tell_numbers(buffer_, queue.id(), told->second.next);
     }
@@ -224,12 +226,15 @@ bool CheckpointPass::encode_part(const engine::Queue& queue, std::size_t& left) 
     for (const Page* page : pages_) {
         append_place(buffer_, {queue.id(), page->range, page->address, page->held});
     }
-    if (part.to != behind_all) {
-        from_ = part.to;
-        return true;
-    }
-    append_skip_numbers(buffer_, {queue.id(), queue.next_applied()});
-    return false;
+    // The next numbers are told by the part in which they lie, so that both are as of the same
+    // group: what is added to a level behind that is not in this part.
+    queue.numbers().for_each_applied([&](MessageNumber next) {
+        if (next >= part.from && next < part.to) {
+            append_skip_numbers(buffer_, {queue.id(), next});
+        }
+    });
+    from_ = part.to;
+    return part.to != behind_all;
 }
 
 }  // namespace mqd::core

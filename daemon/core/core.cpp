@@ -395,6 +395,10 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     info.dying = queue.dying();
     info.delayed = queue.delayed();
     info.options = options_of(queue.definition());
+    if (queue.numbers().has_levels()) {
+        queue.numbers().for_each_applied(
+            [&](MessageNumber next) { info.next_of_levels.push_back(next); });
+    }
     return info;
 }
 

@@ -26,9 +26,11 @@
 #include "daemon/core/handle.hpp"
 #include "daemon/core/journal_blocks.hpp"
 #include "daemon/core/on_damage.hpp"
+#include "daemon/core/priority_split.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/journal.hpp"
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/batch.hpp"
 
 namespace mqd::core {
 
@@ -197,15 +199,20 @@ class Core : public storage::JournalListener {
     [[nodiscard]] wire::StatusReply status() const;
 
     // --- admission and confirms (core.cpp, publish.cpp)
-    Result<Block*> take_batch(const wire::Publish& frame, const engine::Queue& queue);
-    Result<void> read_times(wire::Bytes batch);
+    Result<void> take_batch(const wire::Publish& frame, const engine::Queue& queue);
+    Result<void> read_attributes(const wire::Publish& frame, const engine::Queue& queue,
+                                 const wire::AttributeSet& seen, const std::uint32_t* end_offsets);
+    Result<void> read_times(wire::Bytes batch, std::uint64_t position, std::size_t joined_from);
     [[nodiscard]] Result<std::optional<engine::Due>> due_of(wire::Bytes attributes) const;
-    void place_delays(QueueId id, MessageNumber first);
+    void place_delays(QueueId id);
+    void number_lines(PendingLines& lines) const;
     Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
                                                 const wire::Publish& frame) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
-    void append_add(engine::Queue& queue, Block& block, Durability level);
+    void append_parts(engine::Queue& queue, Durability level);
+    bool confirm_pieces(PendingLines& lines, wire::ConfirmedRun& run);
+    void confirm_run(wire::ConfirmedRun& run, const wire::ConfirmedRun& next);
     void append_delays(engine::Queue& queue, CommitGroup& group);
     [[nodiscard]] std::size_t queues() const;
     void append_create(engine::CreateQueue command);
@@ -265,7 +272,9 @@ class Core : public storage::JournalListener {
     void go_on_from_recovery();
     Result<void> check_complete() const;
     Result<void> check_group_size() const;
-    [[nodiscard]] MessageNumber next_after_crash(const engine::Queue& queue) const;
+    [[nodiscard]] MessageNumber next_after_crash(const engine::Queue& queue,
+                                                 MessageNumber next) const;
+    void append_skips(const engine::Queue& queue);
     void append_start_records();
 
     CoreOptions options_;
@@ -336,7 +345,15 @@ class Core : public storage::JournalListener {
     std::vector<engine::Delivery> deliveries_;
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
-    // Of the batch that is being published; first in numbers of the batch, from 0 on.
+    // Of the batch that is being published: what it is kept as, one block unless it has several
+    // priorities, and then the highest first; and its delays, of no more than one part each, first
+    // counted over all parts, from 0 on.
+    struct BatchPart {
+        Block* block = nullptr;
+        unsigned priority = 0;
+    };
+    std::vector<BatchPart> parts_;
+    PrioritySplit split_;
     std::vector<engine::DelayMessages> delays_;
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;

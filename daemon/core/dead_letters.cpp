@@ -25,9 +25,23 @@ bool stays_behind(std::uint16_t attribute) {
         case wire::AttributeId::dead_letter:
         case wire::AttributeId::delay:
         case wire::AttributeId::due: return true;
-        case wire::AttributeId::header: break;
+        case wire::AttributeId::header:
+        case wire::AttributeId::priority: break;
     }
     return false;
+}
+
+// That of the first message of the range, which is cut to those behind it that have the same.
+unsigned cut_to_priority(const Block& block, MessageRange& range) {
+    wire::BatchReader reader(block.slice(range));
+    const auto next = [&] { return wire::decode_priority(reader.next()->attributes).value_or(0); };
+    const unsigned priority = next();
+    std::uint64_t count = 1;
+    while (count < range.count && next() == priority) {
+        ++count;
+    }
+    range.count = count;
+    return priority;
 }
 
 // The message as it was, but for that.
@@ -135,8 +149,10 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
         const std::uint64_t fitting = std::max<std::uint64_t>(1, block->fitting(at, left.bytes));
         run.range.count =
             std::min({run.range.count, block->end() - at, left.messages, moved_at_once, fitting});
+        const unsigned priority =
+            target->definition().priorities ? cut_to_priority(*block, run.range) : 0;
         const std::uint64_t bytes = block->bytes_of(run.range);  // it may end with its messages
-        if (!move(queue, *target, *block, run)) {
+        if (!move(queue, *target, *block, run, priority)) {
             return Outcome::refused;
         }
         left.messages -= run.range.count;
@@ -147,7 +163,7 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
 
 // False: there is no room for it now.
 bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block& block,
-                       const engine::LiveRun& run) {
+                       const engine::LiveRun& run, unsigned priority) {
     Block* dead = make_block(queue, block, run);
     if (target.durable()) {
         if (carry_bytes_max(dead->bytes, dead->count) > core_.journal_->group_bytes_max() ||
@@ -169,7 +185,7 @@ bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block&
         return false;
     }
     dead->charge(core_.memory_bytes_);
-    const engine::AddMessages added = core_.engine_.admit_add(target, dead->count);
+    const engine::AddMessages added = core_.engine_.admit_add(target, dead->count, priority);
     dead->first = added.range.first;
     dead->queue = target.id();
     dead->published = block.published;

@@ -43,7 +43,7 @@ class DeadLetters {
     [[nodiscard]] Outcome declare_target(const engine::Queue& queue, std::string name);
     [[nodiscard]] Outcome move_some(engine::Queue& queue, Budget& left);
     [[nodiscard]] bool move(engine::Queue& queue, engine::Queue& target, const Block& block,
-                            const engine::LiveRun& run);
+                            const engine::LiveRun& run, unsigned priority);
     [[nodiscard]] Block* make_block(const engine::Queue& queue, const Block& block,
                                     const engine::LiveRun& run) const;
     void append(engine::Queue& queue, engine::Queue& target, MessageRange range, Block& dead);

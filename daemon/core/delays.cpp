@@ -17,10 +17,11 @@ constexpr std::size_t woken_per_turn = 1024;
 
 }  // namespace
 
-// Notes until when the messages of the batch wait.
-Result<void> Core::read_times(wire::Bytes batch) {
+// Notes until when the messages wait, which have these positions in the parts of the batch. Runs of
+// delays before `joined_from` are of another part.
+Result<void> Core::read_times(wire::Bytes batch, std::uint64_t position, std::size_t joined_from) {
     wire::BatchReader reader(batch);
-    for (std::uint64_t index = 0;; ++index) {
+    for (std::uint64_t index = position;; ++index) {
         const auto message = reader.next();
         if (!message) {
             return {};
@@ -32,7 +33,7 @@ Result<void> Core::read_times(wire::Bytes batch) {
         if (!*due) {
             continue;
         }
-        if (!delays_.empty() && delays_.back().range.end().value() == index &&
+        if (delays_.size() > joined_from && delays_.back().range.end().value() == index &&
             delays_.back().due == **due) {
             ++delays_.back().range.count;
         } else {
@@ -67,11 +68,17 @@ Result<std::optional<engine::Due>> Core::due_of(wire::Bytes attributes) const {
     return std::optional(engine::Due::on(wire::from_micros(*times->due_us)));
 }
 
-// The batch has its numbers.
-void Core::place_delays(QueueId id, MessageNumber first) {
+// The parts have their numbers.
+void Core::place_delays(QueueId id) {
+    auto part = parts_.begin();
+    std::uint64_t begin = 0;  // of the part
     for (engine::DelayMessages& run : delays_) {
+        const std::uint64_t position = run.range.first.value();
+        for (; position - begin >= part->block->count; ++part) {
+            begin += part->block->count;
+        }
         run.id = id;
-        run.range.first = first.plus(run.range.first.value());
+        run.range.first = part->block->first.plus(position - begin);
     }
 }
 

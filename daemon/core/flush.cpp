@@ -114,6 +114,13 @@ void Backlog::flush(storage::FileOrdinal limit) {
     }
 }
 
+// Whether one page can hold both of two blocks, and what lies between them. No page has numbers of
+// two levels: more come at the end of each.
+bool Backlog::joins_page(const engine::Queue& queue, const Block& block, const Block& next) {
+    return level_of_number(block.first) == level_of_number(next.first) &&
+           queue.live_in({block.end(), next.first - block.end()}) == 0;
+}
+
 // The page that begins with this block, and what of its queue comes right behind it. Returns its
 // size; 0: the queue is about to go.
 std::uint64_t Backlog::write_page(Block& first, storage::FileOrdinal limit) {
@@ -134,8 +141,7 @@ std::uint64_t Backlog::write_page(Block& first, storage::FileOrdinal limit) {
             const_cast<Block*>(static_cast<const Block*>(queue->extent_from(block->end())));
         const bool follows = next != nullptr && next->file.value() != 0 && next->file <= limit &&
                              !next->flushing && bytes + next->bytes <= options_.page_bytes &&
-                             (next->first == block->end() ||
-                              queue->live_in({block->end(), next->first - block->end()}) == 0);
+                             (next->first == block->end() || joins_page(*queue, *block, *next));
         block = follows ? next : nullptr;
     }
     page.range = {first.first, page.blocks.back()->end() - first.first};

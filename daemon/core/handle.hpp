@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <variant>
+#include <vector>
 
 #include "daemon/engine/consumer.hpp"
 #include "mqd/error.hpp"
@@ -21,6 +22,11 @@ class Session;
 // the group is being filled.
 using CommitId = StrongNumber<struct CommitIdTag, std::uint64_t>;
 
+struct PendingPieces {
+    std::vector<wire::ConfirmedRun> runs;
+    std::size_t told = 0;  // of runs: they are confirmed
+};
+
 // Consecutive lines of a producer that wait for their answer, in order.
 struct PendingLines {
     LineNumber first;
@@ -28,6 +34,8 @@ struct PendingLines {
     std::uint64_t bytes = 0;  // of batches, for the credit
     // Taken: what they became, and when that may be confirmed.
     MessageNumber number;
+    // What each of them became, in order, where they are no run of numbers.
+    std::unique_ptr<PendingPieces> pieces{};
     CommitId commit;
     Durability level{};  // that the confirm waits for
     // Refused:

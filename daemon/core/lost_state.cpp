@@ -82,7 +82,10 @@ Result<storage::Checkpoint> LostState::restore() {
         replay_.parts_.add(key.first, key.second, as_of);
     }
     for (const auto& [name, queue] : core_.engine_.queues()) {
-        next_[queue->id()] = queue->next_applied();
+        const engine::NextNumbers& numbers = queue->numbers();
+        numbers.for_each_applied([&, id = queue->id()](MessageNumber next) {
+            next_[{id, numbers.has_levels() ? level_of_number(next) : 0}] = next;
+        });
     }
     if (auto revived = revive_segments(); !revived) {
         return revived.error();
@@ -133,10 +136,15 @@ void LostState::apply(const RecordView& record) {
             begin_part(*part);
         }
         return;
-    } else if (record.type == RecordType::restore_messages ||
-               record.type == RecordType::place_messages) {
-        const auto id = decode_queue_id(record.body);
-        if (!id || mender_.queue_for(*id) == nullptr) {
+    } else if (record.type == RecordType::restore_messages) {
+        std::vector<engine::RestoreMessages> runs;
+        if (!decode_restore(record.body, runs) || runs.empty() ||
+            mender_.queue_for(runs.front().id, runs.front().range.first) == nullptr) {
+            return;
+        }
+    } else if (record.type == RecordType::place_messages) {
+        const auto place = decode_place(record.body);
+        if (!place || mender_.queue_for(place->id, place->range.first) == nullptr) {
             return;
         }
     }
@@ -147,7 +155,9 @@ void LostState::apply(const RecordView& record) {
 
 // All that was said of that part is void.
 void LostState::begin_part(const StatePart& part) {
-    engine::Queue* queue = mender_.queue_for(part.id);
+    // The first part begins with 0, the last one ends behind all.
+    const bool last = part.to == MessageNumber(UINT64_MAX);
+    engine::Queue* queue = mender_.queue_for(part.id, last ? part.from : part.to);
     if (queue == nullptr) {
         return;
     }
@@ -162,8 +172,9 @@ void LostState::begin_part(const StatePart& part) {
     parts_[{part.id, part.from}] = part.as_of;
 }
 
-bool LostState::covered(QueueId id, MessageNumber number) const {
-    const auto next = next_.find(id);
+bool LostState::covered(const engine::Queue& queue, MessageNumber number) const {
+    const QueueId id = queue.id();
+    const auto next = next_.find({id, queue.numbers().has_levels() ? level_of_number(number) : 0});
     if (next == next_.end() || number >= next->second) {
         return false;
     }
@@ -189,8 +200,8 @@ Result<void> LostState::revive_segments() {
     for (const PageRecord& record : pages) {
         const bool gone =
             mender_.was_deleted(record.id) && core_.engine_.find(record.id) == nullptr;
-        engine::Queue* queue = gone ? nullptr : mender_.queue_for(record.id);
-        if (queue == nullptr) {
+        engine::Queue* queue = gone ? nullptr : mender_.queue_for(record.id, record.range.first);
+        if (queue == nullptr || !queue->numbers().may_be(record.range)) {
             continue;
         }
         if (auto revived = revive(*queue, record); !revived) {
@@ -215,7 +226,7 @@ Result<void> LostState::revive(engine::Queue& queue, const PageRecord& found) {
     for (const Block* block : read.blocks) {
         record.held += block->count;
         for (MessageNumber at = block->first; at < block->end(); at = at.plus(1)) {
-            if (!covered(queue.id(), at) && queue.live_in({at, 1}) == 0) {
+            if (!covered(queue, at) && queue.live_in({at, 1}) == 0) {
                 mender_.revive(queue, {at, 1});
                 ++revived;
             }

@@ -32,7 +32,7 @@ class LostState {
     void begin_part(const StatePart& part);
     Result<void> revive_segments();
     Result<void> revive(engine::Queue& queue, const PageRecord& record);
-    [[nodiscard]] bool covered(QueueId id, MessageNumber number) const;
+    [[nodiscard]] bool covered(const engine::Queue& queue, MessageNumber number) const;
 
     Core& core_;
     storage::Disk& disk_;
@@ -40,8 +40,9 @@ class LostState {
     Replay& replay_;
     // As of which group the state is known, by queue and first number of a part; 0: not at all.
     std::map<std::pair<QueueId, MessageNumber>, Sequence> parts_;
-    std::map<QueueId, MessageNumber> next_;  // numbers from there on are in no part
-    std::uint64_t whole_ = 0;                // the newest whole checkpoint; 0: none
+    // By queue and level, which is 0 without priorities: numbers from there on are in no part.
+    std::map<std::pair<QueueId, unsigned>, MessageNumber> next_;
+    std::uint64_t whole_ = 0;  // the newest whole checkpoint; 0: none
     std::uint64_t revived_ = 0;
 };
 

@@ -53,7 +53,7 @@ void Mender::learn(const RecordView& record) {
     }
 }
 
-engine::Queue* Mender::queue_for(QueueId id) {
+engine::Queue* Mender::queue_for(QueueId id, MessageNumber like) {
     if (engine::Queue* queue = core_.engine_.find(id)) {
         return queue->durable() ? queue : nullptr;
     }
@@ -62,7 +62,7 @@ engine::Queue* Mender::queue_for(QueueId id) {
     const auto learnt = learnt_.find(id);
     if (learnt != learnt_.end() && core_.engine_.find(learnt->second.definition.name) == nullptr) {
         core_.engine_.apply(learnt->second);
-        return queue_for(id);
+        return queue_for(id, like);
     }
     command.definition.name = "salvaged." + std::to_string(id.value());
     for (unsigned copy = 2; core_.engine_.find(command.definition.name) != nullptr; ++copy) {
@@ -70,6 +70,8 @@ engine::Queue* Mender::queue_for(QueueId id) {
             "salvaged." + std::to_string(id.value()) + '.' + std::to_string(copy);
     }
     command.definition.durability = Durability::disk;
+    const unsigned level = level_of_number(like);
+    command.definition.priorities = level >= 1 && level <= number_levels;
     command.definition.lease = core_.options_.queue_defaults.lease;
     command.next = MessageNumber(1);
     core_.engine_.apply(command);
@@ -79,12 +81,12 @@ engine::Queue* Mender::queue_for(QueueId id) {
 }
 
 void Mender::note_gap(const engine::Queue& queue, MessageNumber next) {
-    const std::uint64_t from = queue.next_applied().value();
+    const MessageNumber from = queue.next_applied(next);
     if (damaged_) {
         followed_.insert(queue.id());
     }
-    if (damaged_ && next.value() > from) {
-        gaps_.emplace_back(queue.id(), MessageRange{queue.next_applied(), next.value() - from});
+    if (damaged_ && next > from) {
+        gaps_.emplace_back(queue.id(), MessageRange{from, next - from});
     }
 }
 
@@ -97,9 +99,9 @@ void Mender::tell_gaps() {
             const bool lives = queue->find_live(at, run) && run.range.first < gap.end();
             const MessageNumber end = lives ? run.range.first : gap.end();
             if (at < end) {
-                tell("messages " + std::to_string(at.value()) + " to " +
-                     std::to_string(end.value() - 1) + " of queue \"" + queue->name() +
-                     "\" are lost, as far as they were published and not acked");
+                tell("messages " + format_number(at) + " to " +
+                     format_number(MessageNumber(end.value() - 1)) + " of queue \"" +
+                     queue->name() + "\" are lost, as far as they were published and not acked");
             }
             at = lives ? run.range.end() : gap.end();
         }
@@ -110,15 +112,17 @@ void Mender::tell_gaps() {
 void Mender::note_lost_end(bool of_all) {
     for (const auto& [name, queue] : core_.engine_.queues()) {
         if (queue->durable() && (of_all || !followed_.contains(queue->id()))) {
-            tell("messages from " + std::to_string(queue->next_applied().value()) +
-                 " on of queue \"" + name + "\" are lost, if any were published");
+            queue->numbers().for_each_applied([&, whose = name](MessageNumber next) {
+                tell("messages from " + format_number(next) + " on of queue \"" + whose +
+                     "\" are lost, if any were published");
+            });
         }
     }
 }
 
 void Mender::revive(engine::Queue& queue, MessageRange range) {
     const auto make_live = [&](MessageNumber from, MessageNumber to) {
-        const MessageNumber known = std::clamp(queue.next_applied(), from, to);
+        const MessageNumber known = std::clamp(queue.next_applied(from), from, to);
         if (from < known) {
             core_.engine_.apply(engine::RestoreMessages{queue.id(), {from, known - from}, 0});
         }
@@ -149,7 +153,7 @@ void Mender::revive_page(engine::Queue& queue, const PageRecord& record) {
         note_gap(queue, block->first);
         revive(queue, {block->first, block->count});
     }
-    if (record.range.end() > queue.next_applied()) {
+    if (record.range.end() > queue.next_applied(record.range.first)) {
         core_.engine_.apply(engine::SkipNumbers{queue.id(), record.range.end()});
     }
 }

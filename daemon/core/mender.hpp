@@ -49,7 +49,8 @@ class Mender {
 
     // The queue of that id, made as it was when it was learnt of, or under the name `salvaged.<id>`
     // if none is there: its create_queue was lost. Null: it is a memory queue.
-    engine::Queue* queue_for(QueueId id);
+    // Numbers like that one are in it.
+    engine::Queue* queue_for(QueueId id, MessageNumber like);
     // A record adds numbers from `next` on: those before it that nobody told of may be lost.
     void note_gap(const engine::Queue& queue, MessageNumber next);
     // The same at the end of the journal: for the queues of which nothing was read behind the last

@@ -46,34 +46,41 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return dropped.error();
     }
     delays_.clear();
-    Result<Block*> taken = take_batch(frame, queue);
-    if (!taken) {
+    if (const auto taken = take_batch(frame, queue); !taken) {
         return taken.error();
     }
     if (*dropped > 0) {
         drop_oldest(queue, *dropped);
     }
-    Block& block = **taken;
-    const engine::AddMessages added = engine_.admit_add(queue, frame.count);
-    block.first = added.range.first;
-    block.queue = queue.id();
-    block.published = now_.wall;
-    block.sender = sender;
-    place_delays(queue.id(), block.first);
-    const Durability level = level_of(queue, added.range, frame.durability);
+    for (const BatchPart& part : parts_) {
+        Block& block = *part.block;
+        block.first = engine_.admit_add(queue, block.count, part.priority).range.first;
+        block.queue = queue.id();
+        block.published = now_.wall;
+        block.sender = sender;
+    }
+    place_delays(queue.id());
+    const MessageNumber first = parts_.front().block->first;
+    const Durability level = level_of(queue, {first, frame.count}, frame.durability);
     const LineNumber first_line = producer.next_line;
     PendingLines& lines = producer.pending.emplace_back();
     lines.first = first_line;
     lines.count = frame.count;
     lines.bytes = frame.batch.size();
-    lines.number = added.range.first;
+    lines.number = first;
     lines.level = level;
+    if (parts_.size() > 1) {
+        number_lines(lines);
+    }
     if (queue.durable()) {
-        append_add(queue, block, level);
+        append_parts(queue, level);
         lines.commit = pending_.back().id;
     } else {
-        engine_.apply(queue, added);
-        engine_.announce_resident(queue, block);
+        for (const BatchPart& part : parts_) {
+            engine_.apply(queue,
+                          engine::AddMessages{queue.id(), {part.block->first, part.block->count}});
+            engine_.announce_resident(queue, *part.block);
+        }
         for (const engine::DelayMessages& run : delays_) {
             engine_.apply(run);
         }
@@ -98,8 +105,7 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
     if (definition.max_messages == 0) {
         return std::uint64_t{0};
     }
-    const std::uint64_t held =
-        queue.live() - queue.ending() + (queue.next_number() - queue.next_applied());
+    const std::uint64_t held = queue.live() - queue.ending() + queue.numbers().on_their_way();
     const std::uint64_t wanted = held + frame.count;
     const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
     const bool drops = definition.on_full == OnFull::drop_oldest;
@@ -122,8 +128,8 @@ void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
     remove(queue, decided_, Need::nothing);
 }
 
-// Checks the batch and copies it, with all that it needs reserved.
-Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue& queue) {
+// Checks the batch and copies it into parts_, with all that it needs reserved.
+Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& queue) {
     if (frame.batch.size() / wire::message_header_bytes < frame.count) {
         return Error{ErrorCode::protocol_violation, "PUBLISH: fewer messages than its count says"};
     }
@@ -142,20 +148,67 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
                                ? "a message has a critical attribute this daemon does not know"
                                : "PUBLISH: malformed batch"};
     }
-    const bool timed = seen.has(wire::AttributeId::delay) || seen.has(wire::AttributeId::due);
-    const auto times = timed ? read_times(frame.batch) : Result<void>();
-    const auto reserved = times ? reserve(queue, frame) : times;
+    const auto read = read_attributes(frame, queue, seen, block->offsets());
+    const auto reserved = read ? reserve(queue, frame) : read;
     if (!reserved) {
         block->drop_reference();
         return reserved.error();
     }
-    if (queue.durable()) {
-        block->booked_bytes = bytes + frame.count * booked_per_message;
-        durable_messages_ += frame.count;
+    parts_.clear();
+    if (split_.mixed()) {
+        split_.for_each([&](unsigned priority, std::span<const BatchRun> runs) {
+            parts_.push_back({copy_messages(frame.batch, block->offsets(), runs), priority});
+        });
+        block->drop_reference();
+    } else {
+        std::memcpy(block->data(), frame.batch.data(), bytes);
+        parts_.push_back({block, split_.priority()});
     }
-    std::memcpy(block->data(), frame.batch.data(), bytes);
-    block->charge(memory_bytes_);
-    return block;
+    for (const BatchPart& part : parts_) {
+        if (queue.durable()) {
+            part.block->booked_bytes = part.block->bytes + part.block->count * booked_per_message;
+            durable_messages_ += part.block->count;
+        }
+        part.block->charge(memory_bytes_);
+    }
+    return {};
+}
+
+// What of the attributes the daemon has to heed.
+Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Queue& queue,
+                                   const wire::AttributeSet& seen,
+                                   const std::uint32_t* end_offsets) {
+    split_.clear();
+    const bool ranked = queue.definition().priorities;
+    if (seen.has(wire::AttributeId::priority)) {
+        if (!ranked) {
+            return Error{ErrorCode::bad_option,
+                         "queue \"" + queue.name() + "\" does not declare priorities"};
+        }
+        if (auto read = split_.read(frame.batch, end_offsets, frame.count); !read) {
+            return read;
+        }
+    }
+    if (!seen.has(wire::AttributeId::delay) && !seen.has(wire::AttributeId::due)) {
+        return {};
+    }
+    if (!split_.mixed()) {
+        return read_times(frame.batch, 0, 0);
+    }
+    Result<void> result;
+    std::uint64_t position = 0;
+    split_.for_each([&](unsigned, std::span<const BatchRun> runs) {
+        const std::size_t joined_from = delays_.size();
+        for (const BatchRun& run : runs) {
+            const std::uint32_t begin = run.first == 0 ? 0 : end_offsets[run.first - 1];
+            const std::uint32_t end = end_offsets[run.first + run.count - 1];
+            if (result) {
+                result = read_times(frame.batch.subspan(begin, end - begin), position, joined_from);
+            }
+            position += run.count;
+        }
+    });
+    return result;
 }
 
 Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
@@ -216,6 +269,9 @@ Durability Core::level_of(const engine::Queue& queue, MessageRange range, Durabi
     if (asked == Durability::unspecified || asked >= own || own != Durability::disk) {
         return asked == Durability::unspecified ? own : asked;
     }
+    if (queue.definition().priorities) {
+        return own;  // what was told early would have to be noted for each level
+    }
     ToldEarly& told = told_early_[queue.id()];
     if (range.end() > told.next) {
         told.next = range.end().plus(numbers_told_ahead);
@@ -226,19 +282,26 @@ Durability Core::level_of(const engine::Queue& queue, MessageRange range, Durabi
     return reached(told.commit, Durability::disk) ? asked : Durability::disk;
 }
 
-void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
-    CommitGroup& group = open_group(record_header_bytes + messages_fixed_bytes + block.bytes +
-                                    delay_record_bytes(delays_.size()));
-    const MessagesRecord record{queue.id(),
-                                {block.first, block.count},
-                                block.published,
-                                block.sender,
-                                {block.data(), block.bytes}};
-    append_messages(group.buffer, RecordType::add_messages, record);
-    group.commands.push_back(
-        {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, 0, 0});
+// What a batch became is in one group: after a crash all of it is there, or nothing.
+void Core::append_parts(engine::Queue& queue, Durability level) {
+    std::size_t bytes = delay_record_bytes(delays_.size());
+    for (const BatchPart& part : parts_) {
+        bytes += record_header_bytes + messages_fixed_bytes + part.block->bytes;
+    }
+    CommitGroup& group = open_group(bytes);
+    for (const BatchPart& part : parts_) {
+        Block& block = *part.block;
+        const MessagesRecord record{queue.id(),
+                                    {block.first, block.count},
+                                    block.published,
+                                    block.sender,
+                                    {block.data(), block.bytes}};
+        append_messages(group.buffer, RecordType::add_messages, record);
+        group.commands.push_back(
+            {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, 0, 0});
+        queue.admitted(block.bytes);
+    }
     append_delays(queue, group);
-    queue.admitted(block.bytes);
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.
     const Durability most = std::max(level, queue.definition().durability);
     raise_need(group, most == Durability::disk ? Need::durable : Need::written);
@@ -341,16 +404,12 @@ void Core::answer(Producer& producer) {
         wire::ConfirmedRun run;
         while (!producer.pending.empty() && !producer.pending.front().refusal &&
                ready(producer.pending.front()) && runs_.size() < confirm_runs_bytes_max) {
-            const PendingLines& lines = producer.pending.front();
-            const auto count = static_cast<std::uint32_t>(lines.count);
-            if (run.count > 0 && run.first_number.plus(run.count) == lines.number &&
-                run.count <= UINT32_MAX - count) {
-                run.count += count;
+            PendingLines& lines = producer.pending.front();
+            bool all = true;
+            if (lines.pieces) {
+                all = confirm_pieces(lines, run);
             } else {
-                if (run.count > 0) {
-                    wire::Confirm::append_run(runs_, run);
-                }
-                run = {lines.number, count};
+                confirm_run(run, {lines.number, static_cast<std::uint32_t>(lines.count)});
             }
             const bool durable = lines.commit.value() != 0;
             const Durability got = !durable                                  ? Durability::memory
@@ -359,12 +418,28 @@ void Core::answer(Producer& producer) {
                                        ? Durability::written
                                        : Durability::memory;
             least = std::min(least, got);
+            if (!all) {
+                break;  // the next CONFIRM goes on with it
+            }
             take();
         }
         wire::Confirm::append_run(runs_, run);
         grow_window(producer);
         producer.session->send_confirm(producer, first, least, runs_);
     }
+}
+
+// Adds what a run of lines became to the CONFIRM: to its last run, if it follows it.
+void Core::confirm_run(wire::ConfirmedRun& run, const wire::ConfirmedRun& next) {
+    if (run.count > 0 && run.first_number.plus(run.count) == next.first_number &&
+        run.count <= UINT32_MAX - next.count) {
+        run.count += next.count;
+        return;
+    }
+    if (run.count > 0) {
+        wire::Confirm::append_run(runs_, run);
+    }
+    run = next;
 }
 
 // --- publish credit

@@ -25,6 +25,7 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.max_bytes, &Definition::max_bytes);
     say(options.on_full, &Definition::on_full);
     say(options.retry, &Definition::retry);
+    say(options.priorities, &Definition::priorities);
     if (otherwise == nullptr || definition.publishing_paused != otherwise->publishing_paused ||
         definition.consuming_paused != otherwise->consuming_paused) {
         options.paused =
@@ -49,6 +50,7 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.max_bytes, options.max_bytes);
     set(definition.on_full, options.on_full);
     set(definition.retry, options.retry);
+    set(definition.priorities, options.priorities);
     if (const auto paused = wire::Paused::from_bits(options.paused.value_or(0))) {
         set(definition.publishing_paused, paused->publishing);
         set(definition.consuming_paused, paused->consuming);
@@ -68,6 +70,9 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     }
     if (options.on_full > OnFull::drop_oldest) {
         return Error{ErrorCode::bad_option, "on_full: 1 reject, 2 drop-oldest"};
+    }
+    if (options.priorities > 1) {
+        return Error{ErrorCode::bad_option, "priorities: 0 no, 1 yes"};
     }
     if (!wire::Paused::from_bits(options.paused.value_or(0))) {
         return Error{ErrorCode::bad_option,

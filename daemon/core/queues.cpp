@@ -78,6 +78,11 @@ Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& 
         queue.definition().durability) {
         return Error{ErrorCode::bad_option, "the durability of a queue cannot be changed"};
     }
+    if ((options.priorities.value_or(queue.definition().priorities) != 0) !=
+        queue.definition().priorities) {
+        return Error{ErrorCode::bad_option,
+                     "whether queue \"" + queue.name() + "\" has priorities cannot be changed"};
+    }
     engine::QueueDefinition changed = queue.definition();
     set_options(changed, options);
     if (const auto sound = check_definition(changed); !sound) {

@@ -70,15 +70,9 @@ class Replay {
         // Where the journal still has the whole of such a queue, it is replayed from its beginning.
         parts_.close(deleted_);
         for (const auto& [name, queue] : engine_.queues()) {
-            const MessageNumber end = end_of(*queue);
-            if (end <= queue->next_applied()) {
-                continue;
-            }
-            const std::string what = "queue \"" + name + "\" holds messages that cannot be";
-            if (auto allowed = misfit({{}, {}, what, {}}); !allowed) {
+            if (auto allowed = check_numbers(*queue); !allowed) {
                 return allowed;
             }
-            engine_.apply(engine::SkipNumbers{queue->id(), end});  // so that none is added there
         }
         return {};
     }
@@ -132,16 +126,38 @@ class Replay {
   private:
     friend class LostState;
 
-    // Behind what is said to live at or behind the numbers that were given out; 0: nothing is.
-    [[nodiscard]] MessageNumber end_of(const engine::Queue& queue) const {
+    // That none lives behind the numbers that were given out.
+    Result<void> check_numbers(const engine::Queue& queue) {
+        std::vector<engine::SkipNumbers> skips;
+        queue.numbers().for_each_applied([&](MessageNumber next) {
+            if (const MessageNumber end = end_of(queue, next); end > next) {
+                skips.push_back({queue.id(), end});
+            }
+        });
+        for (const engine::SkipNumbers& skip : skips) {
+            const std::string what = "queue \"" + queue.name() + "\" holds messages that cannot be";
+            if (auto allowed = misfit({{}, {}, what, {}}); !allowed) {
+                return allowed;
+            }
+            engine_.apply(skip);  // so that none is added there
+        }
+        return {};
+    }
+    // Behind what is said to live at or behind `next`, in its level; 0: nothing is.
+    [[nodiscard]] MessageNumber end_of(const engine::Queue& queue, MessageNumber next) const {
+        const auto same = [&](MessageNumber at) {
+            return !queue.numbers().has_levels() || level_of_number(at) == level_of_number(next);
+        };
         MessageNumber end;
         engine::LiveRun run;
-        for (MessageNumber at = queue.next_applied(); queue.find_live(at, run);) {
+        for (MessageNumber at = next; queue.find_live(at, run) && same(run.range.first);) {
             at = end = run.range.end();
         }
-        const QueuePages* pages = core_.backlog_->pages(queue.id());
-        if (pages != nullptr && !pages->pages.empty()) {
-            end = std::max(end, pages->pages.rbegin()->second.range.end());
+        if (const QueuePages* owner = core_.backlog_->pages(queue.id())) {
+            for (auto page = owner->pages.lower_bound(next);
+                 page != owner->pages.end() && same(page->second.range.first); ++page) {
+                end = std::max(end, page->second.range.end());
+            }
         }
         return end;
     }
@@ -185,7 +201,8 @@ class Replay {
             case RecordType::place_messages:
                 if (const auto place = decode_place(record.body)) {
                     engine::Queue* queue = durable_queue(place->id);
-                    if (queue != nullptr && core_.backlog_->restore(*queue, *place)) {
+                    if (queue != nullptr && queue->numbers().may_be(place->range) &&
+                        core_.backlog_->restore(*queue, *place)) {
                         return {};
                     }
                 }
@@ -244,9 +261,12 @@ class Replay {
         return queue != nullptr && queue->durable() ? queue : nullptr;
     }
     // The same for a record with messages: if create_queue was lost, that is mended.
-    [[nodiscard]] engine::Queue* queue_with_messages(QueueId id) {
-        return mender_ != nullptr && beyond_checkpoint() ? mender_->queue_for(id)
-                                                         : durable_queue(id);
+    // Null also where it cannot have those.
+    [[nodiscard]] engine::Queue* queue_with_messages(QueueId id, MessageRange range) {
+        engine::Queue* queue = mender_ != nullptr && beyond_checkpoint()
+                                   ? mender_->queue_for(id, range.first)
+                                   : durable_queue(id);
+        return queue != nullptr && queue->numbers().may_be(range) ? queue : nullptr;
     }
     // A record that does not fit the queues that are there: they changed before the checkpoint came
     // to them.

@@ -40,6 +40,7 @@ std::string_view Replay::update(wire::Bytes body) {
     engine::QueueDefinition definition = queue->definition();
     set_options(definition, record->options);
     definition.durability = queue->definition().durability;
+    definition.priorities = queue->definition().priorities;
     engine_.apply(engine::UpdateQueue{record->id, std::move(definition)});
     return {};
 }
@@ -103,14 +104,14 @@ std::string_view Replay::add(const storage::GroupView& group, wire::Bytes body) 
     if (!record) {
         return "malformed add_messages";
     }
-    engine::Queue* queue = queue_with_messages(record->id);
+    engine::Queue* queue = queue_with_messages(record->id, record->range);
     if (queue == nullptr) {
         return no_queue("add_messages to no such queue");
     }
     if (seen(record->id, record->range.first)) {
         return load_living(*queue, *record, group);
     }
-    if (record->range.first < queue->next_applied()) {
+    if (record->range.first < queue->next_applied(record->range.first)) {
         if (mender_ == nullptr || !mender_->is_without_state()) {
             return "add_messages: a number is used twice";
         }
@@ -134,7 +135,7 @@ std::string_view Replay::carry(const storage::GroupView& group, wire::Bytes body
     if (!record) {
         return "malformed carry_messages";
     }
-    engine::Queue* queue = queue_with_messages(record->id);
+    engine::Queue* queue = queue_with_messages(record->id, record->range);
     if (queue == nullptr) {
         return no_queue("carry_messages to no such queue");
     }
@@ -222,7 +223,7 @@ std::string_view Replay::place(wire::Bytes body) {
     if (!record) {
         return "malformed place_messages";
     }
-    engine::Queue* queue = queue_with_messages(record->id);
+    engine::Queue* queue = queue_with_messages(record->id, record->range);
     if (queue == nullptr) {
         return no_queue("place_messages of no such queue");
     }
@@ -230,7 +231,7 @@ std::string_view Replay::place(wire::Bytes body) {
         return {};
     }
     std::string_view bad;
-    if (record->range.end() > queue->next_applied()) {
+    if (record->range.end() > queue->next_applied(record->range.first)) {
         bad = "place_messages: messages that cannot be";
     }
     if (mender_ != nullptr && mender_->damaged() &&
@@ -296,7 +297,8 @@ std::string_view Replay::restore(wire::Bytes body, bool bounded) {
     }
     for (const engine::RestoreMessages& command : restored_) {
         engine::Queue* queue = durable_queue(command.id);
-        if (queue == nullptr || (bounded && command.range.end() > queue->next_applied()) ||
+        if (queue == nullptr || !queue->numbers().may_be(command.range) ||
+            (bounded && command.range.end() > queue->next_applied(command.range.first)) ||
             queue->waiting_in(command.range) != 0) {
             return "restore_messages: no such queue, or messages that cannot be";
         }
@@ -323,7 +325,8 @@ std::string_view Replay::skip(wire::Bytes body) {
     if (!command) {
         return "malformed skip_numbers";
     }
-    if (engine_.find(command->id) == nullptr) {
+    const engine::Queue* queue = engine_.find(command->id);
+    if (queue == nullptr || !queue->numbers().may_be({command->next, 1})) {
         return no_queue("skip_numbers of no such queue");
     }
     engine_.apply(*command);

@@ -278,15 +278,15 @@ Result<void> Core::check_group_size() const {
 }
 
 // Behind all numbers that somebody may have seen, and that a crash may have taken.
-MessageNumber Core::next_after_crash(const engine::Queue& queue) const {
-    MessageNumber next = queue.next_applied();
+MessageNumber Core::next_after_crash(const engine::Queue& queue, MessageNumber next) const {
     if constexpr (storage::planted(storage::Fault::reused_number)) {
         return next;
     }
     if (queue.definition().durability == Durability::written || journal_->recovery().damaged) {
         next = next.plus(written_numbers_skip);
     }
-    const auto told = told_early_.find(queue.id());
+    const auto told =
+        queue.numbers().has_levels() ? told_early_.end() : told_early_.find(queue.id());
     return told == told_early_.end() ? next : std::max(next, told->second.next);
 }
 
@@ -313,6 +313,22 @@ Result<void> Core::check_complete() const {
     return {};
 }
 
+// Of each row of the queue's numbers.
+void Core::append_skips(const engine::Queue& queue) {
+    std::vector<engine::SkipNumbers> skips;
+    queue.numbers().for_each_applied([&](MessageNumber applied) {
+        if (const MessageNumber next = next_after_crash(queue, applied); next > applied) {
+            skips.push_back({queue.id(), next});
+        }
+    });
+    for (const engine::SkipNumbers& skip : skips) {
+        CommitGroup& group = open_group(record_header_bytes + 12);
+        engine_.apply(skip);
+        append_skip_numbers(group.buffer, skip);
+        raise_need(group, Need::durable);
+    }
+}
+
 // The messages of memory queues ended with the process, and their numbers with them: each such
 // queue goes on under a new id. `written` queues may have lost numbers that were seen.
 void Core::append_start_records() {
@@ -334,13 +350,8 @@ void Core::append_start_records() {
             group.commands.push_back(
                 {PendingCommand::Kind::remove_queue, Durability::disk, queue, nullptr, 0, 0});
             append_create(engine_.admit_recreate(*queue));
-        } else if (const MessageNumber next = next_after_crash(*queue);
-                   next > queue->next_applied() && !journal_->recovery().clean) {
-            CommitGroup& group = open_group(bytes);
-            const engine::SkipNumbers skip{queue->id(), next};
-            engine_.apply(skip);
-            append_skip_numbers(group.buffer, skip);
-            raise_need(group, Need::durable);
+        } else if (!journal_->recovery().clean) {
+            append_skips(*queue);
         }
     }
     if (journal_->recovery().clean || journal_->recovery().damaged) {

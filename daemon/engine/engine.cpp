@@ -64,6 +64,7 @@ void Engine::apply(const UpdateQueue& command) {
     MQD_ASSERT(queue != nullptr, command.id);
     MQD_ASSERT(queue->name() == command.definition.name);
     MQD_ASSERT(queue->definition().durability == command.definition.durability, command.id);
+    MQD_ASSERT(queue->definition().priorities == command.definition.priorities, command.id);
     queue->definition_ = command.definition;
     mark_dirty(*queue);  // it may be paused no more
 }
@@ -88,11 +89,9 @@ void Engine::restore_next_queue_id(QueueId id) {
     next_queue_id_ = std::max(next_queue_id_, id);
 }
 
-AddMessages Engine::admit_add(Queue& queue, std::uint32_t count) {
+AddMessages Engine::admit_add(Queue& queue, std::uint32_t count, unsigned priority) {
     MQD_ASSERT(count > 0 && !queue.deleting_);
-    const MessageNumber first = queue.next_admitted_;
-    queue.next_admitted_ = first.plus(count);
-    return {queue.id_, {first, count}};
+    return {queue.id_, queue.numbers_.admit(priority, count)};
 }
 
 void Engine::apply(const AddMessages& command) {
@@ -102,9 +101,7 @@ void Engine::apply(const AddMessages& command) {
 }
 
 void Engine::apply(Queue& queue, const AddMessages& command) {
-    MQD_ASSERT(command.range.first >= queue.next_applied_, command.range.first);
-    queue.next_applied_ = command.range.end();
-    queue.next_admitted_ = std::max(queue.next_admitted_, queue.next_applied_);
+    queue.numbers_.apply(command.range);
     make_ready(queue, command.range, 0);
 }
 
@@ -319,8 +316,7 @@ void Engine::apply(const RestoreMessages& command) {
 void Engine::apply(const SkipNumbers& command) {
     Queue* queue = find(command.id);
     MQD_ASSERT(queue != nullptr, command.id);
-    queue->next_applied_ = std::max(queue->next_applied_, command.next);
-    queue->next_admitted_ = std::max(queue->next_admitted_, queue->next_applied_);
+    queue->numbers_.skip(command.next);
 }
 
 void Engine::mark_dirty(Queue& queue) {

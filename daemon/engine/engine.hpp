@@ -28,9 +28,9 @@ namespace mqd::engine {
 struct CreateQueue {
     QueueId id;
     QueueDefinition definition;
-    MessageNumber next;  // the first number it gives out; 1 for a new queue
+    MessageNumber next;  // the first number it gives out; 1 for a new queue, or with priorities
 };
-// Name and durability are as they were.
+// Name, durability and priorities are as they were.
 struct UpdateQueue {
     QueueId id;
     QueueDefinition definition;
@@ -59,7 +59,7 @@ struct RestoreMessages {
     MessageRange range;
     std::uint32_t attempts = 0;
 };
-// Numbers below `next` are not given out any more. Start only.
+// Numbers below `next`, of its level, are not given out any more. Start only.
 struct SkipNumbers {
     QueueId id;
     MessageNumber next;
@@ -127,8 +127,8 @@ class Engine {
     void restore_next_queue_id(QueueId id);
 
     // --- messages
-    // Gives the next `count` numbers.
-    AddMessages admit_add(Queue& queue, std::uint32_t count);
+    // Gives the next `count` numbers; of that priority, on a queue that has them.
+    AddMessages admit_add(Queue& queue, std::uint32_t count, unsigned priority = 0);
     void apply(const AddMessages& command);
     void apply(Queue& queue, const AddMessages& command);
     // The messages' bodies are in memory. Precondition: the range was applied, is not resident, and

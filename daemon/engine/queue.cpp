@@ -17,8 +17,7 @@ Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
              std::pmr::memory_resource* memory)
     : id_(id),
       definition_(std::move(definition)),
-      next_admitted_(next),
-      next_applied_(next),
+      numbers_(definition_.priorities, next),
       states_(make_states(memory, std::make_index_sequence<live_states>())),
       failures_(memory),
       extents_(memory) {}
@@ -43,6 +42,17 @@ MessageNumber Queue::resident_from(MessageNumber number) const {
 const Extent* Queue::extent_from(MessageNumber number) const {
     const auto at = extents_.lower_bound(number);
     return at == extents_.end() ? nullptr : at->second;
+}
+
+MessageRange Queue::oldest_ready() const {
+    RangeMap<std::uint32_t>::Run run = in(LiveState::ready).front();
+    // What lies behind the beginning of a level that is not empty begins with it.
+    for (unsigned level = number_levels; numbers_.has_levels() && level > 0; --level) {
+        if (in(LiveState::ready).find_from(first_of_level(level), run)) {
+            break;
+        }
+    }
+    return run.range;
 }
 
 std::uint64_t Queue::ready_in(MessageRange range) const {

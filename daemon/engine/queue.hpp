@@ -32,6 +32,7 @@
 #include "daemon/engine/consumer.hpp"
 #include "daemon/engine/delay_table.hpp"
 #include "daemon/engine/extent.hpp"
+#include "daemon/engine/next_numbers.hpp"
 #include "daemon/engine/queue_definition.hpp"
 #include "daemon/engine/range_map.hpp"
 #include "daemon/engine/taker_ring.hpp"
@@ -113,9 +114,15 @@ class Queue {
     // Of the batches of its resident messages, whole extents.
     [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
     // The number of the next message to be admitted; behind what is still on its way to the disk.
-    [[nodiscard]] MessageNumber next_number() const { return next_admitted_; }
-    // The number behind the last message that was applied.
-    [[nodiscard]] MessageNumber next_applied() const { return next_applied_; }
+    // With priorities: of the lowest one.
+    [[nodiscard]] MessageNumber next_number() const { return numbers_.last_admitted(); }
+    // The number behind the last message that was applied; likewise.
+    [[nodiscard]] MessageNumber next_applied() const { return numbers_.last_applied(); }
+    // The same in the level of that number.
+    [[nodiscard]] MessageNumber next_applied(MessageNumber like) const {
+        return numbers_.applied(like);
+    }
+    [[nodiscard]] const NextNumbers& numbers() const { return numbers_; }
 
     // Whether dispatch() could deliver something: ready messages, and somebody with credit.
     [[nodiscard]] bool wants_dispatch() const;
@@ -132,8 +139,9 @@ class Queue {
         number = in(LiveState::ready).front().range.first;
         return true;
     }
+    // The run with the oldest one; with priorities, among those of the lowest that there is.
     // Precondition: some are ready.
-    [[nodiscard]] MessageRange oldest_ready() const { return in(LiveState::ready).front().range; }
+    [[nodiscard]] MessageRange oldest_ready() const;
     // How many messages of the range are ready.
     [[nodiscard]] std::uint64_t ready_in(MessageRange range) const;
     // How many wait, with nothing decided about them: ready or delayed. All that live, in a replay.
@@ -184,8 +192,7 @@ class Queue {
 
     QueueId id_;
     QueueDefinition definition_;
-    MessageNumber next_admitted_;
-    MessageNumber next_applied_;
+    NextNumbers numbers_;
     // The live messages of each state; value: deliveries so far, the one under way included.
     std::array<RangeMap<std::uint32_t>, live_states> states_;
     RangeMap<Failure> failures_;  // of live messages

@@ -26,6 +26,7 @@ struct QueueDefinition {
     std::vector<std::chrono::milliseconds> retry{};
     bool publishing_paused = false;  // nothing is taken but dead letters; core sees to it
     bool consuming_paused = false;   // nothing is delivered
+    bool priorities = false;         // messages have them; as long as the queue lives
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

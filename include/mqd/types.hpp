@@ -4,12 +4,16 @@
 // passed for a message number. Construction and reading are explicit; point minus point is a
 // count. Used by daemon and client alike; the words are those of docs/protocol.md.
 
+#include <charconv>
 #include <chrono>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 
 namespace mqd {
 
@@ -38,7 +42,8 @@ class StrongNumber {
 
 // The incarnation of a queue: given out once per creation, never again; the `3` in `orders:3:1842`.
 using QueueId = StrongNumber<struct QueueIdTag, std::uint32_t>;
-// The number of a message in its queue, from 1 on; the `1842` in `orders:3:1842`.
+// The number of a message in its queue, from 1 on; the `1842` in `orders:3:1842`. On a queue with
+// priorities, its uppermost byte is the level of its priority, and the rest counts within it.
 using MessageNumber = StrongNumber<struct MessageNumberTag, std::uint64_t>;
 // The running number of a message on one producer handle, from 1 on.
 using LineNumber = StrongNumber<struct LineNumberTag, std::uint64_t>;
@@ -100,9 +105,58 @@ using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono:
 using Timeout = std::chrono::milliseconds;
 inline constexpr Timeout forever = Timeout::max();
 
+// --- priorities: 0 to 9, the highest one first. On a queue that has them, a number is its level,
+// 10 - priority, times 2^56, and a running number from 1 on: so the order of numbers is that of
+// deliveries. On other queues the level is 0.
+
+inline constexpr unsigned priority_max = 9;
+inline constexpr unsigned number_levels = 10;  // 1 to 10
+inline constexpr unsigned number_level_bits = 56;
+
+[[nodiscard]] constexpr unsigned level_of_number(MessageNumber number) {
+    return static_cast<unsigned>(number.value() >> number_level_bits);
+}
+[[nodiscard]] constexpr unsigned level_of_priority(unsigned priority) {
+    return number_levels - priority;
+}
+// Precondition: a level of 1 to 10.
+[[nodiscard]] constexpr unsigned priority_of_level(unsigned level) {
+    return number_levels - level;
+}
+// The first that is given out.
+[[nodiscard]] constexpr MessageNumber first_of_level(unsigned level) {
+    return MessageNumber((std::uint64_t{level} << number_level_bits) + 1);
+}
+
+// How people read and write it: 1842, or 5.1842 where it has the level of priority 5.
+[[nodiscard]] std::string inline format_number(MessageNumber number) {
+    const unsigned level = level_of_number(number);
+    if (level == 0 || level > number_levels) {
+        return std::to_string(number.value());
+    }
+    const std::uint64_t running = number.value() - (std::uint64_t{level} << number_level_bits);
+    return std::to_string(priority_of_level(level)) + '.' + std::to_string(running);
+}
+// The inverse; nothing: it is no number.
+[[nodiscard]] inline std::optional<MessageNumber> parse_number(std::string_view text) {
+    unsigned level = 0;
+    if (text.size() > 2 && text[1] == '.' && text[0] >= '0' && text[0] <= '9') {
+        level = level_of_priority(static_cast<unsigned>(text[0] - '0'));
+        text.remove_prefix(2);
+    }
+    std::uint64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [at, wrong] = std::from_chars(text.data(), end, value);
+    if (text.empty() || wrong != std::errc() || at != end ||
+        (level != 0 && value >> number_level_bits != 0)) {
+        return std::nullopt;
+    }
+    return MessageNumber((std::uint64_t{level} << number_level_bits) + value);
+}
+
 [[nodiscard]] std::string inline format_message_id(const std::string& queue, QueueId incarnation,
                                                    MessageNumber number) {
-    return queue + ':' + std::to_string(incarnation.value()) + ':' + std::to_string(number.value());
+    return queue + ':' + std::to_string(incarnation.value()) + ':' + format_number(number);
 }
 
 }  // namespace mqd

@@ -23,7 +23,8 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
     for (const std::chrono::milliseconds delay : definition.retry) {
         out << ' ' << delay.count();
     }
-    out << " paused " << definition.publishing_paused << definition.consuming_paused << '\n';
+    out << " paused " << definition.publishing_paused << definition.consuming_paused
+        << " priorities " << definition.priorities << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {
@@ -75,7 +76,9 @@ struct CanonicalState {
             continue;
         }
         describe(out, queue->definition());
-        out << "id " << queue->id().value() << " next " << queue->next_applied().value() << '\n';
+        out << "id " << queue->id().value() << " next";
+        queue->numbers().for_each_applied([&](MessageNumber next) { out << ' ' << next.value(); });
+        out << '\n';
         for (const engine::LiveRun& run : queue->live_runs()) {
             out << "live ";
             describe(out, run.range);

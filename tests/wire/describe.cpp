@@ -66,6 +66,8 @@ void describe_batch(Description& d, Bytes batch) {
                 d.text("value", header->value);
             } else if (const auto dead = decode_dead_letter(*attribute)) {
                 describe_dead_letter(d, *dead);
+            } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::priority)) {
+                d.number("priority", Reader(attribute->value).number<std::uint8_t>());
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::delay)) {
                 d.number("delay_ms", Reader(attribute->value).number<std::uint64_t>());
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::due)) {
@@ -259,6 +261,7 @@ void describe_options(Description& d, const QueueOptions& o) {
         }
     }
     number(QueueOptionId::paused, "paused", o.paused);
+    number(QueueOptionId::priorities, "priorities", o.priorities);
 }
 
 template <FrameType Type>
@@ -281,6 +284,10 @@ void describe_body(Description& d, const QueueInfo& f) {
     d.number("dying", f.dying);
     d.number("delayed", f.delayed);
     describe_options(d, f.options);
+    d.number("levels", f.next_of_levels.size());
+    for (const MessageNumber next : f.next_of_levels) {
+        d.number("next_of_level", next.value());
+    }
 }
 
 void describe_body(Description& d, const QueueList& f) {

@@ -27,6 +27,7 @@ enum class QueueOptionId : std::uint16_t {
     on_full = 7,       // u8
     retry = 8,         // n x u32, milliseconds: how long a message waits after a failed delivery
     paused = 9,        // u8: see Paused
+    priorities = 10,   // u8: 1: messages have priorities; as long as the queue lives
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -64,6 +65,7 @@ struct QueueOptions {
     std::optional<OnFull> on_full;  // 0 on the wire: as if not there
     std::optional<std::vector<std::chrono::milliseconds>> retry;
     std::optional<std::uint8_t> paused;       // bits of Paused, sound or not
+    std::optional<std::uint8_t> priorities;   // 0 or 1, sound or not
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -78,6 +80,7 @@ struct QueueOptions {
         fn(QueueOptionId::on_full, options.on_full);
         fn(QueueOptionId::retry, options.retry);
         fn(QueueOptionId::paused, options.paused);
+        fn(QueueOptionId::priorities, options.priorities);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -219,15 +222,17 @@ struct QueueInfo {
     QueueId incarnation;
     Durability durability{};
     std::uint32_t lease_ms = 0;
-    std::uint64_t ready = 0;   // messages
-    std::uint64_t leased = 0;  // messages, those whose ack is on its way to the disk included
-    std::uint64_t bytes = 0;   // encoded batch bytes held for this queue
-    MessageNumber next_number;
+    std::uint64_t ready = 0;    // messages
+    std::uint64_t leased = 0;   // messages, those whose ack is on its way to the disk included
+    std::uint64_t bytes = 0;    // encoded batch bytes held for this queue
+    MessageNumber next_number;  // with priorities: of the lowest
     std::uint32_t consumers = 0;
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
     QueueOptions options;       // all but durability and lease
+    // With priorities: the next number of each level, from that of priority 9 on; else none.
+    std::vector<MessageNumber> next_of_levels;
 
     void encode(Writer& w) const {
         w.string8(queue).number(incarnation.value());
@@ -235,6 +240,10 @@ struct QueueInfo {
         w.number(ready).number(leased).number(bytes).number(next_number.value());
         w.number(consumers).number(producers).number(dying).number(delayed);
         options.encode(w);
+        w.number(static_cast<std::uint8_t>(next_of_levels.size()));
+        for (const MessageNumber next : next_of_levels) {
+            w.number(next.value());
+        }
     }
     [[nodiscard]] static QueueInfo decode(Reader& r) {
         QueueInfo f;
@@ -252,6 +261,12 @@ struct QueueInfo {
             f.dying = r.number<std::uint64_t>();
             f.delayed = r.number<std::uint64_t>();
             f.options = QueueOptions::decode(r);
+        }
+        if (!r.rest().empty()) {
+            const auto levels = r.number<std::uint8_t>();
+            for (std::uint8_t i = 0; i < levels && r.ok(); ++i) {
+                f.next_of_levels.emplace_back(r.number<std::uint64_t>());
+            }
         }
         return f;
     }

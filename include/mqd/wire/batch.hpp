@@ -34,10 +34,11 @@ inline constexpr std::uint32_t batch_messages_max = 65'536;
 
 enum class AttributeId : std::uint16_t {
     header = 1,        // u8 key_bytes | key | value; may stand several times
+    priority = 2,      // u8: 0 to 9, the highest one is delivered first; critical
     delay = 3,         // u64: milliseconds before it may be delivered; critical
     due = 4,           // i64: microseconds since 1970, not delivered before; critical
     dead_letter = 16,  // DeadLetterView; set by the daemon, and refused in a PUBLISH
-    // Reserved: 2 priority, 5 ttl, 6 dedup id, 7 group, 8 reply_to. All but reply_to are sent with
+    // Reserved: 5 ttl, 6 dedup id, 7 group, 8 reply_to. All but reply_to are sent with
     // the critical bit, so that a daemon that does not know them refuses the message.
 };
 
@@ -221,6 +222,26 @@ struct TimesView {
     return reader.ok() ? std::optional(times) : std::nullopt;
 }
 
+// The priority of a message; 0 if it says none. Nothing if it is malformed or more than
+// priority_max, or stands twice.
+[[nodiscard]] inline std::optional<unsigned> decode_priority(Bytes attributes) {
+    std::optional<unsigned> priority;
+    AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        if (static_cast<AttributeId>(attribute->id) != AttributeId::priority) {
+            continue;
+        }
+        if (attribute->value.size() != 1 || priority) {
+            return std::nullopt;
+        }
+        priority = load<std::uint8_t>(attribute->value.data());
+        if (*priority > priority_max) {
+            return std::nullopt;
+        }
+    }
+    return reader.ok() ? std::optional(priority.value_or(0)) : std::nullopt;
+}
+
 // Which attributes some messages have.
 class AttributeSet {
   public:
@@ -243,6 +264,11 @@ class AttributeSet {
         const auto id = static_cast<AttributeId>(attribute->id);
         if (id == AttributeId::delay || id == AttributeId::due) {
             if (attribute->value.size() != 8) {
+                return ErrorCode::protocol_violation;
+            }
+            seen.add(id);
+        } else if (id == AttributeId::priority) {
+            if (attribute->value.size() != 1) {
                 return ErrorCode::protocol_violation;
             }
             seen.add(id);
