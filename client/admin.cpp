@@ -31,6 +31,9 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
         options.publishing_paused = paused->publishing;
         options.consuming_paused = paused->consuming;
     }
+    if (from.priorities) {
+        options.priorities = *from.priorities != 0;
+    }
     return options;
 }
 
@@ -45,7 +48,8 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
                    frame.consumers,
                    frame.producers,
                    frame.dying,
-                   frame.delayed};
+                   frame.delayed,
+                   frame.next_of_levels};
     info.options.durability = frame.durability;
     info.options.lease = std::chrono::milliseconds(frame.lease_ms);
     return info;
@@ -91,6 +95,7 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     if (from.publishing_paused || from.consuming_paused) {
         options.paused = wire::Paused{from.publishing_paused, from.consuming_paused}.bits();
     }
+    options.priorities = from.priorities;
     return options;
 }
 
@@ -141,6 +146,7 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
         }
         peeked.body = wire::as_text(message->body);
         peeked.dead_letter = find_dead_letter(message->attributes);
+        peeked.priority = find_priority(message->attributes);
         if (run.state == MessageState::delayed) {
             peeked.due = run.due;
         }

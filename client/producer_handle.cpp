@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t time_bytes = wire::attribute_header_bytes + 8;  // of a delay or a due time
 
+constexpr std::size_t priority_bytes = wire::attribute_header_bytes + 1;
+
 bool is_timed(const MessageOptions& options) {
     return options.delay.count() != 0 || options.due.has_value();
 }
@@ -25,6 +27,14 @@ std::optional<Error> check_times(const MessageOptions& options) {
         return Error{ErrorCode::bad_option, "a delay is 0 to ten years long", limit};
     }
     return std::nullopt;
+}
+
+std::byte* append_priority(std::byte* to, unsigned priority) {
+    constexpr auto id = static_cast<std::uint16_t>(wire::AttributeId::priority);
+    wire::store(to, static_cast<std::uint16_t>(id | wire::critical_bit));
+    wire::store(to + 2, std::uint16_t{1});
+    wire::store(to + wire::attribute_header_bytes, static_cast<std::uint8_t>(priority));
+    return to + priority_bytes;
 }
 
 std::byte* append_time(std::byte* to, const MessageOptions& options) {
@@ -96,6 +106,12 @@ std::optional<Error> ProducerHandle::check(std::size_t body_bytes, const HeaderL
         }
         attributes_bytes += time_bytes;
     }
+    if (options.priority) {
+        if (*options.priority > priority_max) {
+            return Error{ErrorCode::bad_option, "a priority is 0 to 9", priority_max};
+        }
+        attributes_bytes += priority_bytes;
+    }
     for (const Header& header : headers) {
         if (header.key.empty() || header.key.size() > UINT8_MAX) {
             return Error{ErrorCode::bad_option, "a header key has 1 to 255 bytes", UINT8_MAX};
@@ -144,6 +160,9 @@ void ProducerHandle::append(wire::Bytes body, const HeaderList& headers,
     to += wire::message_header_bytes;
     if (attributes_bytes != 0 && is_timed(options)) {
         to = append_time(to, options);
+    }
+    if (options.priority) {
+        to = append_priority(to, *options.priority);
     }
     for (const Header& header : headers) {
         wire::store(to, static_cast<std::uint16_t>(wire::AttributeId::header));

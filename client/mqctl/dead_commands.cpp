@@ -38,7 +38,7 @@ Result<std::optional<QueueInfo>> find_dead_letter_queue(Session& session) {
 }
 
 std::vector<std::string> row_of_message(const PeekedMessage& message) {
-    std::vector<std::string> row{std::to_string(message.number.value())};
+    std::vector<std::string> row{format_number(message.number)};
     if (const auto& dead = message.dead_letter) {
         row.insert(row.end(),
                    {dead->id(), std::string(cause_name(dead->cause)),
@@ -98,8 +98,11 @@ Result<void> Retry::run() {
             if (!more || !*more) {
                 return more ? consumer->close() : more.error();
             }
-        } else if ((*message)->number >= dead_.next_number) {
-            break;
+        } else if ((*message)->number >= dead_.next_like((*message)->number)) {
+            if (dead_.next_of_levels.empty()) {
+                break;
+            }
+            ++passed_over_;  // older ones of lower priorities may follow
         } else if (auto done = retry(*producer, *consumer, **message); !done) {
             return done;
         }
@@ -130,7 +133,8 @@ Result<void> Retry::retry(Producer& producer, Consumer& consumer, const Delivery
     for (const Header& header : message.headers) {
         headers.push_back(header);
     }
-    const auto published = producer.publish(message.body, headers);
+    const auto published =
+        producer.publish(message.body, headers, {.priority = message.priority()});
     if (!published) {
         return published.error();
     }

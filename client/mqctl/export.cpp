@@ -144,7 +144,7 @@ Result<bool> Exporter::take_page() {
         return asked.error();
     }
     for (const PeekedMessage& message : (*page)->messages) {
-        if (message.number < queue_.next_number) {
+        if (message.number < queue_.next_like(message.number)) {
             show(message);
         }
     }
@@ -195,7 +195,7 @@ Result<void> Exporter::check_queue() {
         return Error{ErrorCode::queue_deleted, "the queue was deleted and made anew meanwhile"};
     }
     const std::uint64_t live = now->ready + now->leased + now->delayed;
-    const std::uint64_t newer = now->next_number - queue_.next_number;
+    const std::uint64_t newer = now->given_out_since(queue_);
     if (live > newer && messages_ < live - newer) {
         return Error{ErrorCode::io_error, "the daemon did not show all messages: " +
                                               format_messages(live - newer - messages_) +

@@ -12,8 +12,8 @@
 namespace mqd::mqctl {
 
 // The placeholders of a format: %i id, %b body, %h{name} header (nothing if the message has none),
-// %a attempt, %q queue, %n number, %t time of publishing, %s state and %u until when it is delayed
-// (nothing where that is not known), %% a percent sign; \n, \t, \r, \0 and \\ as in C.
+// %a attempt, %q queue, %n number, %t time of publishing, %s state and %u until when it is delayed,
+// %p priority (nothing where that is not known), %% a percent sign; \n, \t, \r, \0 and \\ as in C.
 class MessageFormat {
   public:
     // "text" (the body and a newline), "json", "raw" (the body alone), or a format, which has at
@@ -23,7 +23,19 @@ class MessageFormat {
     void append(std::string& out, const ShownMessage& message) const;
 
   private:
-    enum class PieceKind { literal, id, body, header, attempt, queue, number, time, state, due };
+    enum class PieceKind {
+        literal,
+        id,
+        body,
+        header,
+        attempt,
+        queue,
+        number,
+        time,
+        state,
+        due,
+        priority
+    };
     struct Piece {
         PieceKind kind = PieceKind::literal;
         std::string text;  // the literal, or the name of the header

@@ -109,6 +109,18 @@ Result<void> read_times(const Json& line, MessageOptions& into) {
     return {};
 }
 
+Result<void> read_priority(const Json& line, MessageOptions& into) {
+    const auto priority = line.find("priority");
+    if (priority == line.end()) {
+        return {};
+    }
+    if (!priority->is_number_unsigned() || priority->get<std::uint64_t>() > priority_max) {
+        return malformed("\"priority\" is not a number from 0 to 9");
+    }
+    into.priority = priority->get<unsigned>();
+    return {};
+}
+
 void add_header(Json& headers, std::string_view key, const std::string& value) {
     const auto [entry, fresh] = headers.emplace(std::string(key), value);
     if (fresh) {
@@ -193,6 +205,9 @@ void append_json_line(std::string& out, const ShownMessage& message) {
     if (message.due) {
         line["due"] = format_time(*message.due);
     }
+    if (message.priority) {
+        line["priority"] = *message.priority;
+    }
     add_headers(line, message);
     if (message.dead_letter) {
         line["dead_letter"] = to_json(*message.dead_letter);
@@ -229,6 +244,9 @@ Result<ParsedMessage> parse_json_line(std::string_view line) {
     }
     if (const auto times = read_times(json, message.options); !times) {
         return times.error();
+    }
+    if (const auto priority = read_priority(json, message.options); !priority) {
+        return priority.error();
     }
     return message;
 }

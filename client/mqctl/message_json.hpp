@@ -12,7 +12,8 @@
 // keep, a key that is not UTF-8) stand in "header_list_b64" once more, all of them in their order:
 // [["<key>","<value>"],…], both base64. A sender that the daemon could not see has null in its
 // fields. `peek` adds "state". A delayed message has "due", the time at which it will be ready; and
-// a line to be published may have it, or "delay_ms". A dead letter has, behind "headers" and what
+// a line to be published may have it, or "delay_ms". A message that says its priority has
+// "priority", 0 to 9. A dead letter has, behind "headers" and what
 // belongs to it,
 //
 //     "dead_letter":{"cause":"attempts","attempts":16,"first_failed":"2025-…",
@@ -43,6 +44,7 @@ struct ShownMessage {
     std::string_view body;
     std::string_view state;  // "ready", "leased", "delayed"; empty: not said
     std::optional<WallTime> due;
+    std::optional<unsigned> priority;
     std::optional<DeadLetter> dead_letter;
 };
 
@@ -59,9 +61,9 @@ struct ParsedMessage {
     MessageOptions options;
 };
 
-// The headers, the body and the time of one line; all else in it is ignored, but a body must be
-// there. Where there is a "header_list_b64", the headers are those. The text of the error says what
-// was wrong, not where.
+// The headers, the body, the time and the priority of one line; all else in it is ignored, but a
+// body must be there. Where there is a "header_list_b64", the headers are those. The text of the
+// error says what was wrong, not where.
 [[nodiscard]] Result<ParsedMessage> parse_json_line(std::string_view line);
 
 }  // namespace mqd::mqctl

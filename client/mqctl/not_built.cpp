@@ -33,13 +33,11 @@ constexpr auto options = std::to_array<std::string_view>({
     // everywhere
     "--token-file",
     // of a message
-    "--priority",
     "--ttl",
     "--id",
     "--group",
     "--reply-to",
     // of a queue
-    "--priorities",
     "--dedup-window",
     "--group-in-flight",
     "--group-rate",

@@ -100,7 +100,21 @@ std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
     return *value;
 }
 
-MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due) {
+MessageNumber message_number(const CLI::Option* option, MessageNumber absent) {
+    if (!given(option)) {
+        return absent;
+    }
+    const auto text = option->as<std::string>();
+    const auto number = parse_number(text);
+    if (!number || number->value() == 0) {
+        throw Mistake{option->get_name() + ": \"" + text +
+                      "\" is not the number of a message, as in 1842 or 5.1842"};
+    }
+    return *number;
+}
+
+MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
+                               const CLI::Option* priority) {
     if (given(delay) && given(due)) {
         throw Mistake{"--delay and --due exclude each other"};
     }
@@ -116,6 +130,14 @@ MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due)
         }
         options.due = *time;
     }
+    if (given(priority)) {
+        const auto text = priority->as<std::string>();
+        const auto value = whole_number(text);
+        if (!value || *value > priority_max) {
+            throw Mistake{"--priority: \"" + text + "\" is not a number from 0 to 9"};
+        }
+        options.priority = static_cast<unsigned>(*value);
+    }
     return options;
 }
 
@@ -129,13 +151,14 @@ std::vector<MessageId> message_ids(const std::vector<std::string>& operands) {
                                                               to - std::min(from, to)));
         };
         const auto incarnation = part(first + 1, second);
-        const auto number = part(second + 1, text.size());
+        const auto number =
+            parse_number(std::string_view(text).substr(std::min(second + 1, text.size())));
         if (!wire::valid_queue_name(text.substr(0, first)) || incarnation.value_or(0) == 0 ||
-            *incarnation > UINT32_MAX || number.value_or(0) == 0) {
+            *incarnation > UINT32_MAX || number.value_or(MessageNumber()).value() == 0) {
             throw Mistake{'"' + text + "\" is not the id of a message, as in orders:3:1842"};
         }
         const MessageId id{text.substr(0, first), QueueId(static_cast<std::uint32_t>(*incarnation)),
-                           MessageNumber(*number)};
+                           *number};
         if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
             ids.push_back(id);
         }

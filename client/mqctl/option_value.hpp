@@ -35,8 +35,11 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent);
 [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent);
 [[nodiscard]] std::string file(const CLI::Option* option);
-// Of --delay and --due, which exclude each other.
-[[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due);
+// Of --delay and --due, which exclude each other, and of --priority.
+[[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
+                                             const CLI::Option* priority);
+// The number of a message, as 1842 or 5.1842; from 1 on.
+[[nodiscard]] MessageNumber message_number(const CLI::Option* option, MessageNumber absent);
 // Each of them once, in order. Throws Mistake.
 [[nodiscard]] std::vector<MessageId> message_ids(const std::vector<std::string>& operands);
 

@@ -56,13 +56,16 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
         line_.dead.count = number(dead_count_, 1);
     }
     line_.peek.count = number(peek_count_, line_.peek.count);
-    line_.peek.from = MessageNumber(number(from_, 1));
+    line_.peek.from = message_number(from_, MessageNumber(1));
     if (line_.command == Command::queue_create) {
         if (given(memory_) && given(create_durability_)) {
             throw Mistake{"--memory and --durability exclude each other"};
         }
         line_.queue_options.durability =
             given(memory_) ? Durability::memory : durability(create_durability_, Durability::disk);
+        if (given(priorities_)) {
+            line_.queue_options.priorities = true;
+        }
         create_options_.read(line_.queue_options);
     } else if (line_.command == Command::queue_update) {
         if (!update_options_.any()) {

@@ -23,7 +23,8 @@ constexpr const char* exit_status_help =
 
 constexpr const char* format_help =
     "A FORMAT has %i id, %b body, %h{name} header, %a attempt, %q queue, %n number,\n"
-    "%t time, %s state and %u until when it is delayed (of peek), %% and \\n \\t \\r \\0 \\\\: "
+    "%t time, %s state and %u until when it is delayed (of peek), %p priority, %% and \\n \\t \\r "
+    "\\0 \\\\: "
     "consume orders -o '%i %h{type} %b\\n'";
 
 }  // namespace
@@ -105,6 +106,8 @@ void Parser::add_options_of(Command command, CLI::App& app) {
             create_durability_ =
                 add_value(app, "--durability", "LEVEL", "memory, written or disk (disk)");
             create_options_.add_to(app);
+            priorities_ = app.add_flag("--priorities")
+                              ->description("Its messages have priorities, 0 to 9; for good");
             break;
         case Command::queue_update:
             update_options_.add_to(app);
@@ -175,6 +178,8 @@ void Parser::add_publish_options(CLI::App& app) {
     delay_ = add_value(app, "--delay", "DURATION", "Deliver it so long after it was taken");
     due_ = add_value(app, "--due", "TIME",
                      "Deliver it from then on: 2026-12-24T08:00:00Z, or local time without the Z");
+    priority_ =
+        add_value(app, "--priority", "N", "0 (lowest) to 9, of a queue made with --priorities (0)");
     publish_durability_ = add_value(app, "--durability", "LEVEL",
                                     "What to wait for: memory, written or disk (the queue's)");
 }

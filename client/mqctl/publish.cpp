@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <optional>
 
@@ -41,7 +40,7 @@ class Publisher {
 
     void pump();
     [[nodiscard]] HeaderList headers_of_message();
-    [[nodiscard]] const MessageOptions& options_of_message() const;
+    [[nodiscard]] MessageOptions options_of_message() const;
     [[nodiscard]] Error at_source(Error error) const;
     void exchange();
     [[nodiscard]] bool may_pump() const;
@@ -180,10 +179,16 @@ HeaderList Publisher::headers_of_message() {
     return merged_headers_;
 }
 
-// Those of the command line, except where the message has a time of its own.
-const MessageOptions& Publisher::options_of_message() const {
+// Those of the command line, except where the message has a time or a priority of its own.
+MessageOptions Publisher::options_of_message() const {
     const MessageOptions& own = message_.options;
-    return own.due || own.delay.count() != 0 ? own : session_.line().publish.message;
+    MessageOptions options = session_.line().publish.message;
+    if (own.due || own.delay.count() != 0) {
+        options.delay = own.delay;
+        options.due = own.due;
+    }
+    options.priority = own.priority ? own.priority : options.priority;
+    return options;
 }
 
 // Says which message of the input it is that cannot be published as it is.
@@ -227,12 +232,9 @@ void Publisher::confirmed(const ConfirmedLines& lines) {
     if (json_) {
         tail = R"(","durability":")" + std::string(durability_name(lines.durability)) + "\"}\n";
     }
-    std::array<char, 20> number{};
     for (std::uint64_t i = 0; i < lines.count; ++i) {
-        const auto written = std::to_chars(number.data(), number.data() + number.size(),
-                                           lines.first_number.plus(i).value());
         out += id_prefix_;
-        out.append(number.data(), written.ptr);
+        out += format_number(lines.first_number.plus(i));
         out += tail;
     }
 }

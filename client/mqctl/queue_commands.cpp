@@ -42,6 +42,9 @@ std::string to_json(const QueueInfo& queue) {
             delays.push_back(delay.count());
         }
     }
+    if (queue.options.priorities) {
+        line["priorities"] = *queue.options.priorities;
+    }
     if (queue.options.publishing_paused) {
         line["publishing_paused"] = *queue.options.publishing_paused;
         line["consuming_paused"] = queue.options.consuming_paused.value_or(false);
@@ -137,7 +140,7 @@ ExitCode queue_show(Session& session) {
     table.add({"leased", std::to_string(queue->leased)});
     table.add({"delayed", std::to_string(queue->delayed)});
     table.add({"bytes", std::to_string(queue->bytes)});
-    table.add({"next_number", std::to_string(queue->next_number.value())});
+    table.add({"next_number", format_number(queue->next_number)});
     table.add({"consumers", std::to_string(queue->consumers)});
     table.add({"producers", std::to_string(queue->producers)});
     table.add({"dying", std::to_string(queue->dying)});
@@ -148,6 +151,7 @@ ExitCode queue_show(Session& session) {
     table.add({"on_full", std::string(on_full_name(queue->options.on_full))});
     table.add({"paused", paused_text(queue->options)});
     table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
+    table.add({"priorities", queue->options.priorities.value_or(false) ? "yes" : "no"});
     return session.print(table.text(false));
 }
 

@@ -25,6 +25,7 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("max_bytes"), &Options::max_bytes, &Definition::max_bytes);
     fn(std::string_view("on_full"), &Options::on_full, &Definition::on_full);
     fn(std::string_view("retry"), &Options::retry, &Definition::retry);
+    fn(std::string_view("priorities"), &Options::priorities, &Definition::priorities);
 }
 
 // Whether a member of QueueOptions says anything.

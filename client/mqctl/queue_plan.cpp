@@ -32,6 +32,9 @@ std::string text_of(std::string_view, std::chrono::milliseconds value) {
 std::string text_of(std::string_view, const std::string& value) {
     return value;
 }
+std::string text_of(std::string_view, bool value) {
+    return value ? "yes" : "no";
+}
 std::string text_of(std::string_view, const Delays& delays) {
     std::string text;
     for (const std::chrono::milliseconds delay : delays) {
@@ -122,6 +125,9 @@ std::string refusal(const QueueChange& change) {
     if (is_said(change.options.durability)) {
         return queue + "its durability is " + text_of({}, before.durability) +
                " and cannot be changed to " + text_of({}, change.options.durability);
+    }
+    if (is_said(change.options.priorities)) {
+        return queue + "whether it has priorities cannot be changed";
     }
     const OnFull on_full =
         is_said(change.options.on_full) ? change.options.on_full : before.on_full;

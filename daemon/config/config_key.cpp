@@ -395,6 +395,7 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"max_bytes", SizeField{&queue.max_bytes, 0, bytes_limit_max}},
         {"on_full", OnFullField{&queue.on_full}},
         {"retry", DelaysField{&queue.retry, wire::retry_delays_max, wire::retry_delay_max}},
+        {"priorities", FlagField{&queue.priorities}},
     };
 }
 
@@ -405,7 +406,8 @@ ConfigKeys keys_of(LogConfig& log) {
 std::vector<ConfigSection> sections_of(Config& config) {
     ConfigKeys defaults = keys_of(config.queue_defaults);
     std::erase_if(defaults, [](const ConfigKey& key) {
-        return key.name == "durability" || key.name == "dead_letter";  // storage.durability; none
+        // storage.durability; none
+        return key.name == "durability" || key.name == "dead_letter" || key.name == "priorities";
     });
     return {
         {"server", keys_of(config.server)},

@@ -101,6 +101,18 @@ class Headers {
     wire::Bytes attributes_;
 };
 
+// Nothing if the message says none, which is as good as 0.
+[[nodiscard]] inline std::optional<unsigned> find_priority(wire::Bytes attributes) {
+    wire::AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        if (attribute->id == static_cast<std::uint16_t>(wire::AttributeId::priority) &&
+            attribute->value.size() == 1) {
+            return wire::load<std::uint8_t>(attribute->value.data());
+        }
+    }
+    return std::nullopt;
+}
+
 using DeadLetterCause = wire::DeadLetterCause;
 
 // What a dead letter was, and how it came to be one (docs/protocol.md, "Dead letters"). Its own
@@ -147,6 +159,10 @@ struct Delivery {
     // What it was, if it is a dead letter.
     [[nodiscard]] std::optional<DeadLetter> dead_letter() const {
         return find_dead_letter(headers.attributes());
+    }
+    // Nothing: it says none.
+    [[nodiscard]] std::optional<unsigned> priority() const {
+        return find_priority(headers.attributes());
     }
 };
 

@@ -28,7 +28,8 @@ struct ProducerOptions {
     Durability durability = Durability::unspecified;
 };
 
-// When a message may be delivered: at once, or delayed, by one of these.
+// When a message may be delivered: at once, or delayed, by one of the first two; and before which
+// others.
 struct MessageOptions {
     // So long after the daemon took it, at most ten years (wire::delay_max). It runs while the
     // daemon runs, and by the wall clock across a restart.
@@ -36,6 +37,9 @@ struct MessageOptions {
     // Not before this time of the daemon's wall clock, at most ten years ahead; in the past: at
     // once.
     std::optional<WallTime> due{};
+    // 0 to 9 (priority_max), the highest one is delivered first; not said: 0. Only for a queue with
+    // QueueOptions::priorities: others refuse the line with bad_option.
+    std::optional<unsigned> priority{};
 };
 inline constexpr MessageOptions at_once{};
 
@@ -120,8 +124,8 @@ class Producer {
     // error only being taken is promised; the confirm comes later.
     // Errors, no line used: message_too_big (body beyond the daemon's limit, or headers beyond
     // 65,535 bytes; `limit` says which), bad_option (a header key of 0 or more than 255 bytes; a
-    // delay that is negative or too long, or both a delay and a due time), a refusal that stands,
-    // timeout (no credit for so long).
+    // delay that is negative or too long, or both a delay and a due time, or a priority beyond 9),
+    // a refusal that stands, timeout (no credit for so long).
     [[nodiscard]] Result<LineNumber> send(std::string_view body, HeaderList headers = {},
                                           const MessageOptions& options = at_once);
 

@@ -37,21 +37,42 @@ struct QueueOptions {
     std::optional<bool> publishing_paused{};
     // Nothing is delivered; consumers keep what they hold and can settle it.
     std::optional<bool> consuming_paused{};
+    // Messages have priorities, and the highest one is delivered first; cannot be changed.
+    std::optional<bool> priorities{};
 };
 
 struct QueueInfo {
     std::string name;
     QueueId incarnation;
-    QueueOptions options;      // not said: the daemon is of an earlier release without that option
-    std::uint64_t ready = 0;   // messages
-    std::uint64_t leased = 0;  // messages
-    std::uint64_t bytes = 0;   // as encoded: 8 a message, headers, bodies
-    MessageNumber next_number;
+    QueueOptions options;       // not said: the daemon is of an earlier release without that option
+    std::uint64_t ready = 0;    // messages
+    std::uint64_t leased = 0;   // messages
+    std::uint64_t bytes = 0;    // as encoded: 8 a message, headers, bodies
+    MessageNumber next_number;  // with priorities: that of priority 0
     std::uint32_t consumers = 0;
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
+    // With priorities: the next number of each, from that of priority 9 on.
+    std::vector<MessageNumber> next_of_levels{};
 
+    // The next number, among those of the same priority.
+    [[nodiscard]] MessageNumber next_like(MessageNumber number) const {
+        const unsigned level = level_of_number(number);
+        return level >= 1 && level <= next_of_levels.size() ? next_of_levels[level - 1]
+                                                            : next_number;
+    }
+    // How many numbers were given out between an earlier answer about the same queue and this one.
+    [[nodiscard]] std::uint64_t given_out_since(const QueueInfo& earlier) const {
+        if (next_of_levels.size() != earlier.next_of_levels.size() || next_of_levels.empty()) {
+            return next_number - earlier.next_number;
+        }
+        std::uint64_t count = 0;
+        for (std::size_t i = 0; i < next_of_levels.size(); ++i) {
+            count += next_of_levels[i] - earlier.next_of_levels[i];
+        }
+        return count;
+    }
     // Messages that a consumer with credit would get now.
     [[nodiscard]] std::uint64_t deliverable() const {
         return options.consuming_paused.value_or(false) ? 0 : ready;
@@ -75,6 +96,7 @@ struct PeekedMessage {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
     std::optional<DeadLetter> dead_letter;  // what it was, if it is one
+    std::optional<unsigned> priority{};     // nothing: it says none
     std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
 };
 

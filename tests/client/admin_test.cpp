@@ -84,6 +84,8 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
             info.options.max_bytes = 7;
             info.options.on_full = OnFull::drop_oldest;
             info.options.paused = 0x32;
+            info.options.priorities = 1;
+            info.next_of_levels.assign(number_levels, MessageNumber(5));
             info.options.retry = {std::chrono::milliseconds(1000), std::chrono::hours(1)};
             socket.write(encode(info, request.header.correlation));
         };
@@ -125,6 +127,9 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     CHECK(info->options.on_full == OnFull::drop_oldest);
     CHECK(info->options.publishing_paused == false);
     CHECK(info->options.consuming_paused == true);
+    CHECK(info->options.priorities == true);
+    CHECK(info->next_like(first_of_level(10)) == MessageNumber(5));
+    CHECK(info->given_out_since(*info) == 0);
     CHECK((info->options.retry == Delays{std::chrono::seconds(1), std::chrono::hours(1)}));
     const QueueOptions said{
         Durability::written, std::chrono::milliseconds(250),         0, "failed", 8, 9,

@@ -46,6 +46,21 @@ TEST_CASE("message json: a sender that was not seen is null, and a state is said
     CHECK(mentions(json_of(message), R"("state":"leased")"));
 }
 
+TEST_CASE("message json: a priority is said, and published again") {
+    ShownMessage message;
+    message.body = "x";
+    CHECK_FALSE(mentions(json_of(message), "priority"));
+    message.priority = 7;
+    CHECK(mentions(json_of(message), R"("priority":7,)"));
+    CHECK(parse_json_line(json_of(message))->options.priority == 7u);
+    for (const char* const wrong : {"10", "-1", "\"5\"", "1.5", "null"}) {
+        const auto parsed =
+            parse_json_line(std::string(R"({"body":"x","priority":)") + wrong + "}");
+        REQUIRE_FALSE(parsed);
+        CHECK(parsed.error().text == "\"priority\" is not a number from 0 to 9");
+    }
+}
+
 TEST_CASE("message json: a dead letter says what it was, and is published again without that") {
     ShownMessage message;
     CHECK_FALSE(mentions(json_of(message), "dead_letter"));

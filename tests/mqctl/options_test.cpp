@@ -131,6 +131,22 @@ TEST_CASE("options: a message is published at once, after a delay, or when it is
                    "exclude each other"));
 }
 
+TEST_CASE("options: a message has a priority from 0 to 9") {
+    CHECK_FALSE(accepted({"publish", "a", "x"}).publish.message.priority);
+    CHECK(accepted({"publish", "a", "--priority", "0", "x"}).publish.message.priority == 0u);
+    CHECK(accepted({"publish", "a", "--priority=9", "x"}).publish.message.priority == 9u);
+    for (const char* const priority : {"10", "-1", "high", "", "1.0"}) {
+        CHECK(mentions(refused({"publish", "a", "--priority", priority, "x"}),
+                       "is not a number from 0 to 9"));
+    }
+    CHECK(accepted({"queue", "create", "a", "--priorities"}).queue_options.priorities == true);
+    CHECK_FALSE(accepted({"queue", "create", "a"}).queue_options.priorities);
+    CHECK(accepted({"peek", "a", "--from", "5.1842"}).peek.from == first_of_level(5).plus(1841));
+    CHECK(mentions(refused({"peek", "a", "--from", "x"}), "is not the number of a message"));
+    CHECK(accepted({"delete", "jobs:3:9.7"}).message_ids ==
+          std::vector<MessageId>{{"jobs", QueueId(3), first_of_level(1).plus(6)}});
+}
+
 TEST_CASE("options: messages are deleted by their ids, each once") {
     const CommandLine line = accepted({"delete", "orders:3:1842", "a.b-c:1:7", "orders:3:1842"});
     CHECK(line.command == Command::delete_messages);
@@ -384,7 +400,7 @@ TEST_CASE("options: what is unknown is named, with what was perhaps meant") {
 }
 
 TEST_CASE("options: what is not built yet is refused by its name") {
-    CHECK(refused({"publish", "a", "--priority", "5", "x"}) == "--priority is not built yet");
+    CHECK(refused({"publish", "a", "--group", "5", "x"}) == "--group is not built yet");
     CHECK(refused({"publish", "a", "--ttl=5s", "x"}) == "--ttl is not built yet");
     for (const std::string_view command : commands_not_built()) {
         Arguments arguments{std::string(command), "--any", "-x", "thing"};
@@ -398,7 +414,7 @@ TEST_CASE("options: what is not built yet is refused by its name") {
         CHECK(refused({"publish", "a", "x", std::string(option), "1"}) ==
               std::string(option) + " is not built yet");
     }
-    CHECK(accepted({"publish", "a", "--", "--priority"}).publish.argument == "--priority");
+    CHECK(accepted({"publish", "a", "--", "--ttl"}).publish.argument == "--ttl");
 }
 
 TEST_CASE("options: help is no mistake") {

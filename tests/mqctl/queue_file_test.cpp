@@ -32,6 +32,7 @@ max_messages = 5000
 max_bytes = "1MiB"
 on_full = "reject"
 retry = ["1s", "10s"]
+priorities = true
 [queue."a.b"]
 )",
                                          "q.toml");
@@ -47,6 +48,7 @@ retry = ["1s", "10s"]
     CHECK_FALSE(plain.max_messages);
     CHECK_FALSE(plain.max_bytes);
     CHECK_FALSE(plain.retry);
+    CHECK_FALSE(plain.priorities);
     const QueueOptions& full = (*queues)[1].options;
     CHECK((*queues)[1].name == "orders");
     CHECK(full.durability == Durability::disk);
@@ -57,6 +59,7 @@ retry = ["1s", "10s"]
     CHECK(full.max_bytes == 1024u * 1024);
     CHECK(full.on_full == OnFull::reject);
     CHECK(full.retry == std::vector{milliseconds(1000), milliseconds(10'000)});
+    CHECK(full.priorities == true);
     CHECK_FALSE(full.publishing_paused);
 }
 
