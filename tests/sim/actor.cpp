@@ -104,6 +104,9 @@ void Actor::create(std::size_t index) {
     frame.queue = habits_.queues[index];
     frame.options.durability = habits_.durabilities[index];
     frame.options.max_attempts = habits_.max_attempts[index];
+    if (habits_.priorities[index]) {
+        frame.options.priorities = 1;
+    }
     if (habits_.max_messages != 0 && index * 2 < habits_.queues.size()) {  // no dead letters
         frame.options.max_messages = habits_.max_messages;
         frame.options.on_full = habits_.on_full;
@@ -260,7 +263,9 @@ void Actor::publish_burst(client::ProducerHandle& handle) {
         client::Session& session = session_;
         const bool with_header = dice_.one_in(5);
         const std::vector<Header> headers(with_header ? 1 : 0, Header{"n", "v"});
-        const auto line = handle.send(body, headers, some_time());
+        // One that has them where the queue does not is refused, and so is its frame.
+        const bool priorities = dice_.one_in(300) || has_priorities(handle.queue);
+        const auto line = handle.send(body, headers, some_options(priorities));
         if (!line || !*line) {
             return;  // refused meanwhile, or no credit
         }
@@ -271,8 +276,27 @@ void Actor::publish_burst(client::ProducerHandle& handle) {
     }
 }
 
-MessageOptions Actor::some_time() {
+bool Actor::has_priorities(std::string_view queue) const {
+    const auto at = std::find(habits_.queues.begin(), habits_.queues.end(), queue);
+    return at != habits_.queues.end() &&
+           habits_.priorities[static_cast<std::size_t>(at - habits_.queues.begin())];
+}
+
+// One that some message of the queue may have.
+MessageNumber Actor::some_number(std::string_view queue, std::uint64_t max) {
+    const MessageNumber number(dice_.between(1, max));
+    if (!has_priorities(queue)) {
+        return number;
+    }
+    const auto level = static_cast<unsigned>(dice_.between(1, number_levels));
+    return first_of_level(level).plus(number.value() - 1);
+}
+
+MessageOptions Actor::some_options(bool priorities) {
     MessageOptions options;
+    if (priorities && !dice_.one_in(4)) {
+        options.priority = static_cast<unsigned>(dice_.below(priority_max + 1));
+    }
     if (habits_.waits && dice_.one_in(3)) {
         const auto ms = static_cast<std::int64_t>(dice_.below(delay_ms_max));
         if (dice_.one_in(2)) {
@@ -361,7 +385,7 @@ void Actor::settle(Consuming& consuming) {
 void Actor::end_some() {
     for (const Consuming& one : consuming_) {
         if (session_.is_open(one.handle)) {
-            const MessageRange range{MessageNumber(dice_.between(1, 60)), dice_.between(1, 4)};
+            const MessageRange range{some_number(one.queue, 60), dice_.between(1, 4)};
             ask(
                 wire::MessagesDeleteRequest{
                     one.queue, session_.consumer(one.handle).incarnation, {&range, 1}},
@@ -416,7 +440,7 @@ void Actor::administer() {
         default: {
             wire::Peek frame;
             frame.queue = queue;
-            frame.from = MessageNumber(dice_.below(40));
+            frame.from = dice_.one_in(20) ? MessageNumber() : some_number(queue, 40);
             frame.max = static_cast<std::uint32_t>(dice_.between(1, 30));
             ask(frame, FrameType::peek_reply);
             break;

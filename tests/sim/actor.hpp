@@ -21,6 +21,7 @@ struct Habits {
     std::vector<Durability> durabilities;     // of the queues
     std::vector<std::uint32_t> max_attempts;  // likewise
     std::vector<Sharing> sharings;            // as most consumers have them
+    std::vector<bool> priorities;             // whether messages have them
     std::uint64_t max_messages = 0;           // of each queue but dead letters; 0: no limit
     OnFull on_full = OnFull::reject;
     std::vector<std::uint32_t> retry_ms;  // likewise
@@ -92,7 +93,9 @@ class Actor {
     template <typename Frame>
     void ask(const Frame& frame, wire::FrameType expected);
     [[nodiscard]] const std::string& some_queue();
-    [[nodiscard]] MessageOptions some_time();
+    [[nodiscard]] MessageOptions some_options(bool priorities);
+    [[nodiscard]] bool has_priorities(std::string_view queue) const;
+    [[nodiscard]] MessageNumber some_number(std::string_view queue, std::uint64_t max);
 
     const Habits& habits_;
     test::Dice dice_;

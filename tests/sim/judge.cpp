@@ -9,7 +9,7 @@ namespace mqd::sim {
 namespace {
 
 std::string text(MessageNumber number) {
-    return std::to_string(number.value());
+    return format_number(number);
 }
 
 }  // namespace
@@ -25,7 +25,8 @@ std::uint64_t hash_of(const wire::MessageView& message) {
     // What the daemon says of a death is not the sender's, and a dead letter has no time.
     wire::AttributeReader attributes(message.attributes);
     while (const auto attribute = attributes.next()) {
-        if (attribute->id == static_cast<std::uint16_t>(wire::AttributeId::header)) {
+        const auto id = static_cast<wire::AttributeId>(attribute->id);
+        if (id == wire::AttributeId::header || id == wire::AttributeId::priority) {
             add(attribute->value);
         }
     }
@@ -106,6 +107,10 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
             !message->uncertain) {  // a purge that was forgotten puts it back
             first_deliveries_.push_back({consumer.queue, number});
         }
+        if (consumer.queue->priorities) {
+            MessageNumber& last = delivered_last_[consumer.queue];
+            last = std::max(last, number);
+        }
         ++(message->delivered ? figures_.redelivered : figures_.delivered);
         message->delivered = true;
         message->visible = true;
@@ -174,14 +179,15 @@ void Judge::turn_ended() {
     std::sort(first_deliveries_.begin(), first_deliveries_.end(),
               [](const FirstDelivery& a, const FirstDelivery& b) { return a.number < b.number; });
     for (const FirstDelivery& first : first_deliveries_) {
-        if (first.number <= first.queue->first_seen_up_to && !overtaking_) {
+        MessageNumber& before = first.queue->first_seen_up_to[level_of_number(first.number)];
+        if (first.number <= before && !overtaking_) {
             violate("number " + text(first.number) + " of queue " + first.queue->name +
-                    " is delivered for the first time after number " +
-                    text(first.queue->first_seen_up_to));
+                    " is delivered for the first time after number " + text(before));
         }
-        first.queue->first_seen_up_to = std::max(first.queue->first_seen_up_to, first.number);
+        before = std::max(before, first.number);
     }
     first_deliveries_.clear();
+    check_overtaken();
     deletes_asked_.clear();
     for (const QueueRecord& queue : queues_) {
         check_sharing(queue);

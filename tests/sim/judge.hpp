@@ -7,6 +7,7 @@
 //
 // The first contradiction is kept as violation(); what comes after it means nothing.
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -41,7 +42,11 @@ struct QueueRecord {
     bool dead = false;                     // nothing of it may be seen any more
     bool delete_asked = false;             // it may be gone
     std::map<MessageNumber, Uid> numbers;  // those that anybody saw, for ever
-    MessageNumber first_seen_up_to;        // the highest number that was delivered
+    // The highest number that was delivered, of each level; 0 without priorities.
+    std::array<MessageNumber, number_levels + 1> first_seen_up_to{};
+    bool priorities = false;
+    // With priorities: those that were confirmed and not delivered since, or not long since.
+    std::map<MessageNumber, Uid> undelivered;
     std::vector<const ConsumerRecord*> attached;
 };
 
@@ -59,6 +64,8 @@ struct MessageRecord {
     const ProducerRecord* producer = nullptr;
     std::uint64_t hash = 0;  // of the encoded message
     Durability asked{};
+    unsigned priority = 0;
+    std::uint64_t visible_since = 0;  // the turn
     bool refused = false;
     bool uncertain = false;  // a purge may have ended it
     // What it survives, as somebody was told: unspecified: nobody was told anything.
@@ -122,6 +129,10 @@ class Judge {
     void set_messages_limit(std::uint64_t limit, bool drops) {
         messages_limit_ = limit;
         drops_ = drops;
+    }
+    // Queues of these names have them.
+    void set_priorities(std::set<std::string, std::less<>> queues) {
+        with_priorities_ = std::move(queues);
     }
     void set_time(std::int64_t now_ns, std::int64_t wall_us);
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
@@ -203,6 +214,10 @@ class Judge {
     [[nodiscard]] bool may_exist(const MessageRecord& message) const;
     void check_turn(const ConsumerRecord& consumer);
     void check_sharing(const QueueRecord& queue);
+    [[nodiscard]] bool check_level(const QueueRecord& queue, MessageNumber number,
+                                   const MessageRecord& message) const;
+    void note_visible(MessageNumber number, Uid uid, MessageRecord& message);
+    void check_overtaken();
     void release(MessageRecord& message);
     void failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
     [[nodiscard]] bool waits(const MessageRecord& message) const;
@@ -223,6 +238,9 @@ class Judge {
     std::uint64_t messages_limit_ = 0;
     bool drops_ = false;  // any message may be dropped for a younger one
     std::vector<std::uint32_t> retry_;
+    std::set<std::string, std::less<>> with_priorities_;
+    std::uint64_t turn_ = 1;
+    std::map<QueueRecord*, MessageNumber> delivered_last_;  // in this turn, the highest number
     // Times of messages, on either clock. When one has come it counts no more: a message that was
     // due may be delivered, though a clock be set back.
     std::set<std::pair<std::int64_t, Uid>> times_ns_;

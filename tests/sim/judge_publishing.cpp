@@ -26,6 +26,7 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.asked = frame.durability != Durability::unspecified ? frame.durability
                                                                    : producer.queue->durability;
         record.uncertain = producer.queue->delete_asked || drops_;
+        record.priority = wire::decode_priority(message->attributes).value_or(0);
         note_times(uid, record, message->attributes);
         figures_.waited += record.waited ? 1 : 0;
         producer.lines.push_back(uid);
@@ -85,6 +86,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             bind(*producer.queue, number, uid);
             if (frame.durability >= producer.queue->durability) {
                 message.visible = true;
+                note_visible(number, uid, message);
             }
             if (!message.uncertain && message.gone == Durability::unspecified) {
                 message.kept = std::max(message.kept, frame.durability);
@@ -118,6 +120,11 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
 
 // A number that anybody saw means one message, for ever.
 bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
+    if (!check_level(queue, number, messages_.at(uid))) {
+        violate(name(uid) + " of priority " + std::to_string(messages_.at(uid).priority) +
+                " has the number " + format_number(number) + " in queue " + queue.name);
+        return false;
+    }
     const auto [at, is_new] = queue.numbers.try_emplace(number, uid);
     if (!is_new && at->second != uid) {
         violate("number " + std::to_string(number.value()) + " of queue " + queue.name + ":" +
@@ -135,14 +142,17 @@ bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
         const auto& lines = message.producer->lines;
         return std::find(lines.begin(), lines.end(), of) - lines.begin();
     };
-    if (is_new && at != queue.numbers.begin()) {
+    const auto same_level = [&](MessageNumber other) {
+        return level_of_number(other) == level_of_number(number);
+    };
+    if (is_new && at != queue.numbers.begin() && same_level(std::prev(at)->first)) {
         const auto before = std::prev(at);
         const MessageRecord& other = messages_.at(before->second);
         if (other.producer == message.producer && line_of(before->second) > line_of(uid)) {
             violate(name(before->second) + " and " + name(uid) + " changed places");
         }
     }
-    if (is_new && std::next(at) != queue.numbers.end()) {
+    if (is_new && std::next(at) != queue.numbers.end() && same_level(std::next(at)->first)) {
         const auto behind = std::next(at);
         const MessageRecord& other = messages_.at(behind->second);
         if (other.producer == message.producer && line_of(behind->second) < line_of(uid)) {

@@ -33,6 +33,7 @@ QueueRecord& Judge::queue_seen(std::string_view queue_name, QueueId id, Durabili
     queue.name = queue_name;
     queue.id = id;
     queue.durability = durability;
+    queue.priorities = with_priorities_.contains(queue_name);
     queue.lease_ms = lease_ms;
     queue.delete_asked =
         deletes_asked_.contains(queue_name);  // and opened before, in the same turn

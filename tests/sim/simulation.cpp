@@ -114,6 +114,14 @@ void Simulation::choose_dead_letters() {
         habits_.retry_ms.push_back(static_cast<std::uint32_t>(dice_.below(200)));
     }
     judge_.set_retry(habits_.retry_ms);
+    std::set<std::string, std::less<>> with_priorities;
+    for (std::size_t i = 0; i < habits_.queues.size(); ++i) {
+        habits_.priorities.push_back(i < queues && dice_.one_in(3));
+        if (habits_.priorities.back()) {
+            with_priorities.insert(habits_.queues[i]);
+        }
+    }
+    judge_.set_priorities(std::move(with_priorities));
     for (std::size_t i = 0; i < habits_.queues.size(); ++i) {
         habits_.sharings.push_back(dice_.one_in(3)   ? Sharing::single_active
                                    : dice_.one_in(6) ? Sharing::exclusive
