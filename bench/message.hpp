@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bench/failure.hpp"
+#include "mqd/types.hpp"
 
 namespace mqd::bench {
 
@@ -51,6 +52,62 @@ class MessageBody {
     std::memcpy(&head, body, sizeof head);
     return head;
 }
+
+// The priority of a message, where messages have one: any, but the same for whoever asks.
+[[nodiscard]] constexpr unsigned priority_of(std::uint64_t sequence) {
+    constexpr std::uint64_t golden = 0x9E3779B97F4A7C15u;
+    return static_cast<unsigned>((sequence * golden >> 32) % (priority_max + 1));
+}
+
+// The same as ArrivalCheck where messages have priorities: those of each in order, and all of them.
+class RankedArrivalCheck {
+  public:
+    explicit RankedArrivalCheck(std::size_t producers)
+        : producers_(producers), unfinished_(producers) {
+        for (Arrived& from : producers_) {
+            for (unsigned priority = 0; priority <= priority_max; ++priority) {
+                from.due[priority] = next_of(priority, 0);
+            }
+        }
+    }
+
+    void take(const MessageHead& head) {
+        if (head.producer >= producers_.size()) {
+            fail("a message of an unknown producer, " + std::to_string(head.producer));
+        }
+        Arrived& from = producers_[head.producer];
+        const unsigned priority = priority_of(head.sequence);
+        if (head.sequence != from.due[priority]) {
+            fail("producer " + std::to_string(head.producer) + ": message " +
+                 std::to_string(head.sequence) + " came where " +
+                 std::to_string(from.due[priority]) + " was due");
+        }
+        from.due[priority] = next_of(priority, head.sequence + 1);
+        from.all = head.last != 0 ? head.sequence + 1 : from.all;
+        ++messages_;
+        unfinished_ -= ++from.count == from.all ? 1 : 0;
+    }
+
+    [[nodiscard]] bool complete() const { return unfinished_ == 0; }
+    [[nodiscard]] std::uint64_t messages() const { return messages_; }
+
+  private:
+    struct Arrived {
+        std::array<std::uint64_t, priority_max + 1> due{};
+        std::uint64_t count = 0;
+        std::uint64_t all = 0;  // known when the last one has come
+    };
+    static std::uint64_t next_of(unsigned priority, std::uint64_t sequence) {
+        while (priority_of(sequence) != priority) {
+            ++sequence;
+        }
+        return sequence;
+    }
+
+    std::vector<Arrived> producers_;
+    std::size_t unfinished_;
+    std::uint64_t messages_ = 0;
+};
 
 // Ends the process when a message is missing, comes twice or out of order: figures of a load that
 // lost messages must not be printed.

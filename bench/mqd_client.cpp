@@ -42,7 +42,7 @@ void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
     constexpr std::uint64_t messages_per_clock = 256;
     auto client = take(Client::connect(options.url), "connecting");
     auto producer = open_producer(client, options.queue);
-    const MessageOptions delayed{.delay = options.shape.delay};
+    MessageOptions message{.delay = options.shape.delay};
     MessageBody body;
     context.ready();
     const EndOfLoad end(context, options.shape);
@@ -58,7 +58,10 @@ void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
         last = end.reached(now, sent);
         const MessageHead head{
             .sequence = sent, .sent_ns = now, .producer = number, .last = last ? 1u : 0u};
-        (void)take(producer.send(as_text(body.with(head)), {}, delayed), "publishing");
+        if (options.shape.ranked) {
+            message.priority = priority_of(sent);
+        }
+        (void)take(producer.send(as_text(body.with(head)), {}, message), "publishing");
     }
     take(producer.wait_all(), "waiting for all confirms");
     context.done();
@@ -106,11 +109,12 @@ ConsumerOptions consumer_options(const LoadShape& shape) {
     return options;
 }
 
+template <typename Check>
 void consume_pipelined(const MqdClientOptions& options, WorkerContext& context) {
     auto client = take(Client::connect(options.url), "connecting");
     auto consumer =
         take(client.consumer(options.queue, consumer_options(options.shape)), "consuming");
-    ArrivalCheck check(options.shape.producers);
+    Check check(options.shape.producers);
     context.ready();
     while (!check.complete()) {
         const auto batch = take(consumer.receive_batch(), "receiving");
@@ -200,7 +204,8 @@ LoadClient make_mqd_client(const MqdClientOptions& options) {
         if (one_by_one) {
             consume_one_by_one(options, token.get(), context);
         } else {
-            consume_pipelined(options, context);
+            options.shape.ranked ? consume_pipelined<RankedArrivalCheck>(options, context)
+                                 : consume_pipelined<ArrivalCheck>(options, context);
         }
     };
     if (!options.disturbed_queue.empty()) {

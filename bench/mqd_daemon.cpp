@@ -70,12 +70,15 @@ MqdDaemon::~MqdDaemon() {
     std::filesystem::remove_all(folder_, ignored);
 }
 
-Result<void> MqdDaemon::create_queue(const std::string& name, Durability durability) const {
+Result<void> MqdDaemon::create_queue(const std::string& name, Durability durability,
+                                     bool priorities) const {
     auto client = Client::connect(url(Transport::unix_socket));
     if (!client) {
         return client.error();
     }
-    if (auto created = client->create_queue(name, {.durability = durability}); !created) {
+    if (auto created =
+            client->create_queue(name, {.durability = durability, .priorities = priorities});
+        !created) {
         return created.error();
     }
     return client->close();

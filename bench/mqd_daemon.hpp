@@ -35,7 +35,8 @@ class MqdDaemon {
 
     // Kills it and starts it again on what it has left.
     [[nodiscard]] Result<void> kill_and_restart();
-    [[nodiscard]] Result<void> create_queue(const std::string& name, Durability durability) const;
+    [[nodiscard]] Result<void> create_queue(const std::string& name, Durability durability,
+                                            bool priorities = false) const;
     [[nodiscard]] const ServerProcess& process() const { return *process_; }
     [[nodiscard]] std::string url(Transport transport) const;
     // From exec to the greeting.

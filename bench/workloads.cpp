@@ -56,6 +56,9 @@ class WorkloadList {
         add_slow_disk();
         add_delay("delay_memory", Durability::memory, memory_words, options.memory_duration);
         add_delay("delay_disk", Durability::disk, disk_words, options.disk_duration);
+        add_priorities("priority_memory", Durability::memory, memory_words,
+                       options.memory_duration);
+        add_priorities("priority_disk", Durability::disk, disk_words, options.disk_duration);
         add_start();
     }
 
@@ -246,6 +249,31 @@ class WorkloadList {
             make_mqd(options_.place, Transport::unix_socket, plain, durability),
             make_mqd(options_.place, Transport::unix_socket, delayed, durability)};
         workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.4,
+                           workload.contenders[0].name}};
+        list_.push_back(std::move(workload));
+    }
+
+    // Messages of all priorities, in batches as they come: what that costs beside the plain path.
+    void add_priorities(const char* name, Durability durability, const char* words,
+                        std::chrono::milliseconds duration) {
+        if (options_.place.mqd_program.empty()) {
+            return;
+        }
+        LoadShape plain = shape(duration);
+        plain.unconfirmed_max = plain.unacked_max = 10'000;
+        LoadShape ranked = plain;
+        ranked.ranked = true;
+        Workload workload;
+        workload.name = name;
+        workload.title =
+            "10,000 unconfirmed and unacked at most, any of ten priorities, Unix socket";
+        workload.durability = words;
+        workload.uses_disk = durability != Durability::memory;
+        workload.columns = throughput_columns;
+        workload.contenders = {
+            make_mqd(options_.place, Transport::unix_socket, plain, durability),
+            make_mqd(options_.place, Transport::unix_socket, ranked, durability)};
+        workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.6,
                            workload.contenders[0].name}};
         list_.push_back(std::move(workload));
     }
