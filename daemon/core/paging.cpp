@@ -244,8 +244,8 @@ void Backlog::set_aside(Page& page, const Error& error) {
     figures_.unreadable_messages += page.live;
     core_.complain(error.text + ": " + std::to_string(page.live) + " messages of queue \"" +
                    queue.name() + "\" cannot be read, among numbers " +
-                   std::to_string(page.range.first.value()) + " to " +
-                   std::to_string(page.range.end().value() - 1) +
+                   format_number(page.range.first) + " to " +
+                   format_number(MessageNumber(page.range.end().value() - 1)) +
                    "; they are set aside, and what follows is delivered");
     if (page.blocks == nullptr) {
         core_.engine_.set_aside(page.owner->queue, page.range);

@@ -96,6 +96,34 @@ TEST_CASE("producer: a delay or a due time is a critical attribute, before the h
     CHECK(wire::as_text(first->attributes).ends_with(wire::as_text(header)));
 }
 
+TEST_CASE("producer: a priority is a critical attribute, behind a delay") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    const auto send = [&](const MessageOptions& options) {
+        return producer.send(wire::as_bytes("x"), {{"k", "v"}}, options);
+    };
+    REQUIRE(send({.priority = 9}).has_value());
+    REQUIRE(send({.delay = std::chrono::seconds(1), .priority = 0}).has_value());
+    REQUIRE(send({}).has_value());
+    const auto bad = send({.priority = 10});
+    REQUIRE_FALSE(bad.has_value());
+    CHECK(bad.error().code == ErrorCode::bad_option);
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 1);
+    const auto publish = frames[0].as<wire::Publish>();
+    CHECK(publish.count == 3);
+    std::vector<std::optional<unsigned>> priorities;
+    wire::BatchReader reader(publish.batch);
+    while (const auto message = reader.next()) {
+        priorities.push_back(find_priority(message->attributes));
+        CHECK(wire::decode_priority(message->attributes) == priorities.back().value_or(0));
+        CHECK(Headers(message->attributes).find("k") == "v");
+    }
+    CHECK(reader.ok());
+    CHECK(priorities == std::vector<std::optional<unsigned>>{9, 0, std::nullopt});
+}
+
 TEST_CASE("producer: a delay that cannot be meant uses no line") {
     ScriptedDaemon daemon;
     daemon.greet();
