@@ -56,7 +56,7 @@ TEST_CASE("mqctl: a message with a priority is deleted, exported and imported") 
     std::string id = f.publish("gone", "7");
     id.pop_back();
     (void)f.publish("kept", "3");
-    f.mqctl.must({"-y", "delete", id});
+    f.mqctl.must({"delete", "-y", id});
     const std::string exported = f.mqctl.must({"export", "jobs"});
     CHECK(mentions(exported, R"("priority":3,)"));
     CHECK_FALSE(mentions(exported, "gone"));
