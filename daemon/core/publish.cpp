@@ -103,7 +103,7 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
     const std::uint64_t wanted = held + frame.count;
     const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
     const bool drops = definition.on_full == OnFull::drop_oldest;
-    if (over > (drops ? queue.ready() : 0)) {
+    if (over > (drops ? queue.ready() + queue.held() : 0)) {
         return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
                      definition.max_messages,
                      frame.count > definition.max_messages ? 0 : retry_after_ms};
@@ -114,7 +114,7 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
 void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
     decided_.clear();
     while (count > 0) {
-        MessageRange oldest = queue.oldest_ready();
+        MessageRange oldest = queue.oldest_waiting();
         oldest.count = std::min(oldest.count, count);
         engine_.admit_end(queue, oldest, decided_);
         count -= oldest.count;

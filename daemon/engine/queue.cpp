@@ -50,7 +50,20 @@ std::uint64_t Queue::ready_in(MessageRange range) const {
 }
 
 std::uint64_t Queue::waiting_in(MessageRange range) const {
-    return ready_in(range) + in(LiveState::delayed).count_in(range);
+    return ready_in(range) + in(LiveState::held).count_in(range) +
+           in(LiveState::delayed).count_in(range);
+}
+
+MessageRange Queue::oldest_waiting() const {
+    const RangeMap<std::uint32_t>& ready_ones = in(LiveState::ready);
+    const RangeMap<std::uint32_t>& held_ones = in(LiveState::held);
+    if (ready_ones.empty()) {
+        return held_ones.front().range;
+    }
+    const MessageRange first = ready_ones.front().range;
+    return held_ones.empty() || first.first < held_ones.front().range.first
+               ? first
+               : held_ones.front().range;
 }
 
 std::uint64_t Queue::live() const {
