@@ -23,7 +23,19 @@ class MessageFormat {
     void append(std::string& out, const ShownMessage& message) const;
 
   private:
-    enum class PieceKind { literal, id, body, header, attempt, queue, number, time, state, due };
+    enum class PieceKind {
+        literal,
+        id,
+        body,
+        header,
+        attempt,
+        queue,
+        number,
+        time,
+        state,
+        due,
+        group
+    };
     struct Piece {
         PieceKind kind = PieceKind::literal;
         std::string text;  // the literal, or the name of the header

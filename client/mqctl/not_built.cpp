@@ -36,12 +36,10 @@ constexpr auto options = std::to_array<std::string_view>({
     "--priority",
     "--ttl",
     "--id",
-    "--group",
     "--reply-to",
     // of a queue
     "--priorities",
     "--dedup-window",
-    "--group-in-flight",
     "--group-rate",
     "--expire-idle",
     "--history",

@@ -45,7 +45,8 @@ struct CoreOptions {
     std::chrono::milliseconds written_sync_max{1000};  // `written` data is synced after so long
     std::chrono::milliseconds seal_delay{50};          // an idle journal is sealed after so long
     std::uint64_t memory_bytes_max = 256u << 20;       // of message batches
-    std::uint64_t delays_max = 4'000'000;  // runs of delayed messages; beyond, no publish adds one
+    std::uint64_t delays_max = 4'000'000;   // runs of delayed messages; beyond, no publish adds one
+    std::uint64_t grouped_max = 4'000'000;  // messages with a group; likewise
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
@@ -207,6 +208,9 @@ class Core : public storage::JournalListener {
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
     void append_add(engine::Queue& queue, Block& block, Durability level);
     void append_delays(engine::Queue& queue, CommitGroup& group);
+    [[nodiscard]] Result<void> reserve_members(const engine::Queue& queue) const;
+    [[nodiscard]] PendingCommand add_command(engine::Queue& queue, Block& block,
+                                             CommitGroup& group);
     [[nodiscard]] std::size_t queues() const;
     void append_create(engine::CreateQueue command);
     void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);
@@ -288,6 +292,7 @@ class Core : public storage::JournalListener {
     std::uint64_t memory_bytes_ = 0;          // of all blocks, also those only being sent from
     std::uint64_t durable_messages_ = 0;      // booked in the journal
     std::size_t admitted_delays_ = 0;         // runs that are not applied yet
+    std::size_t admitted_members_ = 0;        // of groups; likewise
     std::uint64_t granted_credit_bytes_ = 0;  // of all producers
 
     CommitId next_commit_{1};
@@ -338,6 +343,7 @@ class Core : public storage::JournalListener {
     std::vector<MessageRange> decided_;
     // Of the batch that is being published; first in numbers of the batch, from 0 on.
     std::vector<engine::DelayMessages> delays_;
+    std::vector<engine::GroupMember> members_;  // likewise: those with a group
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;

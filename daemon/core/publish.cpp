@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "daemon/core/core.hpp"
+#include "daemon/core/message_groups.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
 
@@ -46,6 +47,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return dropped.error();
     }
     delays_.clear();
+    members_.clear();
     Result<Block*> taken = take_batch(frame, queue);
     if (!taken) {
         return taken.error();
@@ -60,6 +62,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     block.published = now_.wall;
     block.sender = sender;
     place_delays(queue.id(), block.first);
+    place_members(members_, block.first);
     const Durability level = level_of(queue, added.range, frame.durability);
     const LineNumber first_line = producer.next_line;
     PendingLines& lines = producer.pending.emplace_back();
@@ -72,7 +75,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         append_add(queue, block, level);
         lines.commit = pending_.back().id;
     } else {
-        engine_.apply(queue, added);
+        engine_.apply(queue, added, members_);
         engine_.announce_resident(queue, block);
         for (const engine::DelayMessages& run : delays_) {
             engine_.apply(run);
@@ -144,6 +147,9 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
     }
     const bool timed = seen.has(wire::AttributeId::delay) || seen.has(wire::AttributeId::due);
     const auto times = timed ? read_times(frame.batch) : Result<void>();
+    if (seen.has(wire::AttributeId::group)) {
+        append_members(frame.batch, members_);
+    }
     const auto reserved = times ? reserve(queue, frame) : times;
     if (!reserved) {
         block->drop_reference();
@@ -170,6 +176,9 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
             return Error{ErrorCode::disk_full, "the disk is full: nothing is taken that waits", 0,
                          retry_after_ms};
         }
+    }
+    if (const auto reserved = reserve_members(queue); !reserved) {
+        return reserved;
     }
     // Carried forward message by message, it still has to fit into one group.
     if (queue.durable() &&
@@ -235,8 +244,7 @@ void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
                                 block.sender,
                                 {block.data(), block.bytes}};
     append_messages(group.buffer, RecordType::add_messages, record);
-    group.commands.push_back(
-        {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, 0, 0});
+    group.commands.push_back(add_command(queue, block, group));
     append_delays(queue, group);
     queue.admitted(block.bytes);
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.

@@ -28,7 +28,8 @@ struct ProducerOptions {
     Durability durability = Durability::unspecified;
 };
 
-// When a message may be delivered: at once, or delayed, by one of these.
+// When a message may be delivered (at once, or delayed, by one of the first two), and behind which
+// others.
 struct MessageOptions {
     // So long after the daemon took it, at most ten years (wire::delay_max). It runs while the
     // daemon runs, and by the wall clock across a restart.
@@ -36,6 +37,9 @@ struct MessageOptions {
     // Not before this time of the daemon's wall clock, at most ten years ahead; in the past: at
     // once.
     std::optional<WallTime> due{};
+    // The key of its group, 1 to 128 bytes: messages of one queue with the same key are delivered
+    // in order, so many at a time as QueueOptions::group_in_flight says. Empty: it has none.
+    std::string_view group{};
 };
 inline constexpr MessageOptions at_once{};
 

@@ -37,6 +37,8 @@ struct QueueOptions {
     std::optional<bool> publishing_paused{};
     // Nothing is delivered; consumers keep what they hold and can settle it.
     std::optional<bool> consuming_paused{};
+    // Messages of one group that may be under way at a time, 1 to 65,536.
+    std::optional<std::uint32_t> group_in_flight{};
 };
 
 struct QueueInfo {
@@ -51,6 +53,7 @@ struct QueueInfo {
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
+    std::uint64_t held = 0;     // messages that wait for others of their group
 
     // Messages that a consumer with credit would get now.
     [[nodiscard]] std::uint64_t deliverable() const {
@@ -75,6 +78,7 @@ struct PeekedMessage {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
     std::optional<DeadLetter> dead_letter;  // what it was, if it is one
+    std::string group;                      // empty: it has none
     std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
 };
 

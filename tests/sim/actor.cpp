@@ -109,6 +109,7 @@ void Actor::create(std::size_t index) {
         frame.options.on_full = habits_.on_full;
     }
     if (index * 2 < habits_.queues.size()) {
+        frame.options.group_in_flight = habits_.group_in_flight;
         frame.options.retry.emplace();
         for (const std::uint32_t ms : habits_.retry_ms) {
             frame.options.retry->emplace_back(ms);
@@ -260,7 +261,7 @@ void Actor::publish_burst(client::ProducerHandle& handle) {
         client::Session& session = session_;
         const bool with_header = dice_.one_in(5);
         const std::vector<Header> headers(with_header ? 1 : 0, Header{"n", "v"});
-        const auto line = handle.send(body, headers, some_time());
+        const auto line = handle.send(body, headers, some_options());
         if (!line || !*line) {
             return;  // refused meanwhile, or no credit
         }
@@ -271,8 +272,11 @@ void Actor::publish_burst(client::ProducerHandle& handle) {
     }
 }
 
-MessageOptions Actor::some_time() {
+MessageOptions Actor::some_options() {
     MessageOptions options;
+    if (habits_.groups && dice_.one_in(2)) {
+        options.group = std::string_view("abc").substr(dice_.below(3), 1);
+    }
     if (habits_.waits && dice_.one_in(3)) {
         const auto ms = static_cast<std::int64_t>(dice_.below(delay_ms_max));
         if (dice_.one_in(2)) {

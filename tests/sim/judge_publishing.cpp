@@ -27,6 +27,9 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
                                                                    : producer.queue->durability;
         record.uncertain = producer.queue->delete_asked || drops_;
         note_times(uid, record, message->attributes);
+        record.group =
+            wire::as_text(wire::find_attribute(message->attributes, wire::AttributeId::group)
+                              .value_or(wire::Bytes()));
         figures_.waited += record.waited ? 1 : 0;
         producer.lines.push_back(uid);
         ++figures_.published;

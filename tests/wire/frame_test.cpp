@@ -259,7 +259,7 @@ TEST_CASE("frames: QUEUE_INFO of the first daemons ends behind the producers") {
     CHECK(whole->options.max_attempts == 16);
 
     const std::size_t first_bytes =
-        body.size() - sizeof info.dying - sizeof info.delayed - 2 - (4 + 4);
+        body.size() - sizeof info.dying - sizeof info.delayed - 2 - (4 + 4) - sizeof info.held;
     const auto first = QueueInfo::decode(Bytes(body).first(first_bytes));
     REQUIRE(first.has_value());
     CHECK(first->producers == 5);

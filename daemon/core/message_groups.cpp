@@ -1,0 +1,70 @@
+#include "daemon/core/message_groups.hpp"
+
+#include "daemon/core/core.hpp"
+#include "mqd/wire/batch.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+constexpr std::uint32_t retry_after_ms = 200;
+
+// FNV-1a (64 bits, http://www.isthe.com/chongo/tech/comp/fnv/), without its two lowest bits. It
+// lies in checkpoints, so it stays as it is.
+engine::GroupId group_of(wire::Bytes key) {
+    std::uint64_t hash = 0xCBF29CE484222325u;
+    for (const std::byte byte : key) {
+        hash = (hash ^ static_cast<std::uint64_t>(byte)) * 0x100000001B3u;
+    }
+    return engine::GroupId(hash >> (64 - engine::group_id_bits));
+}
+
+}  // namespace
+
+void append_members(wire::Bytes batch, std::vector<engine::GroupMember>& members) {
+    wire::BatchReader reader(batch);
+    for (std::uint64_t index = 0;; ++index) {
+        const auto message = reader.next();
+        if (!message) {
+            return;
+        }
+        const auto key = wire::find_attribute(message->attributes, wire::AttributeId::group);
+        if (key && !wire::find_attribute(message->attributes, wire::AttributeId::dead_letter)) {
+            members.push_back({MessageNumber(index), group_of(*key)});
+        }
+    }
+}
+
+void place_members(std::vector<engine::GroupMember>& members, MessageNumber first) {
+    for (engine::GroupMember& member : members) {
+        member.number = first.plus(member.number.value());
+    }
+}
+
+// Room for those of the batch that belong to groups.
+Result<void> Core::reserve_members(const engine::Queue& queue) const {
+    if (members_.empty()) {
+        return {};
+    }
+    if (engine_.grouped_messages() + admitted_members_ + members_.size() > options_.grouped_max) {
+        return Error{ErrorCode::memory_full, "limits.grouped_messages is used up",
+                     options_.grouped_max, retry_after_ms};
+    }
+    // Checkpoints tell them, and grow: that room is kept for what is there already.
+    if (queue.durable() && (backlog_->refusal() || journal_->disk_full())) {
+        return Error{ErrorCode::disk_full, "the disk is full: nothing is taken that has a group", 0,
+                     retry_after_ms};
+    }
+    return {};
+}
+
+// Adds the block, with its members of groups.
+PendingCommand Core::add_command(engine::Queue& queue, Block& block, CommitGroup& group) {
+    const auto at = static_cast<std::uint32_t>(group.members.size());
+    const auto count = static_cast<std::uint32_t>(members_.size());
+    group.members.insert(group.members.end(), members_.begin(), members_.end());
+    admitted_members_ += count;
+    return {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, at, count};
+}
+
+}  // namespace mqd::core
