@@ -185,12 +185,14 @@ void Engine::admit_move(Queue& queue, MessageRange range) {
 }
 
 void Engine::set_aside(Queue& queue, MessageRange range) {
+    std::vector<MessageRange> pieces;
     for (const LiveState state : {LiveState::ready, LiveState::dying}) {
         queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
             queue.in(LiveState::aside).insert(piece, attempts);
-            leave_groups(queue, {&piece, 1});
+            pieces.push_back(piece);
         });
     }
+    leave_groups(queue, pieces);
     mark_dirty(queue);
 }
 

@@ -162,12 +162,17 @@ TEST_CASE_FIXTURE(GroupFixture, "groups: a purge leaves what is leased, and its 
 
 TEST_CASE_FIXTURE(GroupFixture, "groups: unreadable ones do not hold up those behind them") {
     Queue& queue = create("q");
+    publish_groups(queue, "aab-");
+    engine.set_aside(queue, range(1, 4));  // 2 was held: it is met again when its turn has come
+    CHECK(queue.aside() == 3);
+    CHECK(delivered().empty());
+    CHECK(purge(queue) == 4);
     publish_groups(queue, "aa");
-    engine.set_aside(queue, range(1, 1));
+    engine.set_aside(queue, range(5, 1));
     Consumer& consumer = consume(queue);
-    CHECK(delivered() == Numbers{2});
+    CHECK(delivered() == Numbers{6});
     CHECK(purge(queue) == 1);
-    ack(consumer, range(2, 1));
+    ack(consumer, range(6, 1));
     CHECK(engine.grouped_messages() == 0);
 }
 

@@ -34,7 +34,7 @@ void Judge::check_groups() {
 }
 
 // An older message of its group that is there for certain, and was not published for later, is
-// under way too: or it failed and waits, which takes up one of as many as may be.
+// under way too: or it failed and may wait, which takes up one of as many as may be.
 void Judge::check_group(const MessageRecord& delivered, Uid uid) {
     if (is_dead_letters(delivered.queue->name) || overtaking_ || delivered.holder == nullptr) {
         return;
@@ -44,7 +44,7 @@ void Judge::check_group(const MessageRecord& delivered, Uid uid) {
                              other.visible && other.kept != Durability::unspecified &&
                              may_exist(other) && !other.uncertain && !other.dying && !other.waited;
         if (certain && other.number.value() != 0 && other.number < delivered.number &&
-            other.holder == nullptr && (group_in_flight_ == 1 || !waits(other))) {
+            other.holder == nullptr && (group_in_flight_ == 1 || !other.failed_once)) {
             violate(name(uid) + " overtakes " + name(other_uid) + " of its group");
         }
     }

@@ -258,8 +258,6 @@ struct QueueInfo {
             f.dying = r.number<std::uint64_t>();
             f.delayed = r.number<std::uint64_t>();
             f.options = QueueOptions::decode(r);
-        }
-        if (!r.rest().empty()) {
             f.held = r.number<std::uint64_t>();
         }
         return f;
