@@ -27,6 +27,7 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     options.max_bytes = from.max_bytes;
     options.on_full = from.on_full.value_or(OnFull::unspecified);
     options.retry = from.retry;
+    options.group_in_flight = from.group_in_flight;
     if (const auto paused = wire::Paused::from_bits(from.paused.value_or(0))) {
         options.publishing_paused = paused->publishing;
         options.consuming_paused = paused->consuming;
@@ -49,6 +50,7 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
                    frame.producers,
                    frame.dying,
                    frame.delayed,
+                   frame.held,
                    frame.next_of_levels};
     info.options.durability = frame.durability;
     info.options.lease = std::chrono::milliseconds(frame.lease_ms);
@@ -92,6 +94,7 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         options.on_full = from.on_full;
     }
     options.retry = from.retry;
+    options.group_in_flight = from.group_in_flight;
     if (from.publishing_paused || from.consuming_paused) {
         options.paused = wire::Paused{from.publishing_paused, from.consuming_paused}.bits();
     }
@@ -147,6 +150,7 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
         peeked.body = wire::as_text(message->body);
         peeked.dead_letter = find_dead_letter(message->attributes);
         peeked.priority = find_priority(message->attributes);
+        peeked.group = find_group(message->attributes);
         if (run.state == MessageState::delayed) {
             peeked.due = run.due;
         }

@@ -51,6 +51,13 @@ std::byte* append_time(std::byte* to, const MessageOptions& options) {
     return to + 8;
 }
 
+std::byte* append_group(std::byte* to, std::string_view key) {
+    wire::store(to, static_cast<std::uint16_t>(
+                        static_cast<std::uint16_t>(wire::AttributeId::group) | wire::critical_bit));
+    wire::store(to + 2, static_cast<std::uint16_t>(key.size()));
+    return std::copy_n(wire::as_bytes(key).data(), key.size(), to + wire::attribute_header_bytes);
+}
+
 }  // namespace
 
 ProducerHandle::ProducerHandle(HandleId number, std::string_view queue_name,
@@ -112,6 +119,13 @@ std::optional<Error> ProducerHandle::check(std::size_t body_bytes, const HeaderL
         }
         attributes_bytes += priority_bytes;
     }
+    if (!options.group.empty()) [[unlikely]] {
+        if (options.group.size() > wire::group_bytes_max) {
+            return Error{ErrorCode::bad_option, "the key of a group has 1 to 128 bytes",
+                         wire::group_bytes_max};
+        }
+        attributes_bytes += wire::attribute_header_bytes + options.group.size();
+    }
     for (const Header& header : headers) {
         if (header.key.empty() || header.key.size() > UINT8_MAX) {
             return Error{ErrorCode::bad_option, "a header key has 1 to 255 bytes", UINT8_MAX};
@@ -163,6 +177,9 @@ void ProducerHandle::append(wire::Bytes body, const HeaderList& headers,
     }
     if (options.priority) {
         to = append_priority(to, *options.priority);
+    }
+    if (!options.group.empty()) {
+        to = append_group(to, options.group);
     }
     for (const Header& header : headers) {
         wire::store(to, static_cast<std::uint16_t>(wire::AttributeId::header));

@@ -126,6 +126,7 @@ core::CoreOptions core_options(const Config& config) {
     options.frame_body_bytes_max = static_cast<std::uint32_t>(config.limits.frame_bytes);
     options.queues_max = config.limits.queues;
     options.delays_max = config.limits.delayed_messages;
+    options.grouped_max = config.limits.grouped_messages;
     options.handles_max = config.limits.handles_per_connection;
     options.output_bytes_max = config.limits.output_bytes;
     options.publish_credit_bytes = config.limits.publish_credit_bytes;

@@ -170,6 +170,7 @@ void StdoutConsumer::show(const DeliveredBatch& batch) {
         shown.body = message.body;
         shown.dead_letter = message.dead_letter();
         shown.priority = message.priority();
+        shown.group = message.group();
         shown.headers.clear();
         for (const Header& header : message.headers) {
             shown.headers.emplace_back(header.key, header.value);

@@ -81,10 +81,11 @@ Result<std::string_view> MessageFormat::parse_placeholder(std::string_view rest)
         case 's': pieces_.push_back({PieceKind::state, ""}); return rest.substr(1);
         case 'u': pieces_.push_back({PieceKind::due, ""}); return rest.substr(1);
         case 'p': pieces_.push_back({PieceKind::priority, ""}); return rest.substr(1);
+        case 'g': pieces_.push_back({PieceKind::group, ""}); return rest.substr(1);
         case 'h': break;
         default:
             return bad_format("the format has an unknown %" + std::string(rest.substr(0, 1)) +
-                              " (known: %i %b %h{name} %a %q %n %t %s %u %p %%)");
+                              " (known: %i %b %h{name} %a %q %n %t %s %u %p %g %%)");
     }
     const std::size_t close = rest.find('}');
     if (rest.size() < 2 || rest[1] != '{' || close == std::string_view::npos || close == 2) {
@@ -132,6 +133,7 @@ void MessageFormat::append_piece(std::string& out, const Piece& piece,
         case PieceKind::queue: out += message.queue; return;
         case PieceKind::number: out += format_number(message.number); return;
         case PieceKind::time: out += format_time(message.published); return;
+        case PieceKind::group: out += message.group; return;
         case PieceKind::state: out += message.state; return;
         case PieceKind::due: out += message.due ? format_time(*message.due) : std::string(); return;
         case PieceKind::priority:

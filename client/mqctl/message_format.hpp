@@ -34,7 +34,8 @@ class MessageFormat {
         time,
         state,
         due,
-        priority
+        priority,
+        group
     };
     struct Piece {
         PieceKind kind = PieceKind::literal;

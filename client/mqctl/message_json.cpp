@@ -121,6 +121,21 @@ Result<void> read_priority(const Json& line, MessageOptions& into) {
     return {};
 }
 
+Result<void> read_group(const Json& line, ParsedMessage& into) {
+    for (const std::string_view name : {"group", "group_b64"}) {
+        const auto group = line.find(name);
+        if (group == line.end()) {
+            continue;
+        }
+        auto key = read_text(*group, name, name == "group_b64");
+        if (!key) {
+            return key.error();
+        }
+        into.group = std::move(*key);
+    }
+    return {};
+}
+
 void add_header(Json& headers, std::string_view key, const std::string& value) {
     const auto [entry, fresh] = headers.emplace(std::string(key), value);
     if (fresh) {
@@ -208,6 +223,11 @@ void append_json_line(std::string& out, const ShownMessage& message) {
     if (message.priority) {
         line["priority"] = *message.priority;
     }
+    if (!message.group.empty()) {
+        const bool text = valid_utf8(message.group);
+        line[text ? "group" : "group_b64"] =
+            text ? std::string(message.group) : encode_base64(message.group);
+    }
     add_headers(line, message);
     if (message.dead_letter) {
         line["dead_letter"] = to_json(*message.dead_letter);
@@ -247,6 +267,9 @@ Result<ParsedMessage> parse_json_line(std::string_view line) {
     }
     if (const auto priority = read_priority(json, message.options); !priority) {
         return priority.error();
+    }
+    if (const auto group = read_group(json, message); !group) {
+        return group.error();
     }
     return message;
 }

@@ -42,9 +42,10 @@ struct ShownMessage {
     Identity sender;
     std::vector<std::pair<std::string_view, std::string_view>> headers;
     std::string_view body;
-    std::string_view state;  // "ready", "leased", "delayed"; empty: not said
+    std::string_view state;  // "ready", "leased", "delayed", "held"; empty: not said
     std::optional<WallTime> due;
     std::optional<unsigned> priority;
+    std::string_view group;  // empty: none
     std::optional<DeadLetter> dead_letter;
 };
 
@@ -58,7 +59,8 @@ void append_json_line(std::string& out, const ShownMessage& message);
 struct ParsedMessage {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
-    MessageOptions options;
+    std::string group;       // empty: none
+    MessageOptions options;  // without a group
 };
 
 // The headers, the body, the time and the priority of one line; all else in it is ignored, but a

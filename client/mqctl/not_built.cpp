@@ -35,11 +35,9 @@ constexpr auto options = std::to_array<std::string_view>({
     // of a message
     "--ttl",
     "--id",
-    "--group",
     "--reply-to",
     // of a queue
     "--dedup-window",
-    "--group-in-flight",
     "--group-rate",
     "--expire-idle",
     "--history",

@@ -178,11 +178,13 @@ void QueueOptionValues::add_to(CLI::App& app) {
     on_full_ = add_value(app, "--on-full", "WHAT", "When it is full: reject or drop-oldest");
     retry_ = add_value(app, "--retry", "DURATIONS",
                        "How long a message that failed waits: 1s,10s,1m, or none");
+    group_in_flight_ =
+        add_value(app, "--group-in-flight", "N", "How many messages of one group at a time (1)");
 }
 
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
-           given(max_bytes_) || given(on_full_) || given(retry_);
+           given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -212,6 +214,13 @@ void QueueOptionValues::read(QueueOptions& into) const {
     }
     if (given(retry_)) {
         into.retry = delays(retry_);
+    }
+    if (given(group_in_flight_)) {
+        const std::uint64_t count = number(group_in_flight_, 1);
+        if (count > wire::group_in_flight_max) {
+            throw Mistake{"--group-in-flight: at most 65536"};
+        }
+        into.group_in_flight = static_cast<std::uint32_t>(count);
     }
 }
 

@@ -75,7 +75,8 @@ struct PublishOptions {
     std::string argument;
     std::vector<std::string> files;
     std::vector<std::pair<std::string, std::string>> headers;
-    MessageOptions message;  // where it does not say its own
+    MessageOptions message;  // where it does not say its own; without a group
+    std::string group;       // likewise; empty: none
     Durability durability = Durability::unspecified;
     bool ids = true;  // they are printed
 };

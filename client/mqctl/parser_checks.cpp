@@ -54,6 +54,9 @@ void Parser::check_publish(const std::vector<std::string>& operands) {
                       std::to_string(wire::attributes_bytes_max) + " bytes"};
     }
     publish.message = message_options(delay_, due_, priority_);
+    if (publish.group.size() > wire::group_bytes_max) {
+        throw Mistake{"--group: a key has at most 128 bytes"};
+    }
     publish.durability = durability(publish_durability_, Durability::unspecified);
 }
 

@@ -23,8 +23,8 @@ constexpr const char* exit_status_help =
 
 constexpr const char* format_help =
     "A FORMAT has %i id, %b body, %h{name} header, %a attempt, %q queue, %n number,\n"
-    "%t time, %s state and %u until when it is delayed (of peek), %p priority, %% and \\n \\t \\r "
-    "\\0 \\\\: "
+    "%t time, %s state and %u until when it is delayed (of peek), %p priority, %g group, %% and "
+    "\\n \\t \\r \\0 \\\\: "
     "consume orders -o '%i %h{type} %b\\n'";
 
 }  // namespace
@@ -180,6 +180,9 @@ void Parser::add_publish_options(CLI::App& app) {
                      "Deliver it from then on: 2026-12-24T08:00:00Z, or local time without the Z");
     priority_ =
         add_value(app, "--priority", "N", "0 (lowest) to 9, of a queue made with --priorities (0)");
+    app.add_option("--group", line_.publish.group,
+                   "The key of its group: so many of each at a time as the queue says, in order")
+        ->type_name("KEY");
     publish_durability_ = add_value(app, "--durability", "LEVEL",
                                     "What to wait for: memory, written or disk (the queue's)");
 }

@@ -8,6 +8,7 @@ std::string_view state_name(MessageState state) {
         case MessageState::ready: return "ready";
         case MessageState::leased: return "leased";
         case MessageState::delayed: return "delayed";
+        case MessageState::held: return "held";
     }
     return "unknown";
 }
@@ -27,6 +28,7 @@ ShownMessage shown(std::string_view queue, QueueId incarnation, const PeekedMess
     shown.state = state_name(message.state);
     shown.due = message.due;
     shown.priority = message.priority;
+    shown.group = message.group;
     for (const auto& [key, value] : message.headers) {
         shown.headers.emplace_back(key, value);
     }

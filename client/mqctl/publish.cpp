@@ -179,15 +179,17 @@ HeaderList Publisher::headers_of_message() {
     return merged_headers_;
 }
 
-// Those of the command line, except where the message has a time or a priority of its own.
+// Those of the command line, except where the message has its own.
 MessageOptions Publisher::options_of_message() const {
+    const PublishOptions& otherwise = session_.line().publish;
     const MessageOptions& own = message_.options;
-    MessageOptions options = session_.line().publish.message;
+    MessageOptions options = otherwise.message;
     if (own.due || own.delay.count() != 0) {
         options.delay = own.delay;
         options.due = own.due;
     }
     options.priority = own.priority ? own.priority : options.priority;
+    options.group = message_.group.empty() ? otherwise.group : message_.group;
     return options;
 }
 

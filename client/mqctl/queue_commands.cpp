@@ -24,6 +24,7 @@ std::string to_json(const QueueInfo& queue) {
     line["ready"] = queue.ready;
     line["leased"] = queue.leased;
     line["delayed"] = queue.delayed;
+    line["held"] = queue.held;
     line["bytes"] = queue.bytes;
     line["next_number"] = queue.next_number.value();
     line["consumers"] = queue.consumers;
@@ -44,6 +45,9 @@ std::string to_json(const QueueInfo& queue) {
     }
     if (queue.options.priorities) {
         line["priorities"] = *queue.options.priorities;
+    }
+    if (queue.options.group_in_flight) {
+        line["group_in_flight"] = *queue.options.group_in_flight;
     }
     if (queue.options.publishing_paused) {
         line["publishing_paused"] = *queue.options.publishing_paused;
@@ -139,6 +143,7 @@ ExitCode queue_show(Session& session) {
     table.add({"ready", std::to_string(queue->ready)});
     table.add({"leased", std::to_string(queue->leased)});
     table.add({"delayed", std::to_string(queue->delayed)});
+    table.add({"held", std::to_string(queue->held)});
     table.add({"bytes", std::to_string(queue->bytes)});
     table.add({"next_number", format_number(queue->next_number)});
     table.add({"consumers", std::to_string(queue->consumers)});
@@ -152,6 +157,7 @@ ExitCode queue_show(Session& session) {
     table.add({"paused", paused_text(queue->options)});
     table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
     table.add({"priorities", queue->options.priorities.value_or(false) ? "yes" : "no"});
+    table.add({"group_in_flight", std::to_string(queue->options.group_in_flight.value_or(1))});
     return session.print(table.text(false));
 }
 

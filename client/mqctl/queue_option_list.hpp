@@ -26,6 +26,8 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("on_full"), &Options::on_full, &Definition::on_full);
     fn(std::string_view("retry"), &Options::retry, &Definition::retry);
     fn(std::string_view("priorities"), &Options::priorities, &Definition::priorities);
+    fn(std::string_view("group_in_flight"), &Options::group_in_flight,
+       &Definition::group_in_flight);
 }
 
 // Whether a member of QueueOptions says anything.

@@ -372,6 +372,7 @@ ConfigKeys keys_of(LimitsConfig& limits) {
          SizeField{&limits.frame_bytes, 64 * kibibyte, wire::frame_body_bytes_hard_max}},
         {"queues", CountField{&limits.queues, 1, 1'000'000}},
         {"delayed_messages", LongCountField{&limits.delayed_messages, 1'000'000'000}},
+        {"grouped_messages", LongCountField{&limits.grouped_messages, 1'000'000'000}},
         {"connections", CountField{&limits.connections, 1, 1'000'000}},
         {"handles_per_connection", CountField{&limits.handles_per_connection, 1, 65'536}},
         {"output_bytes", SizeField{&limits.output_bytes, 64 * kibibyte, gibibyte}},
@@ -396,6 +397,7 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"on_full", OnFullField{&queue.on_full}},
         {"retry", DelaysField{&queue.retry, wire::retry_delays_max, wire::retry_delay_max}},
         {"priorities", FlagField{&queue.priorities}},
+        {"group_in_flight", CountField{&queue.group_in_flight, 1, wire::group_in_flight_max}},
     };
 }
 

@@ -34,6 +34,7 @@ struct Block : engine::Extent {
     Block* previous = nullptr;  // among those of the file, or of the page
     Block* next = nullptr;
     bool flushing = false;                // being written to a page
+    bool grouped = false;                 // read from a record: some belong to groups
     std::uint64_t* charged_to = nullptr;  // the sum that its memory is part of
 
     [[nodiscard]] std::uint32_t* offsets() { return reinterpret_cast<std::uint32_t*>(this + 1); }

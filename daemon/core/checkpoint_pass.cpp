@@ -20,6 +20,7 @@ void CheckpointPass::begin() {
     // What is noted of failures and delays until the next one goes through the journal first, or
     // is left out of it.
     const std::uint64_t noted = core_.engine_.delay_runs() * delay_run_bytes +
+                                core_.engine_.grouped_messages() * group_member_bytes +
                                 (any_noted() ? 2 * core_.options_.journal.file_bytes : 0);
     writer_.begin(core_.applied_durable_,
                   writer_.last().bytes + messages / 2 * restore_run_bytes + noted);
@@ -101,8 +102,8 @@ void CheckpointPass::encode_some() {
         const engine::Queue* queue = core_.engine_.find(at_id_);
         MQD_ASSERT(queue != nullptr, at_id_);
         if (!encode_section(*queue, left)) {
-            in_queue_ = section_ != Section::delays;  // the last one
-            section_ = section_ == Section::parts ? Section::failures : Section::delays;
+            in_queue_ = section_ != Section::groups;  // the last one
+            section_ = in_queue_ ? static_cast<Section>(static_cast<int>(section_) + 1) : section_;
             from_ = MessageNumber(0);
         }
         if (buffer_.body_bytes() >= options.checkpoint_chunk_bytes) {
@@ -132,6 +133,7 @@ bool CheckpointPass::encode_section(const engine::Queue& queue, std::size_t& lef
         case Section::parts: return encode_part(queue, left);
         case Section::failures: return encode_failures(queue, left);
         case Section::delays: return encode_delays(queue, left);
+        case Section::groups: return encode_groups(queue, left);
     }
     return false;
 }
@@ -156,6 +158,30 @@ bool CheckpointPass::encode_delays(const engine::Queue& queue, std::size_t& left
     }
     if (!runs.empty()) {
         append_delay(buffer_, runs);
+    }
+    return more;
+}
+
+// Which messages belong to groups, as it is now.
+bool CheckpointPass::encode_groups(const engine::Queue& queue, std::size_t& left) {
+    if (!queue.durable() || queue.groups() == nullptr) {
+        return false;
+    }
+    std::vector<engine::GroupMember> members;
+    engine::GroupMember member;
+    bool more = false;
+    while (queue.groups()->find_from(from_, member)) {
+        more = left == 0 || buffer_.body_bytes() + members.size() * group_member_bytes >=
+                                core_.options_.backlog.checkpoint_chunk_bytes;
+        if (more) {
+            break;
+        }
+        members.push_back(member);
+        from_ = member.number.plus(1);
+        --left;
+    }
+    if (!members.empty()) {
+        append_group(buffer_, queue.id(), members);
     }
     return more;
 }

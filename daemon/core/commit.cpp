@@ -268,7 +268,9 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             Block& block = *command.block;
             command.queue->arrived(block.bytes);
             engine_.apply(*command.queue,
-                          engine::AddMessages{block.queue, {block.first, block.count}});
+                          engine::AddMessages{block.queue, {block.first, block.count}},
+                          std::span(group.members).subspan(command.first, command.count));
+            admitted_members_ -= command.count;
             engine_.announce_resident(*command.queue, block);
             command.block = nullptr;  // the engine's from now on
             break;

@@ -26,9 +26,9 @@ struct PendingCommand {
     Durability level{};              // written or disk: it is applied when the group is that
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    // remove: in ranges; delay: in delays; create: in creates; update: in updates
+    // add: in members; remove: in ranges; delay: in delays; create: in creates; update: in updates
     std::uint32_t first = 0;
-    std::uint32_t count = 0;  // remove: ranges; delay: runs
+    std::uint32_t count = 0;  // add: members of groups; remove: ranges; delay: runs
 };
 
 struct PendingUpdate {
@@ -43,6 +43,7 @@ struct CommitGroup {
     std::vector<PendingCommand> commands;
     std::vector<MessageRange> ranges;
     std::vector<engine::DelayMessages> delays;
+    std::vector<engine::GroupMember> members;
     std::vector<engine::CreateQueue> creates;
     std::vector<PendingUpdate> updates;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
@@ -59,6 +60,7 @@ struct CommitGroup {
         commands.clear();
         ranges.clear();
         delays.clear();
+        members.clear();
         creates.clear();
         updates.clear();
         carried.clear();

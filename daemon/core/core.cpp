@@ -394,6 +394,7 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     info.producers = queue.producers();
     info.dying = queue.dying();
     info.delayed = queue.delayed();
+    info.held = queue.held();
     info.options = options_of(queue.definition());
     if (queue.numbers().has_levels()) {
         queue.numbers().for_each_applied(
@@ -406,10 +407,12 @@ wire::StatusReply Core::status() const {
     std::uint64_t ready = 0;
     std::uint64_t leased = 0;
     std::uint64_t delayed = 0;
+    std::uint64_t held = 0;
     for (const auto& [name, queue] : engine_.queues()) {
         ready += queue->ready();
         leased += queue->leased() + queue->ending();
         delayed += queue->delayed();
+        held += queue->held();
     }
     const storage::Journal::Figures journal = journal_->figures();
     const Backlog::Figures backlog = backlog_->figures();
@@ -420,6 +423,7 @@ wire::StatusReply Core::status() const {
         {"connections", sessions_.size()},
         {"messages_ready", ready},
         {"messages_delayed", delayed},
+        {"messages_held", held},
         {"messages_leased", leased},
         {"memory_bytes", memory_bytes_},
         {"memory_bytes_max", options_.memory_bytes_max},

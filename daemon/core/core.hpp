@@ -47,7 +47,8 @@ struct CoreOptions {
     std::chrono::milliseconds written_sync_max{1000};  // `written` data is synced after so long
     std::chrono::milliseconds seal_delay{50};          // an idle journal is sealed after so long
     std::uint64_t memory_bytes_max = 256u << 20;       // of message batches
-    std::uint64_t delays_max = 4'000'000;  // runs of delayed messages; beyond, no publish adds one
+    std::uint64_t delays_max = 4'000'000;   // runs of delayed messages; beyond, no publish adds one
+    std::uint64_t grouped_max = 4'000'000;  // messages with a group; likewise
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
@@ -199,6 +200,13 @@ class Core : public storage::JournalListener {
     [[nodiscard]] wire::StatusReply status() const;
 
     // --- admission and confirms (core.cpp, publish.cpp)
+    // Of a batch that comes in, what has one priority.
+    struct BatchPart {
+        Block* block = nullptr;
+        unsigned priority = 0;
+        std::uint32_t first_member = 0;  // of those in members_
+        std::uint32_t members = 0;
+    };
     Result<void> take_batch(const wire::Publish& frame, const engine::Queue& queue);
     Result<void> read_attributes(const wire::Publish& frame, const engine::Queue& queue,
                                  const wire::AttributeSet& seen, const std::uint32_t* end_offsets);
@@ -211,9 +219,17 @@ class Core : public storage::JournalListener {
                                                 const wire::Publish& frame) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
     void append_parts(engine::Queue& queue, Durability level);
+    void place_members();
+    [[nodiscard]] std::span<const engine::GroupMember> members_of(const BatchPart& part) const {
+        return std::span(members_).subspan(part.first_member, part.members);
+    }
+    void append_add_command(engine::Queue& queue, const BatchPart& part, CommitGroup& group);
+    template <typename Fn>
+    void for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets, Fn&& fn) const;
     bool confirm_pieces(PendingLines& lines, wire::ConfirmedRun& run);
     void confirm_run(wire::ConfirmedRun& run, const wire::ConfirmedRun& next);
     void append_delays(engine::Queue& queue, CommitGroup& group);
+    [[nodiscard]] Result<void> reserve_members(const engine::Queue& queue) const;
     [[nodiscard]] std::size_t queues() const;
     void append_create(engine::CreateQueue command);
     void remove(engine::Queue& queue, std::span<const MessageRange> ranges, Need need);
@@ -297,6 +313,7 @@ class Core : public storage::JournalListener {
     std::uint64_t memory_bytes_ = 0;          // of all blocks, also those only being sent from
     std::uint64_t durable_messages_ = 0;      // booked in the journal
     std::size_t admitted_delays_ = 0;         // runs that are not applied yet
+    std::size_t admitted_members_ = 0;        // of groups; likewise
     std::uint64_t granted_credit_bytes_ = 0;  // of all producers
 
     CommitId next_commit_{1};
@@ -348,13 +365,10 @@ class Core : public storage::JournalListener {
     // Of the batch that is being published: what it is kept as, one block unless it has several
     // priorities, and then the highest first; and its delays, of no more than one part each, first
     // counted over all parts, from 0 on.
-    struct BatchPart {
-        Block* block = nullptr;
-        unsigned priority = 0;
-    };
     std::vector<BatchPart> parts_;
     PrioritySplit split_;
     std::vector<engine::DelayMessages> delays_;
+    std::vector<engine::GroupMember> members_;  // likewise: those with a group
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;

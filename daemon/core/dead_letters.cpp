@@ -25,6 +25,7 @@ bool stays_behind(std::uint16_t attribute) {
         case wire::AttributeId::dead_letter:
         case wire::AttributeId::delay:
         case wire::AttributeId::due: return true;
+        case wire::AttributeId::group:  // for people; a dead letter belongs to none
         case wire::AttributeId::header:
         case wire::AttributeId::priority: break;
     }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "daemon/core/core.hpp"
+#include "daemon/core/message_groups.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
 
@@ -46,6 +47,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return dropped.error();
     }
     delays_.clear();
+    members_.clear();
     if (const auto taken = take_batch(frame, queue); !taken) {
         return taken.error();
     }
@@ -60,6 +62,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         block.sender = sender;
     }
     place_delays(queue.id());
+    place_members();
     const MessageNumber first = parts_.front().block->first;
     const Durability level = level_of(queue, {first, frame.count}, frame.durability);
     const LineNumber first_line = producer.next_line;
@@ -78,7 +81,8 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     } else {
         for (const BatchPart& part : parts_) {
             engine_.apply(queue,
-                          engine::AddMessages{queue.id(), {part.block->first, part.block->count}});
+                          engine::AddMessages{queue.id(), {part.block->first, part.block->count}},
+                          members_of(part));
             engine_.announce_resident(queue, *part.block);
         }
         for (const engine::DelayMessages& run : delays_) {
@@ -109,7 +113,7 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
     const std::uint64_t wanted = held + frame.count;
     const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
     const bool drops = definition.on_full == OnFull::drop_oldest;
-    if (over > (drops ? queue.ready() : 0)) {
+    if (over > (drops ? queue.ready() + queue.held() : 0)) {
         return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
                      definition.max_messages,
                      frame.count > definition.max_messages ? 0 : retry_after_ms};
@@ -120,7 +124,7 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
 void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
     decided_.clear();
     while (count > 0) {
-        MessageRange oldest = queue.oldest_ready();
+        MessageRange oldest = queue.oldest_waiting();
         oldest.count = std::min(oldest.count, count);
         engine_.admit_end(queue, oldest, decided_);
         count -= oldest.count;
@@ -189,26 +193,45 @@ Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Que
             return read;
         }
     }
-    if (!seen.has(wire::AttributeId::delay) && !seen.has(wire::AttributeId::due)) {
+    const bool timed = seen.has(wire::AttributeId::delay) || seen.has(wire::AttributeId::due);
+    const bool grouped = seen.has(wire::AttributeId::group);
+    if (!timed && !grouped) {
         return {};
     }
-    if (!split_.mixed()) {
-        return read_times(frame.batch, 0, 0);
-    }
     Result<void> result;
+    std::size_t joined_from = 0;
+    for_each_part_run(frame.batch, end_offsets,
+                      [&](wire::Bytes run, std::uint64_t position, bool begins_part) {
+                          joined_from = begins_part ? delays_.size() : joined_from;
+                          if (timed && result) {
+                              result = read_times(run, position, joined_from);
+                          }
+                          if (grouped) {
+                              append_members(run, position, members_);
+                          }
+                      });
+    return result;
+}
+
+// Calls fn(batch, position, begins_part) for each run of messages that lie together in the batch
+// and are in one part, in the order of the parts; `position` counts over all parts.
+template <typename Fn>
+void Core::for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets, Fn&& fn) const {
+    if (!split_.mixed()) {
+        fn(batch, 0, true);
+        return;
+    }
     std::uint64_t position = 0;
     split_.for_each([&](unsigned, std::span<const BatchRun> runs) {
-        const std::size_t joined_from = delays_.size();
+        bool begins_part = true;
         for (const BatchRun& run : runs) {
             const std::uint32_t begin = run.first == 0 ? 0 : end_offsets[run.first - 1];
             const std::uint32_t end = end_offsets[run.first + run.count - 1];
-            if (result) {
-                result = read_times(frame.batch.subspan(begin, end - begin), position, joined_from);
-            }
+            fn(batch.subspan(begin, end - begin), position, begins_part);
+            begins_part = false;
             position += run.count;
         }
     });
-    return result;
 }
 
 Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
@@ -223,6 +246,9 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
             return Error{ErrorCode::disk_full, "the disk is full: nothing is taken that waits", 0,
                          retry_after_ms};
         }
+    }
+    if (const auto reserved = reserve_members(queue); !reserved) {
+        return reserved;
     }
     // Carried forward message by message, it still has to fit into one group.
     if (queue.durable() &&
@@ -297,8 +323,7 @@ void Core::append_parts(engine::Queue& queue, Durability level) {
                                     block.sender,
                                     {block.data(), block.bytes}};
         append_messages(group.buffer, RecordType::add_messages, record);
-        group.commands.push_back(
-            {PendingCommand::Kind::add, queue.definition().durability, &queue, &block, 0, 0});
+        append_add_command(queue, part, group);
         queue.admitted(block.bytes);
     }
     append_delays(queue, group);

@@ -26,6 +26,7 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.on_full, &Definition::on_full);
     say(options.retry, &Definition::retry);
     say(options.priorities, &Definition::priorities);
+    say(options.group_in_flight, &Definition::group_in_flight);
     if (otherwise == nullptr || definition.publishing_paused != otherwise->publishing_paused ||
         definition.consuming_paused != otherwise->consuming_paused) {
         options.paused =
@@ -51,6 +52,7 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.on_full, options.on_full);
     set(definition.retry, options.retry);
     set(definition.priorities, options.priorities);
+    set(definition.group_in_flight, options.group_in_flight);
     if (const auto paused = wire::Paused::from_bits(options.paused.value_or(0))) {
         set(definition.publishing_paused, paused->publishing);
         set(definition.consuming_paused, paused->consuming);
@@ -77,6 +79,10 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     if (!wire::Paused::from_bits(options.paused.value_or(0))) {
         return Error{ErrorCode::bad_option,
                      "paused: bits 0 publishing and 1 consuming, where bits 4 and 5 mean them"};
+    }
+    if (options.group_in_flight == 0u || options.group_in_flight > wire::group_in_flight_max) {
+        return Error{ErrorCode::bad_option, "group_in_flight: 1 to 65536",
+                     wire::group_in_flight_max};
     }
     if (options.retry) {
         if (options.retry->size() > wire::retry_delays_max) {

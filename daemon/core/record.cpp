@@ -109,6 +109,15 @@ void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMess
     }
 }
 
+void append_group(storage::GroupBuffer& group, QueueId id,
+                  std::span<const engine::GroupMember> members) {
+    RecordWriter record(group, RecordType::group_messages, 8 + members.size() * group_member_bytes);
+    record.number(id.value()).number(static_cast<std::uint32_t>(members.size()));
+    for (const engine::GroupMember& member : members) {
+        record.number(member.number.value()).number(member.group.value());
+    }
+}
+
 void append_delete_queue(storage::GroupBuffer& group, QueueId id) {
     RecordWriter(group, RecordType::delete_queue, 4).number(id.value());
 }
@@ -266,6 +275,22 @@ bool decode_delay(wire::Bytes body, std::vector<engine::DelayMessages>& runs) {
     return r.ok() && n > 0;
 }
 
+std::optional<QueueId> decode_group(wire::Bytes body, std::vector<engine::GroupMember>& members) {
+    wire::Reader r(body);
+    members.clear();
+    const QueueId id(r.number<std::uint32_t>());
+    const auto n = r.number<std::uint32_t>();
+    for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+        const MessageNumber number(r.number<std::uint64_t>());
+        const engine::GroupId group(r.number<std::uint64_t>());
+        if (number.value() == UINT64_MAX || group.value() >> engine::group_id_bits != 0) {
+            return std::nullopt;
+        }
+        members.push_back({number, group});
+    }
+    return r.ok() ? std::optional(id) : std::nullopt;
+}
+
 std::optional<QueueId> decode_queue_id(wire::Bytes body) {
     wire::Reader r(body);
     const QueueId id(r.number<std::uint32_t>());
@@ -294,8 +319,9 @@ Block* Block::from_record(const MessagesRecord& record) {
         return nullptr;
     }
     Block* block = create(count, static_cast<std::uint32_t>(record.batch.size()));
+    wire::AttributeSet seen;
     if (wire::check_batch(record.batch, count, wire::message_body_bytes_hard_max, block->offsets(),
-                          wire::Author::daemon)) {
+                          wire::Author::daemon, seen)) {
         block->drop_reference();
         return nullptr;
     }
@@ -304,6 +330,7 @@ Block* Block::from_record(const MessagesRecord& record) {
     block->queue = record.id;
     block->published = record.published;
     block->sender = record.sender;
+    block->grouped = seen.has(wire::AttributeId::group);
     return block;
 }
 

@@ -27,6 +27,7 @@ inline constexpr std::size_t restore_runs_max = 65'536;  // in one record
 inline constexpr std::size_t restore_run_bytes = 12;
 inline constexpr std::size_t place_bytes = 40;
 inline constexpr std::size_t delay_run_bytes = 24;
+inline constexpr std::size_t group_member_bytes = 16;
 // The head of a record of messages, in a page.
 inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_fixed_bytes;
 
@@ -71,6 +72,9 @@ enum class RecordType : std::uint8_t {
     // u32 id | u32 n | n x (u64 first, u32 count, u8 clock, u8[3] 0, i64 due): they are not
     // delivered before; nanoseconds of the journal clock (0) or microseconds since 1970 (1)
     delay_messages = 17,
+    // u32 id | u32 n | n x (u64 number, u64 group): they belong to groups. In a checkpoint; in the
+    // journal, the messages say it themselves.
+    group_messages = 22,
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -143,6 +147,8 @@ void append_update_queue(storage::GroupBuffer& group, QueueId id,
 void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure& command);
 // `runs` are of one queue. There is at least one.
 void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMessages> runs);
+void append_group(storage::GroupBuffer& group, QueueId id,
+                  std::span<const engine::GroupMember> members);
 void append_delete_queue(storage::GroupBuffer& group, QueueId id);
 // Type add_messages or carry_messages.
 void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record);
@@ -162,6 +168,9 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 [[nodiscard]] std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body);
 [[nodiscard]] std::optional<engine::NoteFailure> decode_note_failure(wire::Bytes body);
 [[nodiscard]] bool decode_delay(wire::Bytes body, std::vector<engine::DelayMessages>& runs);
+// The queue; nothing if it is malformed.
+[[nodiscard]] std::optional<QueueId> decode_group(wire::Bytes body,
+                                                  std::vector<engine::GroupMember>& members);
 struct UpdateRecord {
     QueueId id;
     wire::QueueOptions options;  // views the body

@@ -185,6 +185,7 @@ class Replay {
             case RecordType::next_segment: return next_segment(record.body);
             case RecordType::note_failure: return note_failure(record.body);
             case RecordType::delay_messages: return delay(record.body, true);
+            case RecordType::group_messages: return group_messages(record.body);
             case RecordType::delete_queue:
                 if (const auto id = decode_queue_id(record.body)) {
                     delete_if_there(*id);
@@ -251,7 +252,8 @@ class Replay {
                 return group.sequence == Sequence(1)
                            ? std::string_view()
                            : "no whole checkpoint is there, and the journal does not begin at 1";
-            case RecordType::state_of: break;
+            case RecordType::state_of:
+            case RecordType::group_messages: break;
         }
         return "a record of unknown type";
     }
@@ -279,6 +281,8 @@ class Replay {
     std::string_view update(wire::Bytes body);
     std::string_view note_failure(wire::Bytes body);
     std::string_view delay(wire::Bytes body, bool in_checkpoint);
+    std::string_view group_messages(wire::Bytes body);
+    void announce(engine::Queue& queue, Block& block);
     void delete_if_there(QueueId id);
     std::string_view remove_queue(wire::Bytes body);
     std::string_view add(const storage::GroupView& group, wire::Bytes body);
@@ -308,6 +312,7 @@ class Replay {
     std::vector<MessageRange> ranges_;
     std::vector<engine::RestoreMessages> restored_;
     std::vector<engine::DelayMessages> delays_;
+    std::vector<engine::GroupMember> members_;
     // How many messages of a block this group carried, by the block's first number.
     std::map<std::pair<QueueId, MessageNumber>, std::uint64_t> carried_;
 };

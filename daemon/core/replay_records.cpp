@@ -5,8 +5,10 @@
 #include <algorithm>
 
 #include "daemon/core/backlog.hpp"
+#include "daemon/core/message_groups.hpp"
 #include "daemon/core/queue_options.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
 
@@ -78,6 +80,30 @@ std::string_view Replay::delay(wire::Bytes body, bool in_checkpoint) {
     return {};
 }
 
+// What the checkpoint tells of groups is younger than its parts: those of messages that are gone by
+// then are not told, and those that came meanwhile are told again by their messages.
+std::string_view Replay::group_messages(wire::Bytes body) {
+    const auto id = decode_group(body, members_);
+    if (!id) {
+        return "malformed group_messages";
+    }
+    engine::Queue* queue = durable_queue(*id);
+    if (queue == nullptr) {
+        return "group_messages of no such queue";
+    }
+    engine_.restore_groups(*queue, members_);
+    return {};
+}
+
+void Replay::announce(engine::Queue& queue, Block& block) {
+    engine_.announce_resident(queue, block);
+    if (block.grouped && !storage::planted(storage::Fault::group_overtaken)) {
+        members_.clear();
+        append_members({block.data(), block.bytes}, block.first.value(), members_);
+        engine_.restore_groups(queue, members_);
+    }
+}
+
 void Replay::delete_if_there(QueueId id) {
     if (engine_.find(id) != nullptr) {
         engine_.apply(engine::DeleteQueue{id});
@@ -126,7 +152,7 @@ std::string_view Replay::add(const storage::GroupView& group, wire::Bytes body) 
         mender_->note_gap(*queue, record->range.first);
     }
     engine_.apply(*queue, engine::AddMessages{record->id, record->range});
-    engine_.announce_resident(*queue, *block);
+    announce(*queue, *block);
     return {};
 }
 
@@ -188,7 +214,7 @@ void Replay::load_range(engine::Queue& queue, const Block& whole, MessageRange r
             Block* part =
                 load(group, {whole.queue, gap, whole.published, whole.sender, whole.slice(gap)});
             MQD_ASSERT(part != nullptr, gap.first);
-            engine_.announce_resident(queue, *part);
+            announce(queue, *part);
             at = resident;
             continue;
         }

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::uint32_t list_max = 1000;
 constexpr std::size_t list_fixed_bytes = 5;
-constexpr std::size_t list_entry_bytes = 2 + 300;  // and the names and delays
 constexpr std::uint32_t peek_max = 1000;
 // Of batches in one PEEK_REPLY; the first message goes in whatever its size.
 constexpr std::uint64_t peek_bytes_max = 1024 * 1024;
@@ -93,14 +92,17 @@ void Session::on_queue_list(CorrelationId correlation, const wire::QueueList& fr
     wire::QueueListReply reply;
     auto at = queues.upper_bound(frame.after);
     std::size_t bytes = list_fixed_bytes;
+    std::vector<std::byte> entry;
     for (; at != queues.end() && reply.queues.size() < std::clamp(frame.max, 1u, list_max); ++at) {
-        const engine::QueueDefinition& definition = at->second->definition();
-        bytes += list_entry_bytes + definition.name.size() + definition.dead_letter.size() +
-                 definition.retry.size() * sizeof(std::uint32_t);
+        const wire::QueueInfo info = core_.queue_info(*at->second);
+        entry.clear();
+        wire::Writer writer(entry);
+        info.encode(writer);
+        bytes += sizeof(std::uint16_t) + entry.size();
         if (bytes > frame_body_bytes_max_) {
             break;  // `more` says so
         }
-        reply.queues.push_back(core_.queue_info(*at->second));
+        reply.queues.push_back(info);
     }
     reply.more = at != queues.end();
     send(reply, correlation);
@@ -162,7 +164,9 @@ MessageNumber Session::collect(const engine::Queue& queue, const wire::Peek& fra
         wire::PeekedRun run;
         run.state = state == engine::LiveState::ready ? wire::MessageState::ready
                                                       : wire::MessageState::leased;
-        if (state == engine::LiveState::delayed) {
+        if (state == engine::LiveState::held) {
+            run.state = wire::MessageState::held;
+        } else if (state == engine::LiveState::delayed) {
             run.state = wire::MessageState::delayed;
             run.due = core_.wall_time_of(queue.delay_of(range.first).due);
         }

@@ -140,6 +140,7 @@ Result<void> Start::run(storage::Worker& commit, storage::Worker& background) {
     }
     take_over_journal();
     core_.engine_.judge_attempts();
+    core_.engine_.judge_groups();
     core_.append_start_records();
     mender_.append_records();
     salvage_.append_records();

@@ -8,8 +8,8 @@ namespace mqd::engine {
 namespace {
 
 // Of these, a message can be ended by somebody who does not hold it.
-constexpr std::array waiting_states = {LiveState::ready, LiveState::delayed, LiveState::aside,
-                                       LiveState::dying};
+constexpr std::array waiting_states = {LiveState::ready, LiveState::held, LiveState::delayed,
+                                       LiveState::aside, LiveState::dying};
 
 }  // namespace
 
@@ -66,6 +66,7 @@ void Engine::apply(const UpdateQueue& command) {
     MQD_ASSERT(queue->definition().durability == command.definition.durability, command.id);
     MQD_ASSERT(queue->definition().priorities == command.definition.priorities, command.id);
     queue->definition_ = command.definition;
+    widen_groups(*queue);
     mark_dirty(*queue);  // it may be paused no more
 }
 
@@ -78,6 +79,7 @@ void Engine::apply(const DeleteQueue& command) {
     release_all(*queue);
     queue->delays_.reset();
     note_delays(*queue);
+    grouped_messages_ -= queue->groups_ ? queue->groups_->size() : 0;
     std::erase(dirty_, queue);
     std::erase(starved_, queue);
     std::erase(with_dying_, queue);
@@ -100,8 +102,9 @@ void Engine::apply(const AddMessages& command) {
     apply(*queue, command);
 }
 
-void Engine::apply(Queue& queue, const AddMessages& command) {
+void Engine::apply(Queue& queue, const AddMessages& command, std::span<const GroupMember> members) {
     queue.numbers_.apply(command.range);
+    join(queue, members);
     make_ready(queue, command.range, 0);
 }
 
@@ -134,6 +137,7 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
         consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
             end_lease(queue, piece);
             queue.in(LiveState::ending).insert(piece, lease.attempt);
+            leave_groups(queue, {&piece, 1});
             if (!decided.empty() && decided.back().end() == piece.first) {
                 decided.back().count += piece.count;
             } else {
@@ -144,6 +148,7 @@ SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
 }
 
 void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided) {
+    const std::size_t before = decided.size();
     for (const LiveState state : waiting_states) {
         queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
             queue.in(LiveState::ending).insert(piece, attempts);
@@ -151,9 +156,11 @@ void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRang
         });
     }
     forget_delay(queue, range);
+    leave_groups(queue, std::span(decided).subspan(before));
 }
 
 void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
+    const std::size_t before = decided.size();
     for (const LiveState state : waiting_states) {
         queue.in(state).for_each([&](MessageRange range, std::uint32_t attempts) {
             queue.in(LiveState::ending).insert(range, attempts);
@@ -163,20 +170,25 @@ void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
     }
     queue.delays_.reset();
     note_delays(queue);
+    leave_groups(queue, std::span(decided).subspan(before));
 }
 
 void Engine::admit_move(Queue& queue, MessageRange range) {
     queue.in(LiveState::dying).take(range, [&](MessageRange piece, std::uint32_t attempts) {
         queue.in(LiveState::ending).insert(piece, attempts);
+        leave_groups(queue, {&piece, 1});
     });
 }
 
 void Engine::set_aside(Queue& queue, MessageRange range) {
+    std::vector<MessageRange> pieces;
     for (const LiveState state : {LiveState::ready, LiveState::dying}) {
         queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
             queue.in(LiveState::aside).insert(piece, attempts);
+            pieces.push_back(piece);
         });
     }
+    leave_groups(queue, pieces);
     mark_dirty(queue);
 }
 
@@ -199,6 +211,7 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
         if (!queue.failures_.empty()) {
             queue.failures_.take(range, [](MessageRange, const Failure&) {});
         }
+        forget_groups(queue, range);
         release(queue, range);
     }
 }
@@ -257,7 +270,7 @@ void Engine::apply(const DelayMessages& command) {
     Queue* queue = find(command.id);
     MQD_ASSERT(queue != nullptr, command.id);
     std::vector<LiveRun> pieces;
-    for (const LiveState state : {LiveState::ready, LiveState::delayed}) {
+    for (const LiveState state : {LiveState::ready, LiveState::held, LiveState::delayed}) {
         queue->in(state).take(command.range, [&](MessageRange piece, std::uint32_t attempts) {
             pieces.push_back({piece, attempts});
         });
@@ -265,6 +278,7 @@ void Engine::apply(const DelayMessages& command) {
     forget_delay(*queue, command.range);
     for (const LiveRun& piece : pieces) {
         make_delayed(*queue, piece.range, piece.attempts, command.due);
+        leave_groups(*queue, {&piece.range, 1});  // its place in its group is free meanwhile
     }
 }
 
@@ -333,7 +347,11 @@ void Engine::end_lease(Queue& queue, MessageRange range) {
 }
 
 void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts) {
-    queue.in(LiveState::ready).insert(range, attempts);
+    if (queue.groups_ && !queue.groups_restored_) {
+        place(queue, range, attempts);
+    } else {
+        queue.in(LiveState::ready).insert(range, attempts);
+    }
     mark_dirty(queue);
 }
 

@@ -130,7 +130,8 @@ class Engine {
     // Gives the next `count` numbers; of that priority, on a queue that has them.
     AddMessages admit_add(Queue& queue, std::uint32_t count, unsigned priority = 0);
     void apply(const AddMessages& command);
-    void apply(Queue& queue, const AddMessages& command);
+    // `members` are those of the range that belong to groups, in order.
+    void apply(Queue& queue, const AddMessages& command, std::span<const GroupMember> members = {});
     // The messages' bodies are in memory. Precondition: the range was applied, is not resident, and
     // its `live` messages are alive: live is counted here.
     void announce_resident(Queue& queue, Extent& extent);
@@ -160,6 +161,15 @@ class Engine {
     // What has failed as often as its queue allows, or was rejected, is dying from now on. At the
     // end of a start.
     void judge_attempts();
+    // These messages belong to groups, if they are not known to. Start only; they get their slots
+    // with judge_groups().
+    void restore_groups(Queue& queue, std::span<const GroupMember> members);
+    // Who of each group is under way, and who is held. At the end of a start, behind
+    // judge_attempts().
+    void judge_groups();
+    // Messages that belong to groups, of all queues; what they cost goes by that.
+    [[nodiscard]] std::size_t grouped_messages() const { return grouped_messages_; }
+
     // Queues with dying messages, as of the last forget_dying() or since.
     [[nodiscard]] const std::vector<Queue*>& with_dying() const { return with_dying_; }
     void forget_dying();
@@ -229,6 +239,14 @@ class Engine {
     void make_dying(Queue& queue, MessageRange range, std::uint32_t attempts);
     void make_delayed(Queue& queue, MessageRange range, std::uint32_t attempts, Due due);
     void forget_delay(Queue& queue, MessageRange range);
+    // groups.cpp
+    void join(Queue& queue, std::span<const GroupMember> members);
+    void place(Queue& queue, MessageRange range, std::uint32_t attempts);
+    void leave_groups(Queue& queue, std::span<const MessageRange> ranges);
+    void pass_on(Queue& queue, GroupId group);
+    void forget_groups(Queue& queue, MessageRange range);
+    void judge_groups(Queue& queue);
+    void widen_groups(Queue& queue);
     void note_delays(Queue& queue);
     void put_back(Queue& queue, MessageRange range, std::uint32_t attempts, Time now,
                   std::optional<std::chrono::milliseconds> delay);
@@ -258,6 +276,8 @@ class Engine {
     // Queues with delayed messages, by the time of the first.
     std::array<std::set<std::pair<std::int64_t, QueueId>>, due_clocks> due_queues_;
     std::size_t delay_runs_ = 0;  // of all queues
+    std::size_t grouped_messages_ = 0;
+    std::vector<GroupId> freed_;  // scratch: groups of which somebody gave up a slot
 };
 
 }  // namespace mqd::engine

@@ -44,23 +44,32 @@ const Extent* Queue::extent_from(MessageNumber number) const {
     return at == extents_.end() ? nullptr : at->second;
 }
 
-MessageRange Queue::oldest_ready() const {
-    RangeMap<std::uint32_t>::Run run = in(LiveState::ready).front();
-    // What lies behind the beginning of a level that is not empty begins with it.
-    for (unsigned level = number_levels; numbers_.has_levels() && level > 0; --level) {
-        if (in(LiveState::ready).find_from(first_of_level(level), run)) {
-            break;
-        }
-    }
-    return run.range;
-}
-
 std::uint64_t Queue::ready_in(MessageRange range) const {
     return in(LiveState::ready).count_in(range);
 }
 
 std::uint64_t Queue::waiting_in(MessageRange range) const {
-    return ready_in(range) + in(LiveState::delayed).count_in(range);
+    return ready_in(range) + in(LiveState::held).count_in(range) +
+           in(LiveState::delayed).count_in(range);
+}
+
+MessageRange Queue::oldest_waiting() const {
+    // What lies behind the beginning of a level that is not empty begins with it.
+    RangeMap<std::uint32_t>::Run run;
+    for (unsigned level = numbers_.has_levels() ? number_levels : 0;; --level) {
+        const MessageNumber from = level > 0 ? first_of_level(level) : MessageNumber(0);
+        MessageRange oldest;
+        for (const LiveState state : {LiveState::ready, LiveState::held}) {
+            if (in(state).find_from(from, run) &&
+                (oldest.count == 0 || run.range.first < oldest.first)) {
+                oldest = run.range;
+            }
+        }
+        if (oldest.count > 0) {
+            return oldest;
+        }
+        MQD_ASSERT(level > 0, id_);
+    }
 }
 
 std::uint64_t Queue::live() const {

@@ -14,12 +14,13 @@
 //
 // `delayed` are those that wait for a time, since they were published or after a failure; then each
 // is ready in the place that its number gives it.
-// `dying` are messages that have failed as often as they may, or that a consumer rejected: they
-// wait to be moved to the dead letters.
-// `aside` are ready messages whose bodies cannot be read: they are kept, and can be purged.
-// `ending` are messages whose end was decided and is on its way to the disk: they can neither be
-// delivered nor expire, and they still count as alive until apply(). On a memory queue they are
-// gone at once. Cost follows runs of numbers, not messages. No clock, no I/O; owned by the Engine.
+// `held` are ready messages whose turn has not come: as many of their group as may be are under
+// way. `dying` are messages that have failed as often as they may, or that a consumer rejected:
+// they wait to be moved to the dead letters. `aside` are ready messages whose bodies cannot be
+// read: they are kept, and can be purged. `ending` are messages whose end was decided and is on its
+// way to the disk: they can neither be delivered nor expire, and they still count as alive until
+// apply(). On a memory queue they are gone at once. Cost follows runs of numbers, not messages. No
+// clock, no I/O; owned by the Engine.
 
 #include <algorithm>
 #include <array>
@@ -32,6 +33,7 @@
 #include "daemon/engine/consumer.hpp"
 #include "daemon/engine/delay_table.hpp"
 #include "daemon/engine/extent.hpp"
+#include "daemon/engine/group_table.hpp"
 #include "daemon/engine/next_numbers.hpp"
 #include "daemon/engine/queue_definition.hpp"
 #include "daemon/engine/range_map.hpp"
@@ -48,8 +50,8 @@ struct Delivery {
     std::uint32_t attempt = 0;
 };
 
-enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying, delayed };
-inline constexpr std::size_t live_states = 6;
+enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying, delayed, held };
+inline constexpr std::size_t live_states = 7;
 
 // What went wrong with a message, the last time and the first.
 struct Failure {
@@ -87,6 +89,7 @@ class Queue {
     [[nodiscard]] std::uint64_t aside() const { return in(LiveState::aside).count(); }
     [[nodiscard]] std::uint64_t dying() const { return in(LiveState::dying).count(); }
     [[nodiscard]] std::uint64_t delayed() const { return in(LiveState::delayed).count(); }
+    [[nodiscard]] std::uint64_t held() const { return in(LiveState::held).count(); }
     [[nodiscard]] std::uint64_t live() const;
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
     // How its consumers share it; without any, it is open to all.
@@ -139,12 +142,13 @@ class Queue {
         number = in(LiveState::ready).front().range.first;
         return true;
     }
-    // The run with the oldest one; with priorities, among those of the lowest that there is.
-    // Precondition: some are ready.
-    [[nodiscard]] MessageRange oldest_ready() const;
+    // The run with the oldest of those that are ready or held; with priorities, among those of the
+    // lowest that there is. Precondition: there are any.
+    [[nodiscard]] MessageRange oldest_waiting() const;
     // How many messages of the range are ready.
     [[nodiscard]] std::uint64_t ready_in(MessageRange range) const;
-    // How many wait, with nothing decided about them: ready or delayed. All that live, in a replay.
+    // How many wait, with nothing decided about them: ready, held or delayed. All that live, in a
+    // replay.
     [[nodiscard]] std::uint64_t waiting_in(MessageRange range) const;
 
     // The extent that holds `number`, or the next one behind it; null: none.
@@ -163,6 +167,8 @@ class Queue {
     [[nodiscard]] const RangeMap<Failure>& failures() const { return failures_; }
     // Until when those that are delayed are. Null: none ever was.
     [[nodiscard]] const DelayTable* delays() const { return delays_.get(); }
+    // Which of them belong to groups. Null: none ever did.
+    [[nodiscard]] const GroupTable* groups() const { return groups_.get(); }
     // That of a delayed message, and of its neighbours that are due at the same time.
     [[nodiscard]] DelayTable::Run delay_of(MessageNumber number) const;
 
@@ -197,6 +203,8 @@ class Queue {
     std::array<RangeMap<std::uint32_t>, live_states> states_;
     RangeMap<Failure> failures_;  // of live messages
     std::unique_ptr<DelayTable> delays_;
+    std::unique_ptr<GroupTable> groups_;
+    bool groups_restored_ = false;  // and not judged: nobody has a slot yet
     // The times under which the engine lists it, and the runs of delayed messages that it counts.
     std::array<std::optional<std::int64_t>, due_clocks> listed_due_;
     std::size_t counted_delays_ = 0;

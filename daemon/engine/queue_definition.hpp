@@ -24,9 +24,10 @@ struct QueueDefinition {
     // Behind its failed delivery number k a message waits for retry[min(k, n) - 1] before it is
     // ready again; empty: not at all.
     std::vector<std::chrono::milliseconds> retry{};
-    bool publishing_paused = false;  // nothing is taken but dead letters; core sees to it
-    bool consuming_paused = false;   // nothing is delivered
-    bool priorities = false;         // messages have them; as long as the queue lives
+    bool publishing_paused = false;     // nothing is taken but dead letters; core sees to it
+    bool consuming_paused = false;      // nothing is delivered
+    bool priorities = false;            // messages have them; as long as the queue lives
+    std::uint32_t group_in_flight = 1;  // messages of one group at a time; at least 1
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

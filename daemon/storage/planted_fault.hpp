@@ -16,6 +16,7 @@ enum class Fault {
     double_dead_letter,  // a message that moves to the dead letters does not end where it was
     forgotten_delay,     // until when a message waits is not journaled with it
     priority_inversion,  // what has the highest priority is taken as if it had none
+    group_overtaken,     // a start forgets which messages of the journal belong to groups
     lost_straggler,      // of what lives in a page that is carried, the last batch is left behind
 };
 

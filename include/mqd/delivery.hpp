@@ -131,6 +131,12 @@ struct DeadLetter {
     [[nodiscard]] std::string id() const { return format_message_id(queue, incarnation, number); }
 };
 
+// Empty for a message without a group.
+[[nodiscard]] inline std::string_view find_group(wire::Bytes attributes) {
+    const auto key = wire::find_attribute(attributes, wire::AttributeId::group);
+    return key ? wire::as_text(*key) : std::string_view();
+}
+
 // Nothing for a message that is no dead letter.
 [[nodiscard]] inline std::optional<DeadLetter> find_dead_letter(wire::Bytes attributes) {
     std::optional<DeadLetter> found;
@@ -156,6 +162,8 @@ struct Delivery {
     std::string_view body;
 
     [[nodiscard]] wire::Bytes bytes() const { return wire::as_bytes(body); }
+    // The key of its group; empty: it has none.
+    [[nodiscard]] std::string_view group() const { return find_group(headers.attributes()); }
     // What it was, if it is a dead letter.
     [[nodiscard]] std::optional<DeadLetter> dead_letter() const {
         return find_dead_letter(headers.attributes());

@@ -28,8 +28,8 @@ struct ProducerOptions {
     Durability durability = Durability::unspecified;
 };
 
-// When a message may be delivered: at once, or delayed, by one of the first two; and before which
-// others.
+// When a message may be delivered: at once, or delayed, by one of the first two; and before and
+// behind which others.
 struct MessageOptions {
     // So long after the daemon took it, at most ten years (wire::delay_max). It runs while the
     // daemon runs, and by the wall clock across a restart.
@@ -40,6 +40,9 @@ struct MessageOptions {
     // 0 to 9 (priority_max), the highest one is delivered first; not said: 0. Only for a queue with
     // QueueOptions::priorities: others refuse the line with bad_option.
     std::optional<unsigned> priority{};
+    // The key of its group, 1 to 128 bytes: messages of one queue with the same key are delivered
+    // in order, so many at a time as QueueOptions::group_in_flight says. Empty: it has none.
+    std::string_view group{};
 };
 inline constexpr MessageOptions at_once{};
 

@@ -39,6 +39,8 @@ struct QueueOptions {
     std::optional<bool> consuming_paused{};
     // Messages have priorities, and the highest one is delivered first; cannot be changed.
     std::optional<bool> priorities{};
+    // Messages of one group that may be under way at a time, 1 to 65,536.
+    std::optional<std::uint32_t> group_in_flight{};
 };
 
 struct QueueInfo {
@@ -55,6 +57,7 @@ struct QueueInfo {
     std::uint64_t delayed = 0;  // messages that wait for their time
     // With priorities: the next number of each, from that of priority 9 on.
     std::vector<MessageNumber> next_of_levels{};
+    std::uint64_t held = 0;  // messages that wait for others of their group
 
     // The next number, among those of the same priority.
     [[nodiscard]] MessageNumber next_like(MessageNumber number) const {
@@ -97,6 +100,7 @@ struct PeekedMessage {
     std::string body;
     std::optional<DeadLetter> dead_letter;  // what it was, if it is one
     std::optional<unsigned> priority{};     // nothing: it says none
+    std::string group;                      // empty: it has none
     std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
 };
 

@@ -112,6 +112,7 @@ void Actor::create(std::size_t index) {
         frame.options.on_full = habits_.on_full;
     }
     if (index * 2 < habits_.queues.size()) {
+        frame.options.group_in_flight = habits_.group_in_flight;
         frame.options.retry.emplace();
         for (const std::uint32_t ms : habits_.retry_ms) {
             frame.options.retry->emplace_back(ms);
@@ -296,6 +297,9 @@ MessageOptions Actor::some_options(bool priorities) {
     MessageOptions options;
     if (priorities && !dice_.one_in(4)) {
         options.priority = static_cast<unsigned>(dice_.below(priority_max + 1));
+    }
+    if (habits_.groups && dice_.one_in(2)) {
+        options.group = std::string_view("abc").substr(dice_.below(3), 1);
     }
     if (habits_.waits && dice_.one_in(3)) {
         const auto ms = static_cast<std::int64_t>(dice_.below(delay_ms_max));

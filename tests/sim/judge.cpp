@@ -103,8 +103,10 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
             violate(name(*uid) + " " + *what);
             return;
         }
-        if (!message->delivered && !message->waited &&
-            !message->uncertain) {  // a purge that was forgotten puts it back
+        if (!message->group.empty()) {
+            group_deliveries_.push_back(*uid);
+        } else if (!message->delivered && !message->waited &&
+                   !message->uncertain) {  // a purge that was forgotten puts it back
             first_deliveries_.push_back({consumer.queue, number});
         }
         if (consumer.queue->priorities) {
@@ -188,6 +190,7 @@ void Judge::turn_ended() {
     }
     first_deliveries_.clear();
     check_overtaken();
+    check_groups();
     deletes_asked_.clear();
     for (const QueueRecord& queue : queues_) {
         check_sharing(queue);

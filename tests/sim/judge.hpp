@@ -95,6 +95,7 @@ struct MessageRecord {
     std::optional<std::int64_t> due_us{};
     bool waited = false;  // it was published so: younger ones may be delivered before it
     bool failed_once = false;
+    std::string group;  // the key; empty: none
 };
 
 // How a consumer ended; as the daemon counts deliveries.
@@ -134,6 +135,7 @@ class Judge {
     void set_priorities(std::set<std::string, std::less<>> queues) {
         with_priorities_ = std::move(queues);
     }
+    void set_group_in_flight(std::uint32_t count) { group_in_flight_ = count; }
     void set_time(std::int64_t now_ns, std::int64_t wall_us);
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
 
@@ -223,6 +225,8 @@ class Judge {
     [[nodiscard]] bool waits(const MessageRecord& message) const;
     [[nodiscard]] std::string early(const MessageRecord& message) const;
     void note_times(Uid uid, MessageRecord& message, wire::Bytes attributes);
+    void check_groups();
+    void check_group(const MessageRecord& delivered, Uid uid);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
     void move(MessageRecord& message, QueueRecord& dead_letters);
@@ -236,7 +240,9 @@ class Judge {
     std::int64_t wall_us_ = 0;
     std::uint32_t attempts_limit_ = 0;
     std::uint64_t messages_limit_ = 0;
-    bool drops_ = false;  // any message may be dropped for a younger one
+    std::uint32_t group_in_flight_ = 1;
+    std::vector<Uid> group_deliveries_;  // of this turn: messages with a group
+    bool drops_ = false;                 // any message may be dropped for a younger one
     std::vector<std::uint32_t> retry_;
     std::set<std::string, std::less<>> with_priorities_;
     std::uint64_t turn_ = 1;

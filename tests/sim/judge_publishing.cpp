@@ -28,6 +28,9 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.uncertain = producer.queue->delete_asked || drops_;
         record.priority = wire::decode_priority(message->attributes).value_or(0);
         note_times(uid, record, message->attributes);
+        record.group =
+            wire::as_text(wire::find_attribute(message->attributes, wire::AttributeId::group)
+                              .value_or(wire::Bytes()));
         figures_.waited += record.waited ? 1 : 0;
         producer.lines.push_back(uid);
         ++figures_.published;

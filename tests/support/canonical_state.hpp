@@ -23,8 +23,8 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
     for (const std::chrono::milliseconds delay : definition.retry) {
         out << ' ' << delay.count();
     }
-    out << " paused " << definition.publishing_paused << definition.consuming_paused
-        << " priorities " << definition.priorities << '\n';
+    out << " in_flight " << definition.group_in_flight << " paused " << definition.publishing_paused
+        << definition.consuming_paused << " priorities " << definition.priorities << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {
@@ -89,6 +89,11 @@ struct CanonicalState {
             for (at = delay.range.first; at < delay.range.end(); at = at.plus(1)) {
                 state.waiting.emplace(std::pair(queue->id(), at), delay.due);
             }
+        }
+        engine::GroupMember member;
+        for (MessageNumber at(0); queue->groups() && queue->groups()->find_from(at, member);) {
+            out << "member " << member.number.value() << " of " << member.group.value() << '\n';
+            at = member.number.plus(1);
         }
         queue->failures().for_each([&](MessageRange range, const engine::Failure& failure) {
             for (MessageNumber number = range.first; number < range.end();

@@ -72,6 +72,8 @@ void describe_batch(Description& d, Bytes batch) {
                 d.number("delay_ms", Reader(attribute->value).number<std::uint64_t>());
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::due)) {
                 d.signed_number("due", Reader(attribute->value).number<std::int64_t>());
+            } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::group)) {
+                d.text("group", as_text(attribute->value));
             } else {
                 d.text("value", attribute->value);
             }
@@ -262,6 +264,7 @@ void describe_options(Description& d, const QueueOptions& o) {
     }
     number(QueueOptionId::paused, "paused", o.paused);
     number(QueueOptionId::priorities, "priorities", o.priorities);
+    number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
 }
 
 template <FrameType Type>
@@ -284,6 +287,7 @@ void describe_body(Description& d, const QueueInfo& f) {
     d.number("dying", f.dying);
     d.number("delayed", f.delayed);
     describe_options(d, f.options);
+    d.number("held", f.held);
     d.number("levels", f.next_of_levels.size());
     for (const MessageNumber next : f.next_of_levels) {
         d.number("next_of_level", next.value());
@@ -320,9 +324,10 @@ void describe_body(Description& d, const PeekReply& f) {
     d.number("runs", f.runs.size());
     for (const PeekedRun& run : f.runs) {
         const bool delayed = run.state == MessageState::delayed;
-        d.word("state", run.state == MessageState::ready ? "ready"
-                        : delayed                        ? "delayed"
-                                                         : "leased");
+        d.word("state", run.state == MessageState::ready  ? "ready"
+                        : delayed                         ? "delayed"
+                        : run.state == MessageState::held ? "held"
+                                                          : "leased");
         d.number("run_bytes", (delayed ? 8 : 0) + encode_body(run.messages).size());
         if (delayed) {
             d.signed_number("due", to_micros(run.due));

@@ -9,6 +9,7 @@
 namespace mqd::wire {
 
 inline constexpr std::size_t retry_delays_max = 32;
+inline constexpr std::uint32_t group_in_flight_max = 65'536;
 inline constexpr std::chrono::milliseconds retry_delay_max = std::chrono::hours(30 * 24);
 
 // Options of a queue, as they travel and as records keep them:
@@ -28,6 +29,7 @@ enum class QueueOptionId : std::uint16_t {
     retry = 8,         // n x u32, milliseconds: how long a message waits after a failed delivery
     paused = 9,        // u8: see Paused
     priorities = 10,   // u8: 1: messages have priorities; as long as the queue lives
+    group_in_flight = 17,  // u32: messages of one group at a time; at least 1
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -64,8 +66,9 @@ struct QueueOptions {
     std::optional<std::uint64_t> max_bytes;
     std::optional<OnFull> on_full;  // 0 on the wire: as if not there
     std::optional<std::vector<std::chrono::milliseconds>> retry;
-    std::optional<std::uint8_t> paused;       // bits of Paused, sound or not
-    std::optional<std::uint8_t> priorities;   // 0 or 1, sound or not
+    std::optional<std::uint8_t> paused;      // bits of Paused, sound or not
+    std::optional<std::uint8_t> priorities;  // 0 or 1, sound or not
+    std::optional<std::uint32_t> group_in_flight;
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -81,6 +84,7 @@ struct QueueOptions {
         fn(QueueOptionId::retry, options.retry);
         fn(QueueOptionId::paused, options.paused);
         fn(QueueOptionId::priorities, options.priorities);
+        fn(QueueOptionId::group_in_flight, options.group_in_flight);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -231,6 +235,7 @@ struct QueueInfo {
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
     QueueOptions options;       // all but durability and lease
+    std::uint64_t held = 0;     // messages that wait for others of their group
     // With priorities: the next number of each level, from that of priority 9 on; else none.
     std::vector<MessageNumber> next_of_levels;
 
@@ -240,6 +245,7 @@ struct QueueInfo {
         w.number(ready).number(leased).number(bytes).number(next_number.value());
         w.number(consumers).number(producers).number(dying).number(delayed);
         options.encode(w);
+        w.number(held);
         w.number(static_cast<std::uint8_t>(next_of_levels.size()));
         for (const MessageNumber next : next_of_levels) {
             w.number(next.value());
@@ -261,8 +267,7 @@ struct QueueInfo {
             f.dying = r.number<std::uint64_t>();
             f.delayed = r.number<std::uint64_t>();
             f.options = QueueOptions::decode(r);
-        }
-        if (!r.rest().empty()) {
+            f.held = r.number<std::uint64_t>();
             const auto levels = r.number<std::uint8_t>();
             for (std::uint8_t i = 0; i < levels && r.ok(); ++i) {
                 f.next_of_levels.emplace_back(r.number<std::uint64_t>());
@@ -392,7 +397,7 @@ struct Peek {
     }
 };
 
-enum class MessageState : std::uint8_t { ready = 1, leased = 2, delayed = 3 };
+enum class MessageState : std::uint8_t { ready = 1, leased = 2, delayed = 3, held = 4 };
 
 // Consecutive messages in one state: the fields of DELIVER, `attempt` counting the deliveries so
 // far.

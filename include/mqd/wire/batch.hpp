@@ -37,13 +37,15 @@ enum class AttributeId : std::uint16_t {
     priority = 2,      // u8: 0 to 9, the highest one is delivered first; critical
     delay = 3,         // u64: milliseconds before it may be delivered; critical
     due = 4,           // i64: microseconds since 1970, not delivered before; critical
+    group = 7,         // 1..128 bytes: the key of its group; critical
     dead_letter = 16,  // DeadLetterView; set by the daemon, and refused in a PUBLISH
-    // Reserved: 5 ttl, 6 dedup id, 7 group, 8 reply_to. All but reply_to are sent with
+    // Reserved: 5 ttl, 6 dedup id, 8 reply_to. All but reply_to are sent with
     // the critical bit, so that a daemon that does not know them refuses the message.
 };
 
 // How far ahead a message can be delayed, by either attribute: ten years.
 inline constexpr std::chrono::milliseconds delay_max = std::chrono::hours(24) * 3652;
+inline constexpr std::size_t group_bytes_max = 128;  // of the key of a group
 
 struct MessageView {
     Bytes attributes;
@@ -242,6 +244,17 @@ struct TimesView {
     return reader.ok() ? std::optional(priority.value_or(0)) : std::nullopt;
 }
 
+// The value of an attribute; nothing if there is none of that id.
+[[nodiscard]] inline std::optional<Bytes> find_attribute(Bytes attributes, AttributeId id) {
+    AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        if (attribute->id == static_cast<std::uint16_t>(id)) {
+            return attribute->value;
+        }
+    }
+    return std::nullopt;
+}
+
 // Which attributes some messages have.
 class AttributeSet {
   public:
@@ -260,6 +273,7 @@ class AttributeSet {
 [[nodiscard]] inline std::optional<ErrorCode> check_attributes(Bytes attributes, Author author,
                                                                AttributeSet& seen) {
     AttributeReader reader(attributes);
+    bool grouped = false;
     while (const auto attribute = reader.next()) {
         const auto id = static_cast<AttributeId>(attribute->id);
         if (id == AttributeId::delay || id == AttributeId::due) {
@@ -271,6 +285,12 @@ class AttributeSet {
             if (attribute->value.size() != 1) {
                 return ErrorCode::protocol_violation;
             }
+            seen.add(id);
+        } else if (id == AttributeId::group) {
+            if (grouped || attribute->value.empty() || attribute->value.size() > group_bytes_max) {
+                return ErrorCode::protocol_violation;
+            }
+            grouped = true;
             seen.add(id);
         } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::header)) {
             if (!decode_header(*attribute)) {

@@ -1,0 +1,80 @@
+#include "daemon/core/message_groups.hpp"
+
+#include "daemon/core/core.hpp"
+#include "mqd/wire/batch.hpp"
+
+namespace mqd::core {
+
+namespace {
+
+constexpr std::uint32_t retry_after_ms = 200;
+
+// FNV-1a (64 bits, http://www.isthe.com/chongo/tech/comp/fnv/), without its two lowest bits. It
+// lies in checkpoints, so it stays as it is.
+engine::GroupId group_of(wire::Bytes key) {
+    std::uint64_t hash = 0xCBF29CE484222325u;
+    for (const std::byte byte : key) {
+        hash = (hash ^ static_cast<std::uint64_t>(byte)) * 0x100000001B3u;
+    }
+    return engine::GroupId(hash >> (64 - engine::group_id_bits));
+}
+
+}  // namespace
+
+void append_members(wire::Bytes batch, std::uint64_t position,
+                    std::vector<engine::GroupMember>& members) {
+    wire::BatchReader reader(batch);
+    for (std::uint64_t index = position;; ++index) {
+        const auto message = reader.next();
+        if (!message) {
+            return;
+        }
+        const auto key = wire::find_attribute(message->attributes, wire::AttributeId::group);
+        if (key && !wire::find_attribute(message->attributes, wire::AttributeId::dead_letter)) {
+            members.push_back({MessageNumber(index), group_of(*key)});
+        }
+    }
+}
+
+// Room for those of the batch that belong to groups.
+Result<void> Core::reserve_members(const engine::Queue& queue) const {
+    if (members_.empty()) {
+        return {};
+    }
+    if (engine_.grouped_messages() + admitted_members_ + members_.size() > options_.grouped_max) {
+        return Error{ErrorCode::memory_full, "limits.grouped_messages is used up",
+                     options_.grouped_max, retry_after_ms};
+    }
+    // Checkpoints tell them, and grow: that room is kept for what is there already.
+    if (queue.durable() && (backlog_->refusal() || journal_->disk_full())) {
+        return Error{ErrorCode::disk_full, "the disk is full: nothing is taken that has a group", 0,
+                     retry_after_ms};
+    }
+    return {};
+}
+
+// The parts have their numbers.
+void Core::place_members() {
+    auto member = members_.begin();
+    std::uint64_t begin = 0;  // of the part
+    for (BatchPart& part : parts_) {
+        part.first_member = static_cast<std::uint32_t>(member - members_.begin());
+        for (; member != members_.end() && member->number.value() - begin < part.block->count;
+             ++member) {
+            member->number = part.block->first.plus(member->number.value() - begin);
+            ++part.members;
+        }
+        begin += part.block->count;
+    }
+}
+
+void Core::append_add_command(engine::Queue& queue, const BatchPart& part, CommitGroup& group) {
+    const auto members = members_of(part);
+    group.commands.push_back({PendingCommand::Kind::add, queue.definition().durability, &queue,
+                              part.block, static_cast<std::uint32_t>(group.members.size()),
+                              static_cast<std::uint32_t>(members.size())});
+    group.members.insert(group.members.end(), members.begin(), members.end());
+    admitted_members_ += members.size();
+}
+
+}  // namespace mqd::core

@@ -1,0 +1,147 @@
+// Messages with a group: who of each is under way, and who waits for its turn. A message has a slot
+// of its group from when it becomes ready until its end is decided, or it is put off to a later
+// time; failures do not take it away, so that nothing of the group overtakes what is tried again.
+
+#include <algorithm>
+
+#include "daemon/engine/engine.hpp"
+
+namespace mqd::engine {
+
+void Engine::join(Queue& queue, std::span<const GroupMember> members) {
+    if (members.empty()) {
+        return;
+    }
+    if (!queue.groups_) {
+        queue.groups_ = std::make_unique<GroupTable>(&memory_);
+    }
+    for (const GroupMember& member : members) {
+        grouped_messages_ += queue.groups_->join(member) ? 1 : 0;
+    }
+}
+
+// They become ready: those that get a slot, or belong to no group. The others are held.
+void Engine::place(Queue& queue, MessageRange range, std::uint32_t attempts) {
+    GroupTable& groups = *queue.groups_;
+    const std::uint32_t slots = queue.definition_.group_in_flight;
+    const auto insert = [&](LiveState state, MessageNumber from, MessageNumber to) {
+        if (from < to) {
+            queue.in(state).insert({from, to - from}, attempts);
+        }
+    };
+    MessageNumber from = range.first;
+    GroupMember member;
+    for (MessageNumber at = from; groups.find_from(at, member) && member.number < range.end();) {
+        at = member.number.plus(1);
+        if (!groups.take_slot(member, slots)) {
+            groups.hold(member);
+            insert(LiveState::ready, from, member.number);
+            insert(LiveState::held, member.number, at);
+            from = at;
+        }
+    }
+    insert(LiveState::ready, from, range.end());
+}
+
+// These do not count in their groups any more. All of them give up their slots before the first is
+// passed on, so that none is passed to another of them.
+void Engine::leave_groups(Queue& queue, std::span<const MessageRange> ranges) {
+    if (!queue.groups_ || queue.groups_->empty() || queue.groups_restored_) {
+        return;
+    }
+    freed_.clear();
+    for (const MessageRange& range : ranges) {
+        GroupMember member;
+        for (MessageNumber at = range.first;
+             queue.groups_->find_from(at, member) && member.number < range.end();) {
+            queue.groups_->give_up(member);
+            freed_.push_back(member.group);
+            at = member.number.plus(1);
+        }
+    }
+    for (const GroupId group : freed_) {
+        pass_on(queue, group);
+    }
+}
+
+void Engine::pass_on(Queue& queue, GroupId group) {
+    MessageNumber next;
+    while (queue.groups_->pass_on(group, queue.definition_.group_in_flight, next)) {
+        const std::uint64_t taken =
+            queue.in(LiveState::held).take({next, 1}, [&](MessageRange one, std::uint32_t so_far) {
+                queue.in(LiveState::ready).insert(one, so_far);
+            });
+        MQD_ASSERT(taken == 1, next);
+        mark_dirty(queue);
+    }
+}
+
+// They are gone.
+void Engine::forget_groups(Queue& queue, MessageRange range) {
+    if (queue.groups_ && !queue.groups_->empty()) {
+        const std::size_t before = queue.groups_->size();
+        queue.groups_->erase(range);
+        grouped_messages_ -= before - queue.groups_->size();
+    }
+}
+
+// More of each may be under way than before.
+void Engine::widen_groups(Queue& queue) {
+    if (!queue.groups_ || queue.groups_restored_) {
+        return;
+    }
+    for (const GroupId group : queue.groups_->waiting_groups()) {
+        pass_on(queue, group);
+    }
+}
+
+void Engine::restore_groups(Queue& queue, std::span<const GroupMember> members) {
+    queue.groups_restored_ = queue.groups_restored_ || !members.empty();
+    join(queue, members);
+}
+
+void Engine::judge_groups() {
+    for (const auto& [name, queue] : by_name_) {
+        if (queue->groups_restored_) {
+            judge_groups(*queue);
+            queue->groups_restored_ = false;
+        }
+    }
+}
+
+// Who was under way before the start is not written anywhere: what has failed keeps its slot, and
+// of the others the oldest have one.
+void Engine::judge_groups(Queue& queue) {
+    GroupTable& groups = *queue.groups_;
+    const auto attempts_in = [&](LiveState state, MessageNumber number, std::uint32_t& attempts) {
+        RangeMap<std::uint32_t>::Run run;
+        const bool found = queue.in(state).find_from(number, run) && run.range.first <= number;
+        attempts = found ? run.value : 0;
+        return found;
+    };
+    std::vector<MessageNumber> dead;
+    GroupMember member;
+    std::uint32_t attempts = 0;
+    for (MessageNumber at(0); groups.find_from(at, member); at = member.number.plus(1)) {
+        if (queue.live_in({member.number, 1}) == 0) {
+            dead.push_back(member.number);
+        } else if (attempts_in(LiveState::dying, member.number, attempts) ||
+                   (attempts_in(LiveState::delayed, member.number, attempts) && attempts > 0)) {
+            groups.force_slot(member);
+        }
+    }
+    for (const MessageNumber number : dead) {
+        forget_groups(queue, {number, 1});
+    }
+    const std::uint32_t slots = queue.definition_.group_in_flight;
+    for (MessageNumber at(0); groups.find_from(at, member); at = member.number.plus(1)) {
+        if (attempts_in(LiveState::ready, member.number, attempts) &&
+            !groups.take_slot(member, slots)) {
+            groups.hold(member);
+            queue.in(LiveState::ready).take({member.number, 1}, [](MessageRange, std::uint32_t) {});
+            queue.in(LiveState::held).insert({member.number, 1}, attempts);
+        }
+    }
+}
+
+}  // namespace mqd::engine

@@ -1,0 +1,55 @@
+// What the judge makes of messages with a group: how many of each are under way, and in which
+// order.
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "sim/judge.hpp"
+
+namespace mqd::sim {
+
+void Judge::check_groups() {
+    if (group_deliveries_.empty()) {
+        return;
+    }
+    std::map<std::pair<const QueueRecord*, std::string>, std::uint32_t> under_way;
+    for (const auto& [uid, message] : messages_) {
+        if (!message.group.empty() && message.holder != nullptr &&
+            !is_dead_letters(message.queue->name)) {
+            ++under_way[{message.queue, message.group}];
+        }
+    }
+    for (const auto& [group, count] : under_way) {
+        if (count > group_in_flight_) {
+            violate(std::to_string(count) + " messages of group " + group.second + " of queue " +
+                    group.first->name + " are under way, and " + std::to_string(group_in_flight_) +
+                    " may be");
+        }
+    }
+    for (const Uid uid : group_deliveries_) {
+        check_group(messages_.at(uid), uid);
+    }
+    group_deliveries_.clear();
+}
+
+// An older message of its group, of the same priority, that is there for certain, and was not
+// published for later, is under way too: or it failed and may wait, which takes up one of as many
+// as may be.
+void Judge::check_group(const MessageRecord& delivered, Uid uid) {
+    if (is_dead_letters(delivered.queue->name) || overtaking_ || delivered.holder == nullptr) {
+        return;
+    }
+    for (const auto& [other_uid, other] : messages_) {
+        const bool certain = other.queue == delivered.queue && other.group == delivered.group &&
+                             other.visible && other.kept != Durability::unspecified &&
+                             may_exist(other) && !other.uncertain && !other.dying && !other.waited;
+        if (certain && other.number.value() != 0 && other.number < delivered.number &&
+            level_of_number(other.number) == level_of_number(delivered.number) &&
+            other.holder == nullptr && (group_in_flight_ == 1 || !other.failed_once)) {
+            violate(name(uid) + " overtakes " + name(other_uid) + " of its group");
+        }
+    }
+}
+
+}  // namespace mqd::sim
