@@ -203,11 +203,16 @@ void Core::journal_written(Sequence sequence) {
         return;
     }
     for (CommitGroup& group : in_flight_) {
-        if (group.sequence <= sequence) {
-            apply_written(group);
+        if (group.sequence > sequence) {
+            break;
         }
+        if (group.whole) {
+            sequence = Sequence(group.sequence.value() - 1);
+            break;
+        }
+        apply_written(group);
     }
-    applied_written_ = sequence;
+    applied_written_ = std::max(applied_written_, sequence);
 }
 
 void Core::journal_durable(Sequence sequence) {
@@ -267,6 +272,10 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
         case PendingCommand::Kind::add: {
             Block& block = *command.block;
             command.queue->arrived(block.bytes);
+            if (!command.queue->durable()) {
+                add_in_memory(group, command);
+                break;
+            }
             engine_.apply(*command.queue,
                           engine::AddMessages{block.queue, {block.first, block.count}});
             engine_.announce_resident(*command.queue, block);
@@ -287,6 +296,9 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             backlog_->removed(*command.queue, ranges);
             break;
         }
+        case PendingCommand::Kind::reject:
+            apply_reject(*command.queue, group.rejects[command.first]);
+            break;
         case PendingCommand::Kind::create: engine_.apply(group.creates[command.first]); break;
         case PendingCommand::Kind::update: apply_update(group.updates[command.first]); break;
         case PendingCommand::Kind::remove_queue: {

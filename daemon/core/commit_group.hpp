@@ -21,14 +21,21 @@ enum class Need : std::uint8_t {
 };
 
 struct PendingCommand {
-    enum class Kind : std::uint8_t { add, delay, remove, create, update, remove_queue };
+    enum class Kind : std::uint8_t { add, delay, remove, reject, create, update, remove_queue };
     Kind kind{};
     Durability level{};              // written or disk: it is applied when the group is that
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    // remove: in ranges; delay: in delays; create: in creates; update: in updates
+    // remove: in ranges; delay: in delays; create: in creates; update: in updates; reject: in
+    // rejects; add to a memory queue: in delays, whose numbers are those of the batch, from 0 on
     std::uint32_t first = 0;
-    std::uint32_t count = 0;  // remove: ranges; delay: runs
+    std::uint32_t count = 0;  // remove: ranges; delay, add: runs
+};
+
+// Of a transaction: messages that are on their way to the dead letters when it is there.
+struct PendingReject {
+    std::vector<MessageRange> ranges;
+    engine::Failure failure;
 };
 
 struct PendingUpdate {
@@ -45,6 +52,7 @@ struct CommitGroup {
     std::vector<engine::DelayMessages> delays;
     std::vector<engine::CreateQueue> creates;
     std::vector<PendingUpdate> updates;
+    std::vector<PendingReject> rejects;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
     // Files of blocks that lie in segments, as this group says.
     std::vector<storage::FileOrdinal> placed;
@@ -53,6 +61,9 @@ struct CommitGroup {
     std::size_t aside_bytes = 0;   // of records that open_aside() let in
     Sequence sequence;             // once submitted
     bool applied_written = false;  // what is applied when written, was
+    // A transaction in it concerns `written` queues and others: nothing is applied before it is
+    // durable, here and behind it.
+    bool whole = false;
 
     void clear() {
         buffer.clear();
@@ -61,12 +72,14 @@ struct CommitGroup {
         delays.clear();
         creates.clear();
         updates.clear();
+        rejects.clear();
         carried.clear();
         placed.clear();
         need = Need::nothing;
         written_awaited = false;
         aside_bytes = 0;
         applied_written = false;
+        whole = false;
     }
 };
 

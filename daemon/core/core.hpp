@@ -66,7 +66,7 @@ struct CoreOptions {
 // A request of a session that is answered when its commit group is durable (or written, on a
 // `written` queue).
 struct Waiter {
-    enum class Kind : std::uint8_t { settled, done, queue_info };
+    enum class Kind : std::uint8_t { settled, done, queue_info, transacted };
     Kind kind{};
     CommitId commit;
     Durability level{};
@@ -75,6 +75,9 @@ struct Waiter {
     wire::Settled settled;
     std::uint64_t count = 0;  // done
     std::string queue;        // queue_info
+    // transacted: what it published, and whether that may have to wait for memory
+    std::vector<BlockReference> published;
+    bool slowed = false;
 };
 
 // A PEEK that waits for messages to be read from their segment.
@@ -166,6 +169,7 @@ class Core : public storage::JournalListener {
     friend class Start;
     friend class LostState;
     friend class Mender;
+    friend class Transaction;
     friend class StoreCheck;
 
     // --- for sessions (session.cpp, requests.cpp)
@@ -202,8 +206,14 @@ class Core : public storage::JournalListener {
     [[nodiscard]] Result<std::optional<engine::Due>> due_of(wire::Bytes attributes) const;
     void place_delays(QueueId id, MessageNumber first);
     Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
+    // What is to come into a queue, and what leaves it before: messages, bytes, messages.
+    struct Inflow {
+        std::uint64_t messages = 0;
+        std::uint64_t bytes = 0;
+        std::uint64_t leaving = 0;
+    };
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
-                                                const wire::Publish& frame) const;
+                                                const Inflow& inflow) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
     void append_add(engine::Queue& queue, Block& block, Durability level);
     void append_delays(engine::Queue& queue, CommitGroup& group);
@@ -246,6 +256,10 @@ class Core : public storage::JournalListener {
     void apply_durable(CommitGroup& group);
     void apply(CommitGroup& group, PendingCommand& command);
     void apply_update(const PendingUpdate& update);
+    // --- transactions (transaction.cpp)
+    void add_in_memory(CommitGroup& group, PendingCommand& command);
+    void apply_reject(engine::Queue& queue, const PendingReject& reject);
+    void answer_transaction(Session& session, const Waiter& waiter);
     void forget_queue(engine::Queue& queue);
     void retry_growth_turn();
     void carry_turn();

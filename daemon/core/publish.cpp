@@ -41,7 +41,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::durability_unavailable,
                      "queue \"" + queue.name() + "\" is kept in memory"};
     }
-    const Result<std::uint64_t> dropped = to_drop(queue, frame);
+    const Result<std::uint64_t> dropped = to_drop(queue, {frame.count, frame.batch.size()});
     if (!dropped) {
         return dropped.error();
     }
@@ -85,12 +85,12 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
 
 // How many ready messages have to go for the queue's own limits; or why there is no room. What is
 // on its way in counts, what is on its way out does not.
-Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publish& frame) const {
+Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const Inflow& inflow) const {
     const engine::QueueDefinition& definition = queue.definition();
     if (definition.max_bytes != 0) {
         const std::uint64_t held =
             queue.resident_bytes() + backlog_->unread_bytes(queue.id()) + queue.admitted_bytes();
-        if (held + frame.batch.size() > definition.max_bytes) {
+        if (held + inflow.bytes > definition.max_bytes) {
             return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_bytes",
                          definition.max_bytes, retry_after_ms};
         }
@@ -98,15 +98,15 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
     if (definition.max_messages == 0) {
         return std::uint64_t{0};
     }
-    const std::uint64_t held =
-        queue.live() - queue.ending() + (queue.next_number() - queue.next_applied());
-    const std::uint64_t wanted = held + frame.count;
+    const std::uint64_t held = queue.live() - queue.ending() - inflow.leaving + queue.expected() +
+                               (queue.next_number() - queue.next_applied());
+    const std::uint64_t wanted = held + inflow.messages;
     const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
     const bool drops = definition.on_full == OnFull::drop_oldest;
     if (over > (drops ? queue.ready() : 0)) {
         return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
                      definition.max_messages,
-                     frame.count > definition.max_messages ? 0 : retry_after_ms};
+                     inflow.messages > definition.max_messages ? 0 : retry_after_ms};
     }
     return over;
 }

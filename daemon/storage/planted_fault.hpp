@@ -15,6 +15,7 @@ enum class Fault {
     ack_applied_before_durable,  // an ack is answered as durable when it is written
     double_dead_letter,  // a message that moves to the dead letters does not end where it was
     forgotten_delay,     // until when a message waits is not journaled with it
+    half_a_batch,        // of a transaction, what it publishes second is not in its commit group
     lost_straggler,      // of what lives in a page that is carried, the last batch is left behind
 };
 

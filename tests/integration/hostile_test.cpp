@@ -67,6 +67,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::ack:
         case FrameType::nack:
         case FrameType::extend:
+        case FrameType::transact:
         case FrameType::queue_create:
         case FrameType::queue_update:
         case FrameType::queue_delete:
@@ -89,6 +90,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::settled:
         case FrameType::lease_lost:
         case FrameType::consumer_active:
+        case FrameType::transacted:
         case FrameType::queue_info:
         case FrameType::done:
         case FrameType::queue_list_reply:
