@@ -147,7 +147,7 @@ void Core::submit_front(bool sync) {
         journal_->submit(front.buffer, storage::GroupKind::records, group_time(), reach, state);
     front.sequence = submitted.sequence;
     for (const PendingCommand& command : front.commands) {
-        if (command.kind == PendingCommand::Kind::add) {
+        if (command.kind == PendingCommand::Kind::add && command.queue->durable()) {
             journal_blocks_.link(*command.block, submitted.file);
         }
     }

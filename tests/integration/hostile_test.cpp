@@ -195,8 +195,9 @@ TEST_CASE("hostile: a length at the limit is taken, and one of 0 is malformed wh
     largest.send(std::vector<std::byte>(frame_bytes_max));
     CHECK(largest.receive_error() == ErrorCode::unknown_frame);
     expect_alive(largest);
-    for (const auto type : {wire::FrameType::publish, wire::FrameType::ack,
-                            wire::FrameType::open_producer, wire::FrameType::queue_create}) {
+    for (const auto type :
+         {wire::FrameType::publish, wire::FrameType::ack, wire::FrameType::open_producer,
+          wire::FrameType::queue_create, wire::FrameType::transact}) {
         RawConnection empty(daemon.socket_path());
         empty.greet();
         empty.send_header(type, 0);

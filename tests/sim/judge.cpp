@@ -102,6 +102,7 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
             violate(name(*uid) + " " + *what);
             return;
         }
+        tell_of_transactions(*uid, *message);
         if (!message->delivered && !message->waited &&
             !message->uncertain) {  // a purge that was forgotten puts it back
             first_deliveries_.push_back({consumer.queue, number});
