@@ -105,6 +105,10 @@ Result<Consumer> Client::consumer(std::string_view queue, ConsumerOptions option
     return Consumer(std::make_unique<client::ConsumerPart>(connection_, opening->handle));
 }
 
+Transaction Client::transaction() {
+    return Transaction(connection_);
+}
+
 const std::string& Client::server_name() const {
     return connection_->session().server().name;
 }

@@ -23,6 +23,8 @@ Delivery to_delivery(const DeliverFrame& frame, std::uint32_t i) {
             wire::as_text(wire::Bytes(attributes + attributes_bytes, body_bytes))};
 }
 
+}  // namespace
+
 // The longest beginning of the text that can travel and does not end within a character of UTF-8.
 std::string_view cut_reason(std::string_view text) {
     if (text.size() <= UINT8_MAX) {
@@ -38,8 +40,6 @@ std::string_view cut_reason(std::string_view text) {
     }
     return text.substr(0, continues(end) ? UINT8_MAX : end);
 }
-
-}  // namespace
 
 ConsumerHandle::ConsumerHandle(HandleId number, std::string_view queue_name,
                                const ConsumerOptions& options, Output& output)

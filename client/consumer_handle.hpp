@@ -20,6 +20,9 @@
 
 namespace mqd::client {
 
+// As much of the reason of a nack as can travel.
+[[nodiscard]] std::string_view cut_reason(std::string_view text);
+
 class ConsumerHandle : public Handle {
   public:
     // The longest delay that a NACK can say.

@@ -138,6 +138,7 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::goodbye_reply:
         case wire::FrameType::pong:
         case wire::FrameType::settled:
+        case wire::FrameType::transacted:
         case wire::FrameType::queue_info:
         case wire::FrameType::done:
         case wire::FrameType::queue_list_reply:
@@ -156,6 +157,7 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::ack:
         case wire::FrameType::nack:
         case wire::FrameType::extend:
+        case wire::FrameType::transact:
         case wire::FrameType::queue_create:
         case wire::FrameType::queue_update:
         case wire::FrameType::queue_delete:

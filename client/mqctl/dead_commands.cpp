@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "client/mqctl/commands.hpp"
@@ -54,7 +56,15 @@ std::vector<std::string> row_of_message(const PeekedMessage& message) {
     return row;
 }
 
-// Publishes dead letters to the queue that they came from.
+// Views of a delivery.
+struct DeadMessage {
+    MessageNumber number;
+    std::string_view body;
+    std::vector<Header> headers;
+    MessageOptions options;
+};
+
+// Moves dead letters to the queue that they came from.
 class Retry {
   public:
     Retry(Session& session, const QueueInfo& dead) : session_(session), dead_(dead) {}
@@ -66,8 +76,8 @@ class Retry {
 
   private:
     [[nodiscard]] Result<bool> more_may_come(const Consumer& consumer);
-    [[nodiscard]] Result<void> retry(Producer& producer, Consumer& consumer,
-                                     const Delivery& message);
+    [[nodiscard]] Result<void> retry(Consumer& consumer, const DeliveredBatch& batch);
+    [[nodiscard]] Result<void> move(Consumer& consumer, std::span<const DeadMessage> dead);
 
     Session& session_;
     const QueueInfo& dead_;  // as it was at the start: what comes later is not retried
@@ -80,30 +90,26 @@ Result<void> Retry::run() {
     ConsumerOptions options;
     options.window_messages = std::min(count.value_or(UINT64_MAX), retry_window_messages);
     options.messages_max = count.value_or(0);
-    auto producer = session_.client().producer(session_.line().queue);
-    if (!producer) {
-        return producer.error();
-    }
     auto consumer = session_.client().consumer(dead_.name, options);
     if (!consumer) {
         return consumer.error();
     }
     while (retried_ + passed_over_ < count.value_or(UINT64_MAX)) {
-        const auto message = consumer->receive(recheck_interval);
-        if (!message) {
-            return message.error();
+        const auto batch = consumer->receive_batch(recheck_interval);
+        if (!batch) {
+            return batch.error();
         }
-        if (!*message) {
+        if (!*batch) {
             const auto more = more_may_come(*consumer);
             if (!more || !*more) {
                 return more ? consumer->close() : more.error();
             }
-        } else if ((*message)->number >= dead_.next_like((*message)->number)) {
+        } else if ((*batch)->range.first >= dead_.next_like((*batch)->range.first)) {
             if (dead_.next_of_levels.empty()) {
                 break;
             }
-            ++passed_over_;  // older ones of lower priorities may follow
-        } else if (auto done = retry(*producer, *consumer, **message); !done) {
+            passed_over_ += (*batch)->range.count;  // older ones of lower priorities may follow
+        } else if (auto done = retry(*consumer, **batch); !done) {
             return done;
         }
     }
@@ -122,24 +128,65 @@ Result<bool> Retry::more_may_come(const Consumer& consumer) {
     return info->deliverable() > 0 || consumer.unsettled() > passed_over_;
 }
 
-// Confirmed first and acked then: in between, it is in both queues.
-Result<void> Retry::retry(Producer& producer, Consumer& consumer, const Delivery& message) {
-    const auto dead = message.dead_letter();
-    if (dead && dead->queue != session_.line().queue) {
-        ++passed_over_;  // given back at the end
+Result<void> Retry::retry(Consumer& consumer, const DeliveredBatch& batch) {
+    std::vector<DeadMessage> messages;
+    for (const Delivery& message : batch) {
+        if (message.number >= dead_.next_like(message.number)) {
+            break;
+        }
+        const auto dead = message.dead_letter();
+        if (dead && dead->queue != session_.line().queue) {
+            ++passed_over_;  // given back at the end
+            continue;
+        }
+        DeadMessage& one = messages.emplace_back(
+            DeadMessage{message.number,
+                        message.body,
+                        {},
+                        {.priority = message.priority(), .group = message.group()}});
+        for (const Header& header : message.headers) {
+            one.headers.push_back(header);
+        }
+    }
+    return move(consumer, messages);
+}
+
+// At one moment they are dead letters no more, and are in the queue again. Where not all of them
+// have room, as many as have.
+Result<void> Retry::move(Consumer& consumer, std::span<const DeadMessage> dead) {
+    if (dead.empty()) {
         return {};
     }
-    std::vector<Header> headers;
-    for (const Header& header : message.headers) {
-        headers.push_back(header);
+    Transaction step = session_.client().transaction();
+    std::vector<Message> messages;
+    for (const DeadMessage& one : dead) {
+        messages.push_back({one.body, one.headers, one.options});
     }
-    const auto published =
-        producer.publish(message.body, headers, {.priority = message.priority()});
-    if (!published) {
-        return published.error();
+    Result<void> added = step.publish(session_.line().queue, messages);
+    // A transaction has 256 operations: runs of numbers, most of them.
+    for (std::size_t i = 0; added && i < dead.size();) {
+        MessageRange run{dead[i].number, 0};
+        for (; i < dead.size() && dead[i].number == run.end(); ++i) {
+            ++run.count;
+        }
+        added = step.ack(consumer, run);
     }
-    ++retried_;
-    return consumer.ack(message.number);
+    if (added) {
+        const auto moved = step.commit();
+        if (moved) {
+            retried_ += dead.size();
+            return {};
+        }
+        added = moved.error();
+    }
+    const ErrorCode code = added.error().code;
+    const bool too_much = code == ErrorCode::queue_full || code == ErrorCode::message_too_big ||
+                          code == ErrorCode::usage || code == ErrorCode::memory_full;
+    if (dead.size() == 1 || !too_much) {
+        return added;
+    }
+    const auto first = move(consumer, dead.first(dead.size() / 2));
+    return first ? move(consumer, dead.subspan(dead.size() / 2)) : first;
 }
 
 }  // namespace

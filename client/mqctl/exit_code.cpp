@@ -39,6 +39,7 @@ ExitCode exit_code(ErrorCode code) {
         case ErrorCode::unknown_attribute:
         case ErrorCode::no_such_handle:
         case ErrorCode::handle_in_use:
+        case ErrorCode::not_leased:
         case ErrorCode::protocol_violation:
         case ErrorCode::unsupported_version:
         case ErrorCode::hello_timeout:

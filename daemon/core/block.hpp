@@ -85,6 +85,27 @@ struct Block : engine::Extent {
     }
 };
 
+// Keeps a block as long as it lives.
+class BlockReference {
+  public:
+    explicit BlockReference(Block& block) : block_(&block) { block.add_reference(); }
+    BlockReference(BlockReference&& other) noexcept
+        : block_(std::exchange(other.block_, nullptr)) {}
+    BlockReference& operator=(BlockReference&& other) noexcept {
+        std::swap(block_, other.block_);
+        return *this;
+    }
+    ~BlockReference() {
+        if (block_ != nullptr) {
+            block_->drop_reference();
+        }
+    }
+    [[nodiscard]] const Block* operator->() const { return block_; }
+
+  private:
+    Block* block_;
+};
+
 static_assert(sizeof(Block) % alignof(std::uint32_t) == 0);
 
 }  // namespace mqd::core

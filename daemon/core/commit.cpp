@@ -203,11 +203,16 @@ void Core::journal_written(Sequence sequence) {
         return;
     }
     for (CommitGroup& group : in_flight_) {
-        if (group.sequence <= sequence) {
-            apply_written(group);
+        if (group.sequence > sequence) {
+            break;
         }
+        if (group.whole) {
+            sequence = Sequence(group.sequence.value() - 1);
+            break;
+        }
+        apply_written(group);
     }
-    applied_written_ = sequence;
+    applied_written_ = std::max(applied_written_, sequence);
 }
 
 void Core::journal_durable(Sequence sequence) {
@@ -275,6 +280,9 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             command.block = nullptr;  // the engine's from now on
             break;
         }
+        case PendingCommand::Kind::add_batch:
+            add_batch(*command.queue, group.batches[command.first]);
+            break;
         case PendingCommand::Kind::delay:
             for (std::uint32_t i = 0; i < command.count; ++i) {
                 engine_.apply(group.delays[command.first + i]);
@@ -289,6 +297,9 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             backlog_->removed(*command.queue, ranges);
             break;
         }
+        case PendingCommand::Kind::reject:
+            apply_reject(*command.queue, group.rejects[command.first]);
+            break;
         case PendingCommand::Kind::create: engine_.apply(group.creates[command.first]); break;
         case PendingCommand::Kind::update: apply_update(group.updates[command.first]); break;
         case PendingCommand::Kind::remove_queue: {

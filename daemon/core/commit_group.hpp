@@ -7,6 +7,7 @@
 
 #include "daemon/core/block.hpp"
 #include "daemon/core/handle.hpp"
+#include "daemon/core/taken_batch.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/group_buffer.hpp"
 #include "mqd/wire/admin.hpp"
@@ -21,14 +22,30 @@ enum class Need : std::uint8_t {
 };
 
 struct PendingCommand {
-    enum class Kind : std::uint8_t { add, delay, remove, create, update, remove_queue };
+    enum class Kind : std::uint8_t {
+        add,
+        add_batch,  // to a memory queue, in a transaction: its numbers are given when it is there
+        delay,
+        remove,
+        reject,
+        create,
+        update,
+        remove_queue
+    };
     Kind kind{};
     Durability level{};              // written or disk: it is applied when the group is that
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    // add: in members; remove: in ranges; delay: in delays; create: in creates; update: in updates
+    // add: in members; remove: in ranges; delay: in delays; create: in creates; update: in updates;
+    // reject: in rejects; add_batch: in batches
     std::uint32_t first = 0;
     std::uint32_t count = 0;  // add: members of groups; remove: ranges; delay: runs
+};
+
+// Of a transaction: messages that are on their way to the dead letters when it is there.
+struct PendingReject {
+    std::vector<MessageRange> ranges;
+    engine::Failure failure;
 };
 
 struct PendingUpdate {
@@ -46,6 +63,8 @@ struct CommitGroup {
     std::vector<engine::GroupMember> members;
     std::vector<engine::CreateQueue> creates;
     std::vector<PendingUpdate> updates;
+    std::vector<PendingReject> rejects;
+    std::vector<TakenBatch> batches;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
     // Files of blocks that lie in segments, as this group says.
     std::vector<storage::FileOrdinal> placed;
@@ -54,6 +73,9 @@ struct CommitGroup {
     std::size_t aside_bytes = 0;   // of records that open_aside() let in
     Sequence sequence;             // once submitted
     bool applied_written = false;  // what is applied when written, was
+    // A transaction in it concerns `written` queues and others: nothing is applied before it is
+    // durable, here and behind it.
+    bool whole = false;
 
     void clear() {
         buffer.clear();
@@ -63,12 +85,15 @@ struct CommitGroup {
         members.clear();
         creates.clear();
         updates.clear();
+        rejects.clear();
+        batches.clear();
         carried.clear();
         placed.clear();
         need = Need::nothing;
         written_awaited = false;
         aside_bytes = 0;
         applied_written = false;
+        whole = false;
     }
 };
 

@@ -351,7 +351,9 @@ void Core::answer_waiters(Session& session) {
     std::size_t kept = 0;
     for (std::size_t i = 0; i < waiters.size(); ++i) {
         Waiter& waiter = waiters[i];
-        if (reached(waiter.commit, waiter.level)) {
+        // As with a producer: what memory or journal cannot take slows down whoever sends it.
+        const bool held_back = waiter.slowed && backlog_->pressed();
+        if (reached(waiter.commit, waiter.level) && !held_back) {
             answer(session, waiter);
         } else if (kept++ != i) {
             waiters[kept - 1] = std::move(waiter);
@@ -368,6 +370,7 @@ void Core::answer(Session& session, const Waiter& waiter) {
         case Waiter::Kind::settled:
             session.send(waiter.settled, waiter.correlation, waiter.handle);
             break;
+        case Waiter::Kind::transacted: answer_transaction(session, waiter); break;
         case Waiter::Kind::done: session.send(wire::Done{waiter.count}, waiter.correlation); break;
         case Waiter::Kind::queue_info:
             if (const engine::Queue* queue = engine_.find(waiter.queue)) {

@@ -26,7 +26,7 @@
 #include "daemon/core/handle.hpp"
 #include "daemon/core/journal_blocks.hpp"
 #include "daemon/core/on_damage.hpp"
-#include "daemon/core/priority_split.hpp"
+#include "daemon/core/taken_batch.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/journal.hpp"
 #include "mqd/wire/admin.hpp"
@@ -66,10 +66,21 @@ struct CoreOptions {
     OnDamage on_damage = OnDamage::refuse;
 };
 
+// What a transaction published to a queue.
+struct PublishedBatch {
+    struct Part {
+        BlockReference block;
+        unsigned priority = 0;
+    };
+    QueueId queue;
+    std::vector<Part> parts;
+    std::vector<PrioritySplit::Lines> lines;  // if there are several parts
+};
+
 // A request of a session that is answered when its commit group is durable (or written, on a
 // `written` queue).
 struct Waiter {
-    enum class Kind : std::uint8_t { settled, done, queue_info };
+    enum class Kind : std::uint8_t { settled, done, queue_info, transacted };
     Kind kind{};
     CommitId commit;
     Durability level{};
@@ -78,6 +89,9 @@ struct Waiter {
     wire::Settled settled;
     std::uint64_t count = 0;  // done
     std::string queue;        // queue_info
+    // transacted: what it published, and whether that may have to wait for memory
+    std::vector<PublishedBatch> published;
+    bool slowed = false;
 };
 
 // A PEEK that waits for messages to be read from their segment.
@@ -169,6 +183,7 @@ class Core : public storage::JournalListener {
     friend class Start;
     friend class LostState;
     friend class Mender;
+    friend class Transaction;
     friend class StoreCheck;
 
     // --- for sessions (session.cpp, requests.cpp)
@@ -200,29 +215,23 @@ class Core : public storage::JournalListener {
     [[nodiscard]] wire::StatusReply status() const;
 
     // --- admission and confirms (core.cpp, publish.cpp)
-    // Of a batch that comes in, what has one priority.
-    struct BatchPart {
-        Block* block = nullptr;
-        unsigned priority = 0;
-        std::uint32_t first_member = 0;  // of those in members_
-        std::uint32_t members = 0;
-    };
     Result<void> take_batch(const wire::Publish& frame, const engine::Queue& queue);
     Result<void> read_attributes(const wire::Publish& frame, const engine::Queue& queue,
                                  const wire::AttributeSet& seen, const std::uint32_t* end_offsets);
     Result<void> read_times(wire::Bytes batch, std::uint64_t position, std::size_t joined_from);
     [[nodiscard]] Result<std::optional<engine::Due>> due_of(wire::Bytes attributes) const;
-    void place_delays(QueueId id);
     void number_lines(PendingLines& lines) const;
     Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
+    // What is to come into a queue, and what leaves it before: messages, bytes, messages.
+    struct Inflow {
+        std::uint64_t messages = 0;
+        std::uint64_t bytes = 0;
+        std::uint64_t leaving = 0;
+    };
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
-                                                const wire::Publish& frame) const;
+                                                const Inflow& inflow) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
     void append_parts(engine::Queue& queue, Durability level);
-    void place_members();
-    [[nodiscard]] std::span<const engine::GroupMember> members_of(const BatchPart& part) const {
-        return std::span(members_).subspan(part.first_member, part.members);
-    }
     void append_add_command(engine::Queue& queue, const BatchPart& part, CommitGroup& group);
     template <typename Fn>
     void for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets, Fn&& fn) const;
@@ -269,6 +278,11 @@ class Core : public storage::JournalListener {
     void apply_durable(CommitGroup& group);
     void apply(CommitGroup& group, PendingCommand& command);
     void apply_update(const PendingUpdate& update);
+    // --- transactions (transaction.cpp)
+    void add_batch(engine::Queue& queue, TakenBatch& batch);
+    void apply_batch(engine::Queue& queue, const TakenBatch& batch);
+    void apply_reject(engine::Queue& queue, const PendingReject& reject);
+    void answer_transaction(Session& session, const Waiter& waiter);
     void forget_queue(engine::Queue& queue);
     void retry_growth_turn();
     void carry_turn();
@@ -362,13 +376,7 @@ class Core : public storage::JournalListener {
     std::vector<engine::Delivery> deliveries_;
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
-    // Of the batch that is being published: what it is kept as, one block unless it has several
-    // priorities, and then the highest first; and its delays, of no more than one part each, first
-    // counted over all parts, from 0 on.
-    std::vector<BatchPart> parts_;
-    PrioritySplit split_;
-    std::vector<engine::DelayMessages> delays_;
-    std::vector<engine::GroupMember> members_;  // likewise: those with a group
+    TakenBatch batch_;  // that is being published
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;

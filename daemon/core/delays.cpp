@@ -33,11 +33,12 @@ Result<void> Core::read_times(wire::Bytes batch, std::uint64_t position, std::si
         if (!*due) {
             continue;
         }
-        if (delays_.size() > joined_from && delays_.back().range.end().value() == index &&
-            delays_.back().due == **due) {
-            ++delays_.back().range.count;
+        if (batch_.delays.size() > joined_from &&
+            batch_.delays.back().range.end().value() == index &&
+            batch_.delays.back().due == **due) {
+            ++batch_.delays.back().range.count;
         } else {
-            delays_.push_back({{}, {MessageNumber(index), 1}, **due});
+            batch_.delays.push_back({{}, {MessageNumber(index), 1}, **due});
         }
     }
 }
@@ -68,33 +69,19 @@ Result<std::optional<engine::Due>> Core::due_of(wire::Bytes attributes) const {
     return std::optional(engine::Due::on(wire::from_micros(*times->due_us)));
 }
 
-// The parts have their numbers.
-void Core::place_delays(QueueId id) {
-    auto part = parts_.begin();
-    std::uint64_t begin = 0;  // of the part
-    for (engine::DelayMessages& run : delays_) {
-        const std::uint64_t position = run.range.first.value();
-        for (; position - begin >= part->block->count; ++part) {
-            begin += part->block->count;
-        }
-        run.id = id;
-        run.range.first = part->block->first.plus(position - begin);
-    }
-}
-
 // In the group of the messages, and behind them.
 void Core::append_delays(engine::Queue& queue, CommitGroup& group) {
-    if (delays_.empty()) {
+    if (batch_.delays.empty()) {
         return;
     }
     if (!storage::planted(storage::Fault::forgotten_delay)) {
-        append_delay(group.buffer, delays_);
+        append_delay(group.buffer, batch_.delays);
     }
     group.commands.push_back({PendingCommand::Kind::delay, queue.definition().durability, &queue,
                               nullptr, static_cast<std::uint32_t>(group.delays.size()),
-                              static_cast<std::uint32_t>(delays_.size())});
-    group.delays.insert(group.delays.end(), delays_.begin(), delays_.end());
-    admitted_delays_ += delays_.size();
+                              static_cast<std::uint32_t>(batch_.delays.size())});
+    group.delays.insert(group.delays.end(), batch_.delays.begin(), batch_.delays.end());
+    admitted_delays_ += batch_.delays.size();
 }
 
 // What was delayed after a failure. It rides along: a power loss may forget the last, and then they

@@ -3,6 +3,7 @@
 // What OPEN makes within a session: a producer or a consumer of one queue. Owned by the session;
 // loop thread only.
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -17,6 +18,8 @@
 namespace mqd::core {
 
 class Session;
+
+inline constexpr std::chrono::milliseconds lease_max{24 * 3600 * 1000};
 
 // The running number of a commit group within this process; unlike its sequence it is known while
 // the group is being filled.

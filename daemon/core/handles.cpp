@@ -11,7 +11,6 @@ namespace {
 // A delivery is cut after so many bytes, so that one frame keeps nobody waiting long.
 constexpr std::uint64_t piece_bytes_max = 256 * 1024;
 constexpr std::uint64_t peek_reply_fixed_bytes = 8 + 1 + 4 + 1 + 4 + 8;  // of one run
-constexpr std::chrono::milliseconds lease_max{24 * 3600 * 1000};
 
 std::string_view one_of(Sharing sharing) {
     switch (sharing) {
@@ -284,18 +283,23 @@ void Session::on_extend(const wire::FrameHeader& header, const wire::Extend& fra
     if (from == nullptr) {
         return;
     }
+    answer_settled(header, extend(*from, frame));
+}
+
+engine::SettleResult Session::extend(ConsumerHandle& consumer, const wire::Extend& frame) {
+    const std::chrono::milliseconds asked(frame.lease_ms);
     const engine::Time deadline = std::chrono::ceil<std::chrono::milliseconds>(
-        core_.now_.journal + (asked.count() > 0 ? asked : from->lease));
+        core_.now_.journal + (asked.count() > 0 ? asked : consumer.lease));
     engine::SettleResult result;
     for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
         const MessageRange range = frame.ranges[i];
-        const engine::SettleResult part = from->queue != nullptr
-                                              ? core_.engine_.extend(*from, range, deadline)
+        const engine::SettleResult part = consumer.queue != nullptr
+                                              ? core_.engine_.extend(consumer, range, deadline)
                                               : engine::SettleResult{0, range.count};
         result.settled += part.settled;
         result.not_leased += part.not_leased;
     }
-    answer_settled(header, result);
+    return result;
 }
 
 void Session::answer_settled(const wire::FrameHeader& header, const engine::SettleResult& result) {

@@ -38,10 +38,11 @@ void append_members(wire::Bytes batch, std::uint64_t position,
 
 // Room for those of the batch that belong to groups.
 Result<void> Core::reserve_members(const engine::Queue& queue) const {
-    if (members_.empty()) {
+    if (batch_.members.empty()) {
         return {};
     }
-    if (engine_.grouped_messages() + admitted_members_ + members_.size() > options_.grouped_max) {
+    if (engine_.grouped_messages() + admitted_members_ + batch_.members.size() >
+        options_.grouped_max) {
         return Error{ErrorCode::memory_full, "limits.grouped_messages is used up",
                      options_.grouped_max, retry_after_ms};
     }
@@ -53,23 +54,8 @@ Result<void> Core::reserve_members(const engine::Queue& queue) const {
     return {};
 }
 
-// The parts have their numbers.
-void Core::place_members() {
-    auto member = members_.begin();
-    std::uint64_t begin = 0;  // of the part
-    for (BatchPart& part : parts_) {
-        part.first_member = static_cast<std::uint32_t>(member - members_.begin());
-        for (; member != members_.end() && member->number.value() - begin < part.block->count;
-             ++member) {
-            member->number = part.block->first.plus(member->number.value() - begin);
-            ++part.members;
-        }
-        begin += part.block->count;
-    }
-}
-
 void Core::append_add_command(engine::Queue& queue, const BatchPart& part, CommitGroup& group) {
-    const auto members = members_of(part);
+    const auto members = batch_.members_of(part);
     group.commands.push_back({PendingCommand::Kind::add, queue.definition().durability, &queue,
                               part.block, static_cast<std::uint32_t>(group.members.size()),
                               static_cast<std::uint32_t>(members.size())});

@@ -18,15 +18,11 @@ constexpr std::size_t confirm_runs_bytes_max = 4096 * wire::Confirm::run_bytes;
 // The numbers of a batch that is in several parts, in the order of its lines.
 void Core::number_lines(PendingLines& lines) const {
     std::array<MessageNumber, priority_max + 1> next;
-    for (const BatchPart& part : parts_) {
+    for (const BatchPart& part : batch_.parts) {
         next[part.priority] = part.block->first;
     }
     lines.pieces = std::make_unique<PendingPieces>();
-    lines.pieces->runs.reserve(split_.lines().size());
-    for (const PrioritySplit::Lines& run : split_.lines()) {
-        lines.pieces->runs.push_back({next[run.priority], run.count});
-        next[run.priority] = next[run.priority].plus(run.count);
-    }
+    lines.pieces->runs = numbers_of_lines(next, batch_.split.lines());
 }
 
 // As many as go into this CONFIRM. Returns whether they were the last: else the next one begins

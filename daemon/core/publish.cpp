@@ -42,28 +42,25 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::durability_unavailable,
                      "queue \"" + queue.name() + "\" is kept in memory"};
     }
-    const Result<std::uint64_t> dropped = to_drop(queue, frame);
+    const Result<std::uint64_t> dropped = to_drop(queue, {frame.count, frame.batch.size()});
     if (!dropped) {
         return dropped.error();
     }
-    delays_.clear();
-    members_.clear();
     if (const auto taken = take_batch(frame, queue); !taken) {
         return taken.error();
     }
     if (*dropped > 0) {
         drop_oldest(queue, *dropped);
     }
-    for (const BatchPart& part : parts_) {
+    for (const BatchPart& part : batch_.parts) {
         Block& block = *part.block;
         block.first = engine_.admit_add(queue, block.count, part.priority).range.first;
         block.queue = queue.id();
         block.published = now_.wall;
         block.sender = sender;
     }
-    place_delays(queue.id());
-    place_members();
-    const MessageNumber first = parts_.front().block->first;
+    batch_.place(queue.id());
+    const MessageNumber first = batch_.parts.front().block->first;
     const Durability level = level_of(queue, {first, frame.count}, frame.durability);
     const LineNumber first_line = producer.next_line;
     PendingLines& lines = producer.pending.emplace_back();
@@ -72,36 +69,41 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     lines.bytes = frame.batch.size();
     lines.number = first;
     lines.level = level;
-    if (parts_.size() > 1) {
+    if (batch_.parts.size() > 1) {
         number_lines(lines);
     }
     if (queue.durable()) {
         append_parts(queue, level);
         lines.commit = pending_.back().id;
     } else {
-        for (const BatchPart& part : parts_) {
-            engine_.apply(queue,
-                          engine::AddMessages{queue.id(), {part.block->first, part.block->count}},
-                          members_of(part));
-            engine_.announce_resident(queue, *part.block);
-        }
-        for (const engine::DelayMessages& run : delays_) {
-            engine_.apply(run);
-        }
+        apply_batch(queue, batch_);
         answers_due_ = true;
     }
     list_pending(producer);
     return {};
 }
 
+// It is there, with its numbers, in a memory queue.
+void Core::apply_batch(engine::Queue& queue, const TakenBatch& batch) {
+    for (const BatchPart& part : batch.parts) {
+        engine_.apply(queue,
+                      engine::AddMessages{queue.id(), {part.block->first, part.block->count}},
+                      batch.members_of(part));
+        engine_.announce_resident(queue, *part.block);
+    }
+    for (const engine::DelayMessages& run : batch.delays) {
+        engine_.apply(run);
+    }
+}
+
 // How many ready messages have to go for the queue's own limits; or why there is no room. What is
 // on its way in counts, what is on its way out does not.
-Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publish& frame) const {
+Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const Inflow& inflow) const {
     const engine::QueueDefinition& definition = queue.definition();
     if (definition.max_bytes != 0) {
         const std::uint64_t held =
             queue.resident_bytes() + backlog_->unread_bytes(queue.id()) + queue.admitted_bytes();
-        if (held + frame.batch.size() > definition.max_bytes) {
+        if (held + inflow.bytes > definition.max_bytes) {
             return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_bytes",
                          definition.max_bytes, retry_after_ms};
         }
@@ -109,14 +111,15 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const wire::Publ
     if (definition.max_messages == 0) {
         return std::uint64_t{0};
     }
-    const std::uint64_t held = queue.live() - queue.ending() + queue.numbers().on_their_way();
-    const std::uint64_t wanted = held + frame.count;
+    const std::uint64_t held = queue.live() - queue.ending() - inflow.leaving + queue.expected() +
+                               queue.numbers().on_their_way();
+    const std::uint64_t wanted = held + inflow.messages;
     const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
     const bool drops = definition.on_full == OnFull::drop_oldest;
     if (over > (drops ? queue.ready() + queue.held() : 0)) {
         return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
                      definition.max_messages,
-                     frame.count > definition.max_messages ? 0 : retry_after_ms};
+                     inflow.messages > definition.max_messages ? 0 : retry_after_ms};
     }
     return over;
 }
@@ -132,11 +135,12 @@ void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
     remove(queue, decided_, Need::nothing);
 }
 
-// Checks the batch and copies it into parts_, with all that it needs reserved.
+// Checks the batch and copies it into batch_, with all that it needs reserved.
 Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& queue) {
     if (frame.batch.size() / wire::message_header_bytes < frame.count) {
         return Error{ErrorCode::protocol_violation, "PUBLISH: fewer messages than its count says"};
     }
+    batch_.clear();
     const auto bytes = static_cast<std::uint32_t>(frame.batch.size());
     Block* block = Block::create(frame.count, bytes);
     wire::AttributeSet seen;
@@ -158,17 +162,16 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
         block->drop_reference();
         return reserved.error();
     }
-    parts_.clear();
-    if (split_.mixed()) {
-        split_.for_each([&](unsigned priority, std::span<const BatchRun> runs) {
-            parts_.push_back({copy_messages(frame.batch, block->offsets(), runs), priority});
+    if (batch_.split.mixed()) {
+        batch_.split.for_each([&](unsigned priority, std::span<const BatchRun> runs) {
+            batch_.parts.push_back({copy_messages(frame.batch, block->offsets(), runs), priority});
         });
         block->drop_reference();
     } else {
         std::memcpy(block->data(), frame.batch.data(), bytes);
-        parts_.push_back({block, split_.priority()});
+        batch_.parts.push_back({block, batch_.split.priority()});
     }
-    for (const BatchPart& part : parts_) {
+    for (const BatchPart& part : batch_.parts) {
         if (queue.durable()) {
             part.block->booked_bytes = part.block->bytes + part.block->count * booked_per_message;
             durable_messages_ += part.block->count;
@@ -182,14 +185,13 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
 Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Queue& queue,
                                    const wire::AttributeSet& seen,
                                    const std::uint32_t* end_offsets) {
-    split_.clear();
     const bool ranked = queue.definition().priorities;
     if (seen.has(wire::AttributeId::priority)) {
         if (!ranked) {
             return Error{ErrorCode::bad_option,
                          "queue \"" + queue.name() + "\" does not declare priorities"};
         }
-        if (auto read = split_.read(frame.batch, end_offsets, frame.count); !read) {
+        if (auto read = batch_.split.read(frame.batch, end_offsets, frame.count); !read) {
             return read;
         }
     }
@@ -202,12 +204,12 @@ Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Que
     std::size_t joined_from = 0;
     for_each_part_run(frame.batch, end_offsets,
                       [&](wire::Bytes run, std::uint64_t position, bool begins_part) {
-                          joined_from = begins_part ? delays_.size() : joined_from;
+                          joined_from = begins_part ? batch_.delays.size() : joined_from;
                           if (timed && result) {
                               result = read_times(run, position, joined_from);
                           }
                           if (grouped) {
-                              append_members(run, position, members_);
+                              append_members(run, position, batch_.members);
                           }
                       });
     return result;
@@ -217,12 +219,12 @@ Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Que
 // and are in one part, in the order of the parts; `position` counts over all parts.
 template <typename Fn>
 void Core::for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets, Fn&& fn) const {
-    if (!split_.mixed()) {
+    if (!batch_.split.mixed()) {
         fn(batch, 0, true);
         return;
     }
     std::uint64_t position = 0;
-    split_.for_each([&](unsigned, std::span<const BatchRun> runs) {
+    batch_.split.for_each([&](unsigned, std::span<const BatchRun> runs) {
         bool begins_part = true;
         for (const BatchRun& run : runs) {
             const std::uint32_t begin = run.first == 0 ? 0 : end_offsets[run.first - 1];
@@ -235,8 +237,8 @@ void Core::for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets
 }
 
 Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
-    if (!delays_.empty()) {
-        const std::size_t runs = engine_.delay_runs() + admitted_delays_ + delays_.size();
+    if (!batch_.delays.empty()) {
+        const std::size_t runs = engine_.delay_runs() + admitted_delays_ + batch_.delays.size();
         if (runs > options_.delays_max) {
             return Error{ErrorCode::memory_full, "limits.delayed_messages is used up",
                          options_.delays_max, retry_after_ms};
@@ -251,9 +253,9 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
         return reserved;
     }
     // Carried forward message by message, it still has to fit into one group.
-    if (queue.durable() &&
-        carry_bytes_max(frame.batch.size(), frame.count) + delay_record_bytes(delays_.size()) >
-            journal_->group_bytes_max()) {
+    if (queue.durable() && carry_bytes_max(frame.batch.size(), frame.count) +
+                                   delay_record_bytes(batch_.delays.size()) >
+                               journal_->group_bytes_max()) {
         return Error{ErrorCode::message_too_big, "the batch is too large for the journal's files",
                      journal_->group_bytes_max()};
     }
@@ -310,12 +312,12 @@ Durability Core::level_of(const engine::Queue& queue, MessageRange range, Durabi
 
 // What a batch became is in one group: after a crash all of it is there, or nothing.
 void Core::append_parts(engine::Queue& queue, Durability level) {
-    std::size_t bytes = delay_record_bytes(delays_.size());
-    for (const BatchPart& part : parts_) {
+    std::size_t bytes = delay_record_bytes(batch_.delays.size());
+    for (const BatchPart& part : batch_.parts) {
         bytes += record_header_bytes + messages_fixed_bytes + part.block->bytes;
     }
     CommitGroup& group = open_group(bytes);
-    for (const BatchPart& part : parts_) {
+    for (const BatchPart& part : batch_.parts) {
         Block& block = *part.block;
         const MessagesRecord record{queue.id(),
                                     {block.first, block.count},

@@ -146,6 +146,8 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::extend:
             return with<wire::Extend>(body, [&](const auto& f) { on_extend(header, f); });
         case FrameType::resume: return on_resume(header);
+        case FrameType::transact:
+            return with<wire::Transact>(body, [&](const auto& f) { on_transact(id, f); });
         case FrameType::open_producer:
             return with<wire::OpenProducer>(body,
                                             [&](const auto& f) { on_open_producer(header, f); });
@@ -187,6 +189,7 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::settled:
         case FrameType::lease_lost:
         case FrameType::consumer_active:
+        case FrameType::transacted:
         case FrameType::queue_info:
         case FrameType::done:
         case FrameType::queue_list_reply:

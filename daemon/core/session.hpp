@@ -10,6 +10,7 @@
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/out_queue.hpp"
+#include "mqd/wire/transact.hpp"
 
 namespace mqd::core {
 
@@ -81,6 +82,8 @@ class Session {
     void forget_queue(const engine::Queue& queue);
 
   private:
+    friend class Transaction;
+
     enum class State { greeting, open, leaving };
 
     // --- frames in (session.cpp)
@@ -111,6 +114,8 @@ class Session {
     void on_ack(const wire::FrameHeader& header, const wire::Ack& frame);
     void on_nack(const wire::FrameHeader& header, const wire::Nack& frame);
     void on_extend(const wire::FrameHeader& header, const wire::Extend& frame);
+    engine::SettleResult extend(ConsumerHandle& consumer, const wire::Extend& frame);
+    void on_transact(CorrelationId correlation, const wire::Transact& frame);
     void answer_settled(const wire::FrameHeader& header, const engine::SettleResult& result);
     [[nodiscard]] bool unanswered() const;
 

@@ -180,6 +180,12 @@ void Engine::admit_move(Queue& queue, MessageRange range) {
     });
 }
 
+void Engine::give_up_ending(Queue& queue, MessageRange range) {
+    queue.in(LiveState::ending).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        make_dying(queue, piece, attempts);
+    });
+}
+
 void Engine::set_aside(Queue& queue, MessageRange range) {
     std::vector<MessageRange> pieces;
     for (const LiveState state : {LiveState::ready, LiveState::dying}) {

@@ -148,7 +148,9 @@ class Engine {
     void admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided);
     // Decides to end what of the range is dying: it is moved elsewhere.
     void admit_move(Queue& queue, MessageRange range);
-    // The same of all messages.
+    // What of the range is ending does not end: it is dying.
+    void give_up_ending(Queue& queue, MessageRange range);
+    // admit_end() of all messages.
     void admit_purge(Queue& queue, std::vector<MessageRange>& decided);
     void apply(const RemoveMessages& command);
     void apply(Queue& queue, const RemoveMessages& command);

@@ -114,6 +114,13 @@ class Queue {
         MQD_ASSERT(bytes <= admitted_bytes_, bytes);
         admitted_bytes_ -= bytes;
     }
+    // Messages that come with a commit group and have no numbers yet; counted by core, as well.
+    [[nodiscard]] std::uint64_t expected() const { return expected_; }
+    void expect(std::uint64_t messages) { expected_ += messages; }
+    void came(std::uint64_t messages) {
+        MQD_ASSERT(messages <= expected_, messages);
+        expected_ -= messages;
+    }
     // Of the batches of its resident messages, whole extents.
     [[nodiscard]] std::uint64_t resident_bytes() const { return resident_bytes_; }
     // The number of the next message to be admitted; behind what is still on its way to the disk.
@@ -216,6 +223,7 @@ class Queue {
     TakerRing waiting_;  // for their turn, the oldest first
     std::uint32_t producers_ = 0;
     std::uint64_t admitted_bytes_ = 0;
+    std::uint64_t expected_ = 0;
     bool deleting_ = false;
     bool dirty_ = false;         // in the engine's list
     bool dying_listed_ = false;  // likewise

@@ -49,6 +49,7 @@
 #include "mqd/producer.hpp"
 #include "mqd/queue.hpp"
 #include "mqd/result.hpp"
+#include "mqd/transaction.hpp"
 #include "mqd/types.hpp"
 #include "mqd/wire/admin.hpp"
 
@@ -101,6 +102,9 @@ class Client {
     // Errors: as producer(); usage for a window of 0, bad_option for a lease out of range or a
     // sharing that the daemon does not know, queue_exclusive.
     [[nodiscard]] Result<Consumer> consumer(std::string_view queue, ConsumerOptions options = {});
+
+    // An empty one. It must not outlive the client.
+    [[nodiscard]] Transaction transaction();
 
     // The queue as it is then. A queue of that name and the same options is fine; one with other
     // options is queue_exists (of those from max_attempts on, only what is said is compared).

@@ -141,6 +141,7 @@ class Consumer {
 
   private:
     friend class Client;
+    friend class Transaction;
     explicit Consumer(std::unique_ptr<client::ConsumerPart> part);
 
     std::unique_ptr<client::ConsumerPart> part_;

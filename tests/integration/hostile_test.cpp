@@ -67,6 +67,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::ack:
         case FrameType::nack:
         case FrameType::extend:
+        case FrameType::transact:
         case FrameType::queue_create:
         case FrameType::queue_update:
         case FrameType::queue_delete:
@@ -89,6 +90,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::settled:
         case FrameType::lease_lost:
         case FrameType::consumer_active:
+        case FrameType::transacted:
         case FrameType::queue_info:
         case FrameType::done:
         case FrameType::queue_list_reply:
@@ -193,8 +195,9 @@ TEST_CASE("hostile: a length at the limit is taken, and one of 0 is malformed wh
     largest.send(std::vector<std::byte>(frame_bytes_max));
     CHECK(largest.receive_error() == ErrorCode::unknown_frame);
     expect_alive(largest);
-    for (const auto type : {wire::FrameType::publish, wire::FrameType::ack,
-                            wire::FrameType::open_producer, wire::FrameType::queue_create}) {
+    for (const auto type :
+         {wire::FrameType::publish, wire::FrameType::ack, wire::FrameType::open_producer,
+          wire::FrameType::queue_create, wire::FrameType::transact}) {
         RawConnection empty(daemon.socket_path());
         empty.greet();
         empty.send_header(type, 0);

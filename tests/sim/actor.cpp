@@ -75,6 +75,9 @@ void Actor::act(client::Time now) {
     } else if (dice_.one_in(150)) {
         leave();
     } else {
+        if (habits_.transacts && dice_.one_in(4)) {
+            transact();
+        }
         produce();
         consume();
     }
@@ -146,6 +149,7 @@ void Actor::drain_all() {
 }
 
 void Actor::look_at_replies() {
+    look_at_transaction();
     std::erase_if(asked_, [&](CorrelationId correlation) {
         if (session_.reply(correlation) == nullptr) {
             return false;

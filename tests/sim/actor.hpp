@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ struct Habits {
     unsigned admin_percent = 3;           // of a client's acts
     bool deletes = false;
     bool purges = false;
+    bool transacts = false;
     // Every so manieth message is not acked before the end of the run: what lies around it ends,
     // and it stays. 0: none.
     std::uint64_t straggler_every = 0;
@@ -88,6 +90,10 @@ class Actor {
                number.value() % habits_.straggler_every == 0;
     }
     void administer();
+    void transact();
+    bool settle_together(std::vector<std::byte>& operations, Consuming& consuming);
+    void publish_together(std::vector<std::byte>& operations, const std::string& queue);
+    void look_at_transaction();
     void end_some();
     void open_something();
     void close_something();
@@ -108,6 +114,11 @@ class Actor {
     bool wants_out_ = false;
     std::vector<Producing> producing_;
     std::vector<Consuming> consuming_;
+    struct Transacting {
+        CorrelationId correlation;
+        std::vector<std::pair<HandleId, MessageRange>> given_up;
+    };
+    std::optional<Transacting> transacting_;
     std::vector<CorrelationId> asked_;  // whose replies nobody needs
 };
 

@@ -103,6 +103,7 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
             violate(name(*uid) + " " + *what);
             return;
         }
+        tell_of_transactions(*uid, *message);
         if (!message->group.empty()) {
             group_deliveries_.push_back(*uid);
         } else if (!message->delivered && !message->waited &&

@@ -22,6 +22,7 @@
 #include "mqd/types.hpp"
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/transact.hpp"
 
 namespace mqd::sim {
 
@@ -33,6 +34,7 @@ using Uid = std::uint64_t;
 enum class End { clean, killed, power_lost };
 
 struct ConsumerRecord;
+struct TransactionRecord;
 
 struct QueueRecord {
     std::string name;
@@ -96,6 +98,8 @@ struct MessageRecord {
     bool waited = false;  // it was published so: younger ones may be delivered before it
     bool failed_once = false;
     std::string group;  // the key; empty: none
+    TransactionRecord* born = nullptr;      // it was published in it
+    TransactionRecord* ended_by = nullptr;  // it was acked in it
 };
 
 // How a consumer ended; as the daemon counts deliveries.
@@ -116,6 +120,25 @@ struct EndingRecord {
     QueueRecord* queue = nullptr;
     std::vector<Uid> messages;  // that end with it, for certain
     std::uint64_t not_leased = 0;
+};
+
+// Several steps that happen together or not at all.
+struct TransactionRecord {
+    struct Settlement {
+        wire::TransactKind kind{};
+        ConsumerRecord* consumer = nullptr;
+        std::vector<std::byte> body;
+    };
+    std::vector<ProducerRecord*> producers;  // one for each publish
+    std::vector<Settlement> settlements;
+    std::vector<Uid> ended;                     // acked
+    bool leased = true;                         // all that it settles
+    Durability strictest = Durability::memory;  // of the queues concerned
+    Durability asked{};
+    Durability reached{};            // as somebody was told, or could see; unspecified: nobody
+    bool taken = false;              // it was not refused
+    bool crashed = false;            // and then a crash came that it may not have survived
+    std::optional<bool> happened{};  // as was seen then; false also: refused
 };
 
 class Judge {
@@ -160,6 +183,13 @@ class Judge {
     void confirm(ProducerRecord& producer, const wire::Confirm& frame);
     void refuse(ProducerRecord& producer, const wire::Refuse& frame);
 
+    // --- transactions: TRANSACT went in; it was refused, or taken, at once; it was answered
+    TransactionRecord& transact(const wire::Transact& frame, Identity identity,
+                                const std::map<HandleId, ConsumerRecord*>& consumers);
+    void refused(TransactionRecord& record, const wire::ErrorFrame& error);
+    void taken(TransactionRecord& record);
+    void transacted(TransactionRecord& record, const wire::Transacted& frame);
+
     // --- consuming
     // OPEN_CONSUMER went in: what comes of it is younger than all that were asked for before.
     [[nodiscard]] std::uint64_t next_place() { return ++last_place_; }
@@ -200,6 +230,7 @@ class Judge {
         std::uint64_t leases_lost = 0;
         std::uint64_t dead_letters = 0;  // that were delivered as such
         std::uint64_t waited = 0;        // that were published to wait
+        std::uint64_t transactions = 0;  // taken
 
         bool operator==(const Figures&) const = default;
     };
@@ -221,6 +252,10 @@ class Judge {
     void note_visible(MessageNumber number, Uid uid, MessageRecord& message);
     void check_overtaken();
     void release(MessageRecord& message);
+    void publish(TransactionRecord& record, const wire::TransactPublish& frame, Identity identity);
+    void happened(TransactionRecord& record, Durability level);
+    void tell_of_transactions(Uid uid, MessageRecord& message);
+    static void age(TransactionRecord& record, End end);
     void failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
     [[nodiscard]] bool waits(const MessageRecord& message) const;
     [[nodiscard]] std::string early(const MessageRecord& message) const;
@@ -257,6 +292,7 @@ class Judge {
     std::deque<QueueRecord> queues_;
     std::deque<ProducerRecord> producers_;
     std::deque<ConsumerRecord> consumers_;
+    std::deque<TransactionRecord> transactions_;
     std::uint64_t last_place_ = 0;
     std::unordered_map<Uid, MessageRecord> messages_;
     struct FirstDelivery {

@@ -121,6 +121,7 @@ void Judge::age(MessageRecord& message, End end) {
     if (message.gone != Durability::unspecified && message.gone < least) {
         message.gone = Durability::unspecified;
         message.kept = Durability::unspecified;
+        message.uncertain = true;  // until it is delivered again
     }
     if (message.kept < least) {
         message.kept = Durability::unspecified;
@@ -153,6 +154,9 @@ void Judge::restarted(End end) {
         const std::uint32_t limit = limit_of(*message.queue);
         message.dying = message.dying || (limit != 0 && message.attempts_max >= limit);
         age(message, end);
+    }
+    for (TransactionRecord& transaction : transactions_) {
+        age(transaction, end);
     }
     stopping_ = false;
 }

@@ -81,6 +81,9 @@ void Simulation::choose_options() {
     habits_.ack_confirmed_percent = dice_.one_in(3) ? 90 : 25;
     habits_.admin_percent = dice_.one_in(4) ? 15 : 3;
     habits_.deletes = dice_.one_in(4);
+    // From a source of its own, as the backups. It publishes to queues by name.
+    habits_.transacts =
+        test::Dice(options_.memory_bytes_max + habits_.messages_max).one_in(2) && !habits_.deletes;
     habits_.purges = dice_.one_in(4);
     habits_.straggler_every = dice_.one_in(2) ? dice_.between(3, 30) : 0;
     if (habits_.straggler_every != 0) {
@@ -303,13 +306,19 @@ void Simulation::bytes_up(Connection& connection) {
     up.erase(up.begin(), up.begin() + static_cast<std::ptrdiff_t>(count));
     // Where the daemon may close it in the middle, the judge is told of each byte that counted.
     const bool may_close = options_.output_bytes_max < output_bytes_plenty;
-    const std::size_t step = may_close ? 1 : bytes.size();
+    std::size_t step = 1;
     for (std::size_t at = 0; at < bytes.size() && !connection.session->closing(); at += step) {
-        const auto piece = wire::Bytes(bytes).subspan(at, step);
+        const auto rest = wire::Bytes(bytes).subspan(at);
+        step = may_close ? 1 : connection.tap.up_to_transact(rest);
+        const auto piece = rest.first(step);
         if (!connection.session->overflowed()) {
             connection.tap.heard_in(piece);
         }
         connection.session->receive(piece);
+        if (connection.tap.transacts()) {
+            hear(connection);  // a refusal comes at once
+            connection.tap.answered_at_once();
+        }
     }
     const auto& reason = connection.session->close_reason();
     const bool expected = may_close && reason && reason->code == ErrorCode::output_overflow;

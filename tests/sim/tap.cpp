@@ -1,6 +1,8 @@
 #include "sim/tap.hpp"
 
+#include <array>
 #include <cstdio>
+#include <utility>
 
 namespace mqd::sim {
 
@@ -128,6 +130,10 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
                 judge_.consumer_ended(*closed, Lent::gave_back);  // at once; CLOSED says it later
             }
             break;
+        case FrameType::transact:
+            transacting_ = &judge_.transact(*wire::Transact::decode(body), identity_, consumers_);
+            requests_[header.correlation] = {header.type, {}, {}, transacting_};
+            break;
         case FrameType::resume: judge_.resume(*producers_.at(header.handle)); break;
         case FrameType::ack:
         case FrameType::nack:
@@ -141,6 +147,30 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
     }
 }
 
+std::size_t Tap::up_to_transact(wire::Bytes bytes) const {
+    std::size_t at = 0;  // in both, one behind the other
+    const auto byte = [&](std::size_t i) {
+        return i < partial_in_.size() ? partial_in_[i] : bytes[i - partial_in_.size()];
+    };
+    const std::size_t whole = partial_in_.size() + bytes.size();
+    while (whole - at >= wire::frame_header_bytes) {
+        std::array<std::byte, wire::frame_header_bytes> head;
+        for (std::size_t i = 0; i < head.size(); ++i) {
+            head[i] = byte(at + i);
+        }
+        const wire::FrameHeader header = wire::decode_frame_header(head.data());
+        at += wire::frame_header_bytes + header.body_bytes;
+        if (at > whole || header.type == FrameType::transact) {
+            break;
+        }
+    }
+    return at > partial_in_.size() && at <= whole ? at - partial_in_.size() : bytes.size();
+}
+
+void Tap::answered_at_once() {
+    judge_.taken(*std::exchange(transacting_, nullptr));
+}
+
 void Tap::take_settlement(const wire::FrameHeader& header, wire::Bytes body) {
     ConsumerRecord* from = consumer(header.handle);
     if (from == nullptr) {
@@ -149,7 +179,7 @@ void Tap::take_settlement(const wire::FrameHeader& header, wire::Bytes body) {
     if (header.type == FrameType::ack) {
         EndingRecord ending = judge_.ack(*from, wire::Ack::decode(body)->ranges);
         if ((header.flags & wire::flag_confirm) != 0) {
-            requests_[header.correlation] = {header.type, {}, std::move(ending)};
+            requests_[header.correlation] = {header.type, {}, std::move(ending), nullptr};
         }
     } else if (header.type == FrameType::nack) {
         judge_.nack(*from, *wire::Nack::decode(body), (header.flags & wire::flag_dead_letter) != 0);
@@ -260,6 +290,10 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
             if (error->code == ErrorCode::queue_deleted && consumer(header.handle) != nullptr) {
                 end_handle(header.handle);
             }
+            const auto request = requests_.find(header.correlation);
+            if (request != requests_.end() && request->second.transaction != nullptr) {
+                judge_.refused(*request->second.transaction, *error);
+            }
             requests_.erase(header.correlation);
             break;
         }
@@ -289,6 +323,9 @@ void Tap::take_answer(const wire::FrameHeader& header, wire::Bytes body) {
     switch (header.type) {
         case FrameType::settled:
             judge_.settled(request.ending, *wire::Settled::decode(body));
+            break;
+        case FrameType::transacted:
+            judge_.transacted(*request.transaction, *wire::Transacted::decode(body));
             break;
         case FrameType::done:
             if (request.type == FrameType::queue_delete) {

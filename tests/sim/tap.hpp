@@ -19,6 +19,12 @@ class Tap {
         : judge_(judge), identity_(identity), traced_(traced) {}
 
     void heard_in(wire::Bytes bytes);
+    // How many of these bytes, which are to be heard next, end with a TRANSACT; all, if none does.
+    [[nodiscard]] std::size_t up_to_transact(wire::Bytes bytes) const;
+    // A TRANSACT went in as the last frame: what it is refused with is to be heard, and then
+    // answered_at_once() to be said.
+    [[nodiscard]] bool transacts() const { return transacting_ != nullptr; }
+    void answered_at_once();
     // DELIVER frames wait for tell_deliveries(): whatever ended a lease in the same turn came
     // before.
     void heard_out(wire::Bytes bytes);
@@ -40,6 +46,7 @@ class Tap {
         wire::FrameType type{};
         std::string queue;    // of an administrator's request
         EndingRecord ending;  // ACK, purge
+        TransactionRecord* transaction = nullptr;
     };
 
     template <typename Fn>
@@ -64,6 +71,7 @@ class Tap {
     std::map<HandleId, ProducerRecord*> producers_;
     std::map<HandleId, ConsumerRecord*> consumers_;
     std::map<CorrelationId, Request> requests_;
+    TransactionRecord* transacting_ = nullptr;
     std::vector<std::vector<std::byte>> deliveries_;  // whole frames
     bool said_goodbye_ = false;                       // and was answered: its handles have ended
 };

@@ -12,6 +12,7 @@
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/frame.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/transact.hpp"
 
 namespace mqd::wire::test {
 
@@ -31,6 +32,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::ack: return visit(Ack{}), true;
         case FrameType::nack: return visit(Nack{}), true;
         case FrameType::extend: return visit(Extend{}), true;
+        case FrameType::transact: return visit(Transact{}), true;
         case FrameType::queue_create: return visit(QueueCreate{}), true;
         case FrameType::queue_update: return visit(QueueUpdate{}), true;
         case FrameType::queue_delete: return visit(QueueDelete{}), true;
@@ -53,6 +55,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::settled: return visit(Settled{}), true;
         case FrameType::lease_lost: return visit(LeaseLost{}), true;
         case FrameType::consumer_active: return visit(ConsumerActive{}), true;
+        case FrameType::transacted: return visit(Transacted{}), true;
         case FrameType::queue_info: return visit(QueueInfo{}), true;
         case FrameType::done: return visit(Done{}), true;
         case FrameType::queue_list_reply: return visit(QueueListReply{}), true;

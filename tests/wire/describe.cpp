@@ -221,6 +221,48 @@ void describe_body(Description& d, const Deliver& f) {
     describe_batch(d, f.batch);
 }
 
+void describe_body(Description& d, const Transact& f) {
+    d.durability(f.durability);
+    d.number("operations", f.count);
+    Reader reader(f.operations);
+    for (std::size_t i = 0; i < f.count; ++i) {
+        const TransactOperation operation = Transact::next(reader);
+        d.number("kind", static_cast<std::uint64_t>(operation.kind));
+        d.number("operation_handle", operation.handle.value());
+        d.number("operation_bytes", operation.body.size());
+        const auto of = [&](const auto& body) { body ? describe_body(d, *body) : d.fail(); };
+        switch (operation.kind) {
+            case TransactKind::publish: {
+                const auto publish = TransactPublish::decode(operation.body);
+                if (!publish) {
+                    return d.fail();
+                }
+                d.text("queue", publish->queue);
+                d.number("count", publish->count);
+                describe_batch(d, publish->batch);
+                break;
+            }
+            case TransactKind::ack:
+            case TransactKind::extend: of(Extend::decode(operation.body)); break;
+            case TransactKind::nack:
+            case TransactKind::reject: of(Nack::decode(operation.body)); break;
+        }
+    }
+}
+
+void describe_body(Description& d, const Transacted& f) {
+    d.durability(f.durability);
+    d.number("published", f.published.size());
+    for (const TransactedPublish& one : f.published) {
+        d.number("incarnation", one.incarnation.value());
+        d.number("runs", one.runs.size());
+        for (const ConfirmedRun& run : one.runs) {
+            d.number("first_number", run.first_number.value());
+            d.number("count", run.count);
+        }
+    }
+}
+
 void describe_body(Description& d, const Settled& f) {
     d.durability(f.durability);
     d.number("settled", f.settled);
