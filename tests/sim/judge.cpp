@@ -207,6 +207,8 @@ void Judge::some_are_set_aside(bool after_error) {
 
 void Judge::release(MessageRecord& message) {
     message.holder->held.erase(message.number);
+    message.released_now = true;
+    released_.push_back(&message);
     message.holder = nullptr;
 }
 

@@ -97,7 +97,8 @@ struct MessageRecord {
     std::optional<std::int64_t> due_us{};
     bool waited = false;  // it was published so: younger ones may be delivered before it
     bool failed_once = false;
-    std::string group;  // the key; empty: none
+    std::string group;                      // the key; empty: none
+    bool released_now = false;              // in this turn, perhaps behind its deliveries
     TransactionRecord* born = nullptr;      // it was published in it
     TransactionRecord* ended_by = nullptr;  // it was acked in it
 };
@@ -261,6 +262,7 @@ class Judge {
     [[nodiscard]] std::string early(const MessageRecord& message) const;
     void note_times(Uid uid, MessageRecord& message, wire::Bytes attributes);
     void check_groups();
+    void check_group_deliveries();
     void check_group(const MessageRecord& delivered, Uid uid);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
@@ -276,8 +278,9 @@ class Judge {
     std::uint32_t attempts_limit_ = 0;
     std::uint64_t messages_limit_ = 0;
     std::uint32_t group_in_flight_ = 1;
-    std::vector<Uid> group_deliveries_;  // of this turn: messages with a group
-    bool drops_ = false;                 // any message may be dropped for a younger one
+    std::vector<Uid> group_deliveries_;     // of this turn: messages with a group
+    std::vector<MessageRecord*> released_;  // likewise
+    bool drops_ = false;                    // any message may be dropped for a younger one
     std::vector<std::uint32_t> retry_;
     std::set<std::string, std::less<>> with_priorities_;
     std::uint64_t turn_ = 1;

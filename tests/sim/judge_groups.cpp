@@ -10,9 +10,16 @@
 namespace mqd::sim {
 
 void Judge::check_groups() {
-    if (group_deliveries_.empty()) {
-        return;
+    if (!group_deliveries_.empty()) {
+        check_group_deliveries();
+        group_deliveries_.clear();
     }
+    for (MessageRecord* message : std::exchange(released_, {})) {
+        message->released_now = false;
+    }
+}
+
+void Judge::check_group_deliveries() {
     std::map<std::pair<const QueueRecord*, std::string>, std::uint32_t> under_way;
     for (const auto& [uid, message] : messages_) {
         if (!message.group.empty() && message.holder != nullptr &&
@@ -30,7 +37,6 @@ void Judge::check_groups() {
     for (const Uid uid : group_deliveries_) {
         check_group(messages_.at(uid), uid);
     }
-    group_deliveries_.clear();
 }
 
 // An older message of its group, of the same priority, that is there for certain, and was not
@@ -46,7 +52,8 @@ void Judge::check_group(const MessageRecord& delivered, Uid uid) {
                              may_exist(other) && !other.uncertain && !other.dying && !other.waited;
         if (certain && other.number.value() != 0 && other.number < delivered.number &&
             level_of_number(other.number) == level_of_number(delivered.number) &&
-            other.holder == nullptr && (group_in_flight_ == 1 || !other.failed_once)) {
+            other.holder == nullptr && !other.released_now &&
+            (group_in_flight_ == 1 || !other.failed_once)) {
             violate(name(uid) + " overtakes " + name(other_uid) + " of its group");
         }
     }
