@@ -68,7 +68,8 @@ Contender make_bare_broker(const Place& place, Transport transport, const LoadSh
 Contender make_mqd(const Place& place, Transport transport, const LoadShape& shape,
                    Durability durability) {
     const std::string name =
-        shape.delay.count() == 0
+        shape.ttls ? std::string(mqd_name) + ", each with a TTL"
+        : shape.delay.count() == 0
             ? std::string(mqd_name)
             : std::string(mqd_name) + ", delayed " + std::to_string(shape.delay.count()) + " ms";
     return {name, [=]() -> Result<Figures> {

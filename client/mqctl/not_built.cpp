@@ -34,7 +34,6 @@ constexpr auto options = std::to_array<std::string_view>({
     "--token-file",
     // of a message
     "--priority",
-    "--ttl",
     "--id",
     "--group",
     "--reply-to",

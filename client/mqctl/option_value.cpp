@@ -100,7 +100,8 @@ std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
     return *value;
 }
 
-MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due) {
+MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
+                               const CLI::Option* ttl) {
     if (given(delay) && given(due)) {
         throw Mistake{"--delay and --due exclude each other"};
     }
@@ -115,6 +116,10 @@ MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due)
             throw Mistake{"--due: " + time.error().text};
         }
         options.due = *time;
+    }
+    options.ttl = duration(ttl, options.ttl);
+    if (given(ttl) && (options.ttl.count() == 0 || options.ttl > wire::ttl_max)) {
+        throw Mistake{"--ttl: a message lives from 1ms to ten years"};
     }
     return options;
 }
@@ -155,11 +160,15 @@ void QueueOptionValues::add_to(CLI::App& app) {
     on_full_ = add_value(app, "--on-full", "WHAT", "When it is full: reject or drop-oldest");
     retry_ = add_value(app, "--retry", "DURATIONS",
                        "How long a message that failed waits: 1s,10s,1m, or none");
+    ttl_ = add_value(app, "--ttl", "DURATION", "How long a message waits at most, or none");
+    on_expired_ =
+        add_value(app, "--on-expired", "WHAT", "What becomes of it then: drop or dead-letter");
 }
 
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
-           given(max_bytes_) || given(on_full_) || given(retry_);
+           given(max_bytes_) || given(on_full_) || given(retry_) || given(ttl_) ||
+           given(on_expired_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -189,6 +198,20 @@ void QueueOptionValues::read(QueueOptions& into) const {
     }
     if (given(retry_)) {
         into.retry = delays(retry_);
+    }
+    if (given(ttl_)) {
+        const bool none = ttl_->as<std::string>() == "none";
+        into.ttl = none ? std::chrono::milliseconds(0) : duration(ttl_, {});
+        if (into.ttl > wire::ttl_max) {
+            throw Mistake{"--ttl: a message lives ten years at most"};
+        }
+    }
+    if (given(on_expired_)) {
+        const auto text = on_expired_->as<std::string>();
+        if (text != "drop" && text != "dead-letter" && text != "dead_letter") {
+            throw Mistake{"--on-expired: \"" + text + "\" is neither drop nor dead-letter"};
+        }
+        into.on_expired = text == "drop" ? OnExpired::drop : OnExpired::dead_letter;
     }
 }
 

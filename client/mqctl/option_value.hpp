@@ -35,8 +35,9 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent);
 [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent);
 [[nodiscard]] std::string file(const CLI::Option* option);
-// Of --delay and --due, which exclude each other.
-[[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due);
+// Of --delay and --due, which exclude each other, and --ttl.
+[[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
+                                             const CLI::Option* ttl);
 // Each of them once, in order. Throws Mistake.
 [[nodiscard]] std::vector<MessageId> message_ids(const std::vector<std::string>& operands);
 
@@ -49,7 +50,7 @@ class QueueOptionValues {
 
   private:
     CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
-        *on_full_{}, *retry_{};
+        *on_full_{}, *retry_{}, *ttl_{}, *on_expired_{};
 };
 
 }  // namespace mqd::mqctl

@@ -175,6 +175,8 @@ void Parser::add_publish_options(CLI::App& app) {
     delay_ = add_value(app, "--delay", "DURATION", "Deliver it so long after it was taken");
     due_ = add_value(app, "--due", "TIME",
                      "Deliver it from then on: 2026-12-24T08:00:00Z, or local time without the Z");
+    ttl_ =
+        add_value(app, "--ttl", "DURATION", "Deliver it no later than so long after it was taken");
     publish_durability_ = add_value(app, "--durability", "LEVEL",
                                     "What to wait for: memory, written or disk (the queue's)");
 }

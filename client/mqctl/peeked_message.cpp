@@ -26,6 +26,7 @@ ShownMessage shown(std::string_view queue, QueueId incarnation, const PeekedMess
     shown.dead_letter = message.dead_letter;
     shown.state = state_name(message.state);
     shown.due = message.due;
+    shown.expires = message.expires;
     for (const auto& [key, value] : message.headers) {
         shown.headers.emplace_back(key, value);
     }

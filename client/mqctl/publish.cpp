@@ -41,7 +41,7 @@ class Publisher {
 
     void pump();
     [[nodiscard]] HeaderList headers_of_message();
-    [[nodiscard]] const MessageOptions& options_of_message() const;
+    [[nodiscard]] MessageOptions options_of_message() const;
     [[nodiscard]] Error at_source(Error error) const;
     void exchange();
     [[nodiscard]] bool may_pump() const;
@@ -180,10 +180,16 @@ HeaderList Publisher::headers_of_message() {
     return merged_headers_;
 }
 
-// Those of the command line, except where the message has a time of its own.
-const MessageOptions& Publisher::options_of_message() const {
+// Those of the command line, except where the message has times of its own.
+MessageOptions Publisher::options_of_message() const {
+    MessageOptions options = session_.line().publish.message;
     const MessageOptions& own = message_.options;
-    return own.due || own.delay.count() != 0 ? own : session_.line().publish.message;
+    if (own.due || own.delay.count() != 0) {
+        options.delay = own.delay;
+        options.due = own.due;
+    }
+    options.ttl = own.ttl.count() != 0 ? own.ttl : options.ttl;
+    return options;
 }
 
 // Says which message of the input it is that cannot be published as it is.

@@ -42,6 +42,11 @@ std::string to_json(const QueueInfo& queue) {
             delays.push_back(delay.count());
         }
     }
+    if (queue.options.ttl) {
+        line["ttl_ms"] = queue.options.ttl->count();
+        line["on_expired"] = on_expired_name(queue.options.on_expired);
+        line["expired"] = queue.expired;
+    }
     if (queue.options.publishing_paused) {
         line["publishing_paused"] = *queue.options.publishing_paused;
         line["consuming_paused"] = queue.options.consuming_paused.value_or(false);
@@ -148,6 +153,10 @@ ExitCode queue_show(Session& session) {
     table.add({"on_full", std::string(on_full_name(queue->options.on_full))});
     table.add({"paused", paused_text(queue->options)});
     table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
+    const auto ttl = queue->options.ttl.value_or(std::chrono::milliseconds(0));
+    table.add({"ttl", ttl.count() == 0 ? "none" : format_duration(ttl)});
+    table.add({"on_expired", std::string(on_expired_name(queue->options.on_expired))});
+    table.add({"expired", std::to_string(queue->expired)});
     return session.print(table.text(false));
 }
 

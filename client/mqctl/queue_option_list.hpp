@@ -25,6 +25,8 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("max_bytes"), &Options::max_bytes, &Definition::max_bytes);
     fn(std::string_view("on_full"), &Options::on_full, &Definition::on_full);
     fn(std::string_view("retry"), &Options::retry, &Definition::retry);
+    fn(std::string_view("ttl"), &Options::ttl, &Definition::ttl);
+    fn(std::string_view("on_expired"), &Options::on_expired, &Definition::on_expired);
 }
 
 // Whether a member of QueueOptions says anything.
@@ -33,6 +35,9 @@ void for_each_option(Fn&& fn) {
 }
 [[nodiscard]] inline bool is_said(OnFull value) {
     return value != OnFull::unspecified;
+}
+[[nodiscard]] inline bool is_said(OnExpired value) {
+    return value != OnExpired::unspecified;
 }
 [[nodiscard]] inline bool is_said(std::chrono::milliseconds value) {
     return value.count() != 0;

@@ -72,6 +72,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         append_add(queue, block, level);
         lines.commit = pending_.back().id;
     } else {
+        block.take(now_.journal);
         engine_.apply(queue, added);
         engine_.announce_resident(queue, block);
         for (const engine::DelayMessages& run : delays_) {
@@ -138,6 +139,10 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
             return Error{*bad, "a message is larger than limits.message_bytes",
                          options_.message_bytes_max};
         }
+        if (*bad == ErrorCode::bad_option) {
+            return Error{*bad, "a message has one TTL, of 1 ms to ten years",
+                         static_cast<std::uint64_t>(wire::ttl_max.count())};
+        }
         return Error{*bad, *bad == ErrorCode::unknown_attribute
                                ? "a message has a critical attribute this daemon does not know"
                                : "PUBLISH: malformed batch"};
@@ -150,9 +155,10 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
         return reserved.error();
     }
     if (queue.durable()) {
-        block->booked_bytes = bytes + frame.count * booked_per_message;
+        block->booked_bytes = booked_bytes(bytes, frame.count);
         durable_messages_ += frame.count;
     }
+    block->ttl_min = seen.ttl_min();
     std::memcpy(block->data(), frame.batch.data(), bytes);
     block->charge(memory_bytes_);
     return block;
@@ -197,7 +203,7 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
     if (!queue.durable()) {
         return {};
     }
-    auto refused = journal_->book(frame.batch.size() + frame.count * booked_per_message);
+    auto refused = journal_->book(booked_bytes(frame.batch.size(), frame.count));
     if (!refused) {
         return {};
     }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mqd/wire/batch.hpp"
+
 namespace mqd::core {
 
 namespace {
@@ -25,6 +27,10 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.max_bytes, &Definition::max_bytes);
     say(options.on_full, &Definition::on_full);
     say(options.retry, &Definition::retry);
+    say(options.on_expired, &Definition::on_expired);
+    if (otherwise == nullptr || definition.ttl != otherwise->ttl) {
+        options.ttl_ms = static_cast<std::uint64_t>(definition.ttl.count());
+    }
     if (otherwise == nullptr || definition.publishing_paused != otherwise->publishing_paused ||
         definition.consuming_paused != otherwise->consuming_paused) {
         options.paused =
@@ -49,6 +55,10 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.max_bytes, options.max_bytes);
     set(definition.on_full, options.on_full);
     set(definition.retry, options.retry);
+    set(definition.on_expired, options.on_expired);
+    if (options.ttl_ms) {
+        definition.ttl = std::chrono::milliseconds(*options.ttl_ms);
+    }
     if (const auto paused = wire::Paused::from_bits(options.paused.value_or(0))) {
         set(definition.publishing_paused, paused->publishing);
         set(definition.consuming_paused, paused->consuming);
@@ -68,6 +78,13 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     }
     if (options.on_full > OnFull::drop_oldest) {
         return Error{ErrorCode::bad_option, "on_full: 1 reject, 2 drop-oldest"};
+    }
+    if (options.ttl_ms > static_cast<std::uint64_t>(wire::ttl_max.count())) {
+        return Error{ErrorCode::bad_option, "ttl is more than ten years",
+                     static_cast<std::uint64_t>(wire::ttl_max.count())};
+    }
+    if (options.on_expired > OnExpired::dead_letter) {
+        return Error{ErrorCode::bad_option, "on_expired: 1 drop, 2 dead_letter"};
     }
     if (!wire::Paused::from_bits(options.paused.value_or(0))) {
         return Error{ErrorCode::bad_option,

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t list_max = 1000;
 constexpr std::size_t list_fixed_bytes = 5;
-constexpr std::size_t list_entry_bytes = 2 + 130;  // and the names and delays
+constexpr std::size_t list_entry_bytes = 2 + 160;  // and the names and delays
 constexpr std::uint32_t peek_max = 1000;
 // Of batches in one PEEK_REPLY; the first message goes in whatever its size.
 constexpr std::uint64_t peek_bytes_max = 1024 * 1024;

@@ -53,6 +53,10 @@ std::uint64_t Queue::waiting_in(MessageRange range) const {
     return ready_in(range) + in(LiveState::delayed).count_in(range);
 }
 
+std::uint64_t Queue::deliverable_in(MessageRange range) const {
+    return waiting_in(range) + in(LiveState::leased).count_in(range);
+}
+
 std::uint64_t Queue::live() const {
     std::uint64_t count = 0;
     for (const RangeMap<std::uint32_t>& some : states_) {

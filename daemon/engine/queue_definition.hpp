@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mqd/types.hpp"
@@ -26,8 +27,19 @@ struct QueueDefinition {
     std::vector<std::chrono::milliseconds> retry{};
     bool publishing_paused = false;  // nothing is taken but dead letters; core sees to it
     bool consuming_paused = false;   // nothing is delivered
+    // A message that has waited so long since it was taken is delivered no more; 0: no limit. The
+    // shorter one counts, of this and the message's own.
+    std::chrono::milliseconds ttl{0};
+    OnExpired on_expired = OnExpired::drop;
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
+
+inline constexpr std::string_view dead_letter_suffix = ".dead";
+
+// Dead letters of dead letters stay where they are.
+[[nodiscard]] inline bool keeps_dead_letters(const QueueDefinition& definition) {
+    return definition.dead_letter.empty() && definition.name.ends_with(dead_letter_suffix);
+}
 
 // What a queue is where neither the configuration nor who makes it says otherwise; without a name.
 [[nodiscard]] inline QueueDefinition default_definition() {

@@ -15,6 +15,7 @@ enum class Fault {
     ack_applied_before_durable,  // an ack is answered as durable when it is written
     double_dead_letter,  // a message that moves to the dead letters does not end where it was
     forgotten_delay,     // until when a message waits is not journaled with it
+    forgotten_ttl,       // a message whose own time to live is over stays, and is delivered
     lost_straggler,      // of what lives in a page that is carried, the last batch is left behind
 };
 

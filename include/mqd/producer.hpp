@@ -28,7 +28,7 @@ struct ProducerOptions {
     Durability durability = Durability::unspecified;
 };
 
-// When a message may be delivered: at once, or delayed, by one of these.
+// When a message may be delivered: at once, or delayed, by one of the first two; and how long.
 struct MessageOptions {
     // So long after the daemon took it, at most ten years (wire::delay_max). It runs while the
     // daemon runs, and by the wall clock across a restart.
@@ -36,6 +36,9 @@ struct MessageOptions {
     // Not before this time of the daemon's wall clock, at most ten years ahead; in the past: at
     // once.
     std::optional<WallTime> due{};
+    // How long it is worth delivering since the daemon took it, 1 ms to ten years; 0: for ever,
+    // unless its queue says otherwise. Then it ends, or is a dead letter, as its queue says.
+    std::chrono::milliseconds ttl{0};
 };
 inline constexpr MessageOptions at_once{};
 

@@ -37,6 +37,10 @@ struct QueueOptions {
     std::optional<bool> publishing_paused{};
     // Nothing is delivered; consumers keep what they hold and can settle it.
     std::optional<bool> consuming_paused{};
+    // How long a message waits at most, at most ten years; the shorter one counts, of this and its
+    // own. Changed, it counts for those that are there too. 0: no limit.
+    std::optional<std::chrono::milliseconds> ttl{};
+    OnExpired on_expired = OnExpired::unspecified;  // what becomes of it then
 };
 
 struct QueueInfo {
@@ -51,6 +55,7 @@ struct QueueInfo {
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
+    std::uint64_t expired = 0;  // messages, since the daemon was started or the queue made
 
     // Messages that a consumer with credit would get now.
     [[nodiscard]] std::uint64_t deliverable() const {
@@ -76,6 +81,9 @@ struct PeekedMessage {
     std::string body;
     std::optional<DeadLetter> dead_letter;  // what it was, if it is one
     std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
+    // If it has a TTL of its own: when that is over, by the wall clock unless that was set
+    // meanwhile.
+    std::optional<WallTime> expires;
 };
 
 struct PeekPage {

@@ -24,9 +24,12 @@ struct Habits {
     std::uint64_t max_messages = 0;           // of each queue but dead letters; 0: no limit
     OnFull on_full = OnFull::reject;
     std::vector<std::uint32_t> retry_ms;  // likewise
-    bool waits = false;                   // some messages are published, or given back, for later
-    std::int64_t wall_us = 0;             // about what time it is
-    std::size_t made = 0;  // so many are made by clients; the others are dead letters
+    bool ttls = false;                    // some messages have a TTL
+    std::uint64_t ttl_ms = 0;             // of each queue but dead letters; 0: none
+    OnExpired on_expired = OnExpired::drop;
+    bool waits = false;        // some messages are published, or given back, for later
+    std::int64_t wall_us = 0;  // about what time it is
+    std::size_t made = 0;      // so many are made by clients; the others are dead letters
     std::size_t body_bytes_max = 1000;
     std::uint64_t burst_max = 12;
     std::uint64_t messages_max = 300;  // of all clients

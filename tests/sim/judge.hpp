@@ -88,6 +88,10 @@ struct MessageRecord {
     std::optional<std::int64_t> due_us{};
     bool waited = false;  // it was published so: younger ones may be delivered before it
     bool failed_once = false;
+    std::uint64_t ttl_ms = 0;  // of itself or its queue; 0: none
+    // When that is over for certain; nothing: it is not known by when it was taken.
+    std::optional<std::int64_t> expires_by_ns{};
+    bool may_have_expired = false;  // and was dropped
 };
 
 // How a consumer ended; as the daemon counts deliveries.
@@ -122,6 +126,11 @@ class Judge {
     void set_messages_limit(std::uint64_t limit, bool drops) {
         messages_limit_ = limit;
         drops_ = drops;
+    }
+    // Likewise: the TTL of the queues, 0: none, and whether what has expired goes to dead letters.
+    void set_ttl(std::uint64_t ttl_ms, bool buries) {
+        queue_ttl_ms_ = ttl_ms;
+        buries_ = buries;
     }
     void set_time(std::int64_t now_ns, std::int64_t wall_us);
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
@@ -187,6 +196,7 @@ class Judge {
         std::uint64_t leases_lost = 0;
         std::uint64_t dead_letters = 0;  // that were delivered as such
         std::uint64_t waited = 0;        // that were published to wait
+        std::uint64_t expired = 0;       // whose time to live was over
 
         bool operator==(const Figures&) const = default;
     };
@@ -207,6 +217,13 @@ class Judge {
     void failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
     [[nodiscard]] bool waits(const MessageRecord& message) const;
     [[nodiscard]] std::string early(const MessageRecord& message) const;
+    void note_ttl(Uid uid, MessageRecord& message, wire::Bytes attributes);
+    void note_taken(MessageRecord& message);
+    [[nodiscard]] bool is_over(const MessageRecord& message) const;
+    void let_expire();
+    [[nodiscard]] static std::int64_t ttl_ns(const MessageRecord& message) {
+        return static_cast<std::int64_t>(message.ttl_ms) * 1'000'000;
+    }
     void note_times(Uid uid, MessageRecord& message, wire::Bytes attributes);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
@@ -227,6 +244,9 @@ class Judge {
     // due may be delivered, though a clock be set back.
     std::set<std::pair<std::int64_t, Uid>> times_ns_;
     std::set<std::pair<std::int64_t, Uid>> times_us_;
+    std::uint64_t queue_ttl_ms_ = 0;
+    bool buries_ = false;
+    std::set<std::pair<std::int64_t, Uid>> expiries_ns_;  // before which they do not expire
     bool stopping_ = false;
     Figures figures_;
     std::uint64_t promises_ = 0;

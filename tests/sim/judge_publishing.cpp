@@ -27,6 +27,7 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
                                                                    : producer.queue->durability;
         record.uncertain = producer.queue->delete_asked || drops_;
         note_times(uid, record, message->attributes);
+        note_ttl(uid, record, message->attributes);
         figures_.waited += record.waited ? 1 : 0;
         producer.lines.push_back(uid);
         ++figures_.published;
@@ -85,6 +86,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             bind(*producer.queue, number, uid);
             if (frame.durability >= producer.queue->durability) {
                 message.visible = true;
+                note_taken(message);
             }
             if (!message.uncertain && message.gone == Durability::unspecified) {
                 message.kept = std::max(message.kept, frame.durability);

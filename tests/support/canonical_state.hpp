@@ -23,7 +23,9 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
     for (const std::chrono::milliseconds delay : definition.retry) {
         out << ' ' << delay.count();
     }
-    out << " paused " << definition.publishing_paused << definition.consuming_paused << '\n';
+    out << " paused " << definition.publishing_paused << definition.consuming_paused << " ttl "
+        << definition.ttl.count() << " on_expired " << static_cast<int>(definition.on_expired)
+        << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {

@@ -70,6 +70,8 @@ void describe_batch(Description& d, Bytes batch) {
                 d.number("delay_ms", Reader(attribute->value).number<std::uint64_t>());
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::due)) {
                 d.signed_number("due", Reader(attribute->value).number<std::int64_t>());
+            } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::ttl)) {
+                d.number("ttl_ms", Reader(attribute->value).number<std::uint64_t>());
             } else {
                 d.text("value", attribute->value);
             }
@@ -259,6 +261,8 @@ void describe_options(Description& d, const QueueOptions& o) {
         }
     }
     number(QueueOptionId::paused, "paused", o.paused);
+    number(QueueOptionId::ttl, "ttl_ms", o.ttl_ms);
+    number(QueueOptionId::on_expired, "on_expired", o.on_expired);
 }
 
 template <FrameType Type>
@@ -281,6 +285,7 @@ void describe_body(Description& d, const QueueInfo& f) {
     d.number("dying", f.dying);
     d.number("delayed", f.delayed);
     describe_options(d, f.options);
+    d.number("expired", f.expired);
 }
 
 void describe_body(Description& d, const QueueList& f) {

@@ -27,6 +27,8 @@ enum class QueueOptionId : std::uint16_t {
     on_full = 7,       // u8
     retry = 8,         // n x u32, milliseconds: how long a message waits after a failed delivery
     paused = 9,        // u8: see Paused
+    ttl = 11,          // u64, milliseconds: how long a message waits at most; 0: no limit
+    on_expired = 12,   // u8
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -64,6 +66,8 @@ struct QueueOptions {
     std::optional<OnFull> on_full;  // 0 on the wire: as if not there
     std::optional<std::vector<std::chrono::milliseconds>> retry;
     std::optional<std::uint8_t> paused;       // bits of Paused, sound or not
+    std::optional<std::uint64_t> ttl_ms;      // 0: no limit
+    std::optional<OnExpired> on_expired;      // 0 on the wire: as if not there
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -78,6 +82,8 @@ struct QueueOptions {
         fn(QueueOptionId::on_full, options.on_full);
         fn(QueueOptionId::retry, options.retry);
         fn(QueueOptionId::paused, options.paused);
+        fn(QueueOptionId::ttl, options.ttl_ms);
+        fn(QueueOptionId::on_expired, options.on_expired);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -133,6 +139,7 @@ struct QueueOptions {
     }
     static void write(Writer& w, Durability value) { write(w, static_cast<std::uint8_t>(value)); }
     static void write(Writer& w, OnFull value) { write(w, static_cast<std::uint8_t>(value)); }
+    static void write(Writer& w, OnExpired value) { write(w, static_cast<std::uint8_t>(value)); }
     template <typename T>
     static void write(Writer& w, T value) {
         w.number(static_cast<std::uint16_t>(sizeof value)).number(value);
@@ -154,6 +161,9 @@ struct QueueOptions {
     static void read(Reader& r, std::optional<OnFull>& value) {
         value = static_cast<OnFull>(r.number<std::uint8_t>());
     }
+    static void read(Reader& r, std::optional<OnExpired>& value) {
+        value = static_cast<OnExpired>(r.number<std::uint8_t>());
+    }
     template <typename T>
     static void read(Reader& r, std::optional<T>& value) {
         value = r.number<T>();
@@ -168,6 +178,9 @@ struct QueueOptions {
         }
         if (on_full == OnFull::unspecified) {
             on_full.reset();
+        }
+        if (on_expired == OnExpired::unspecified) {
+            on_expired.reset();
         }
     }
 };
@@ -228,6 +241,7 @@ struct QueueInfo {
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
     QueueOptions options;       // all but durability and lease
+    std::uint64_t expired = 0;  // messages, since the daemon was started
 
     void encode(Writer& w) const {
         w.string8(queue).number(incarnation.value());
@@ -235,6 +249,7 @@ struct QueueInfo {
         w.number(ready).number(leased).number(bytes).number(next_number.value());
         w.number(consumers).number(producers).number(dying).number(delayed);
         options.encode(w);
+        w.number(expired);
     }
     [[nodiscard]] static QueueInfo decode(Reader& r) {
         QueueInfo f;
@@ -252,6 +267,9 @@ struct QueueInfo {
             f.dying = r.number<std::uint64_t>();
             f.delayed = r.number<std::uint64_t>();
             f.options = QueueOptions::decode(r);
+        }
+        if (!r.rest().empty()) {  // as one that knew no TTL did here
+            f.expired = r.number<std::uint64_t>();
         }
         return f;
     }
