@@ -237,6 +237,10 @@ void Backlog::queue_removed(QueueId id) {
     }
     while (!owner->pages.empty()) {
         Page& page = owner->pages.begin()->second;
+        if (page.listed != engine::Time::max()) {  // its queue is there no more
+            expiring_.erase({page.listed, id, page.range.first});
+            page.listed = engine::Time::max();
+        }
         live_messages_ -= page.live;
         store_.drop_page(page.address, page.live_bytes());
         drop(*owner, page);
