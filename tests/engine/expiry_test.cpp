@@ -1,5 +1,7 @@
 // Times to live: what the engine says is to be looked at, and what becomes of it.
 
+#include <doctest/doctest.h>
+
 #include "engine/engine_fixture.hpp"
 
 namespace mqd::engine::test {
@@ -53,8 +55,8 @@ TEST_CASE_FIXTURE(Expiry, "expiry: by the TTL of a queue, in the order of number
     set_ttl(queue, 100);
     publish_at(queue, 3, 0);
     publish_at(queue, 2, 50);
+    CHECK(expire_whole(99) == 0);  // and the change of the TTL was looked at
     CHECK(engine.next_expiry() == at_ms(100));
-    CHECK(expire_whole(99) == 0);
     CHECK(expire_whole(100) == 3);
     CHECK(engine.next_expiry() == at_ms(150));
     set_ttl(queue, 0);
@@ -90,7 +92,8 @@ TEST_CASE_FIXTURE(Expiry, "expiry: what is leased stays, and is looked at when i
     Consumer& consumer = consume(queue);
     set_ttl(queue, 100);
     publish_at(queue, 4, 0);
-    (void)dispatch(0);
+    CHECK(expire_whole(0) == 0);
+    CHECK(count_of(dispatch(0), consumer) == 4);
     CHECK(expire_whole(200) == 0);
     CHECK(queue.leased() == 4);
     CHECK(ack(consumer, range(1, 1)).settled == 1);
