@@ -69,6 +69,7 @@ Contender make_mqd(const Place& place, Transport transport, const LoadShape& sha
                    Durability durability) {
     const std::string name =
         shape.ranked ? std::string(mqd_name) + ", priorities"
+        : shape.ttls ? std::string(mqd_name) + ", each with a TTL"
         : shape.delay.count() == 0
             ? std::string(mqd_name)
             : std::string(mqd_name) + ", delayed " + std::to_string(shape.delay.count()) + " ms";

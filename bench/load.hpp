@@ -32,8 +32,9 @@ struct LoadShape {
     bool receipt_first = false;
     // On one core, all of them: what is measured is the work of a hop, not the wake-up of a core.
     bool pinned = false;
-    bool ranked = false;                        // mqd's pipelined messages have priorities
-    std::chrono::milliseconds delay{0};         // with which mqd's pipelined producers publish
+    bool ranked = false;                 // mqd's pipelined messages have priorities
+    std::chrono::milliseconds delay{0};  // with which mqd's pipelined producers publish
+    bool ttls = false;  // they give each message a TTL of its own, which is not reached
     std::chrono::milliseconds duration{1'000};  // of publishing
     std::uint64_t messages_max = 50'000'000;    // per producer
 

@@ -42,7 +42,10 @@ void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
     constexpr std::uint64_t messages_per_clock = 256;
     auto client = take(Client::connect(options.url), "connecting");
     auto producer = open_producer(client, options.queue);
-    MessageOptions message{.delay = options.shape.delay};
+    MessageOptions message_options{.delay = options.shape.delay};
+    constexpr std::int64_t ttl_ms_min = 3'600'000;
+    constexpr std::uint64_t ttl_step = 7'919;  // a prime: neighbours differ
+    constexpr std::uint64_t ttl_range = 3'600'000;
     MessageBody body;
     context.ready();
     const EndOfLoad end(context, options.shape);
@@ -59,9 +62,13 @@ void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
         const MessageHead head{
             .sequence = sent, .sent_ns = now, .producer = number, .last = last ? 1u : 0u};
         if (options.shape.ranked) {
-            message.priority = priority_of(sent);
+            message_options.priority = priority_of(sent);
         }
-        (void)take(producer.send(as_text(body.with(head)), {}, message), "publishing");
+        if (options.shape.ttls) {
+            message_options.ttl = std::chrono::milliseconds(
+                ttl_ms_min + static_cast<std::int64_t>(sent * ttl_step % ttl_range));
+        }
+        (void)take(producer.send(as_text(body.with(head)), {}, message_options), "publishing");
     }
     take(producer.wait_all(), "waiting for all confirms");
     context.done();

@@ -59,6 +59,8 @@ class WorkloadList {
         add_priorities("priority_memory", Durability::memory, memory_words,
                        options.memory_duration);
         add_priorities("priority_disk", Durability::disk, disk_words, options.disk_duration);
+        add_ttl("ttl_memory", Durability::memory, memory_words, options.memory_duration);
+        add_ttl("ttl_disk", Durability::disk, disk_words, options.disk_duration);
         add_start();
     }
 
@@ -273,6 +275,30 @@ class WorkloadList {
         workload.contenders = {
             make_mqd(options_.place, Transport::unix_socket, plain, durability),
             make_mqd(options_.place, Transport::unix_socket, ranked, durability)};
+        workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.6,
+                           workload.contenders[0].name}};
+        list_.push_back(std::move(workload));
+    }
+
+    // Every message has a TTL of its own, and none expires.
+    void add_ttl(const char* name, Durability durability, const char* words,
+                 std::chrono::milliseconds duration) {
+        if (options_.place.mqd_program.empty()) {
+            return;
+        }
+        LoadShape plain = shape(duration);
+        plain.unconfirmed_max = plain.unacked_max = 10'000;
+        LoadShape mortal = plain;
+        mortal.ttls = true;
+        Workload workload;
+        workload.name = name;
+        workload.title = "10,000 unconfirmed and unacked at most, a TTL for each, Unix socket";
+        workload.durability = words;
+        workload.uses_disk = durability != Durability::memory;
+        workload.columns = throughput_columns;
+        workload.contenders = {
+            make_mqd(options_.place, Transport::unix_socket, plain, durability),
+            make_mqd(options_.place, Transport::unix_socket, mortal, durability)};
         workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.6,
                            workload.contenders[0].name}};
         list_.push_back(std::move(workload));

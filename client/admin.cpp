@@ -28,6 +28,10 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     options.on_full = from.on_full.value_or(OnFull::unspecified);
     options.retry = from.retry;
     options.group_in_flight = from.group_in_flight;
+    if (from.ttl_ms) {
+        options.ttl = std::chrono::milliseconds(*from.ttl_ms);
+    }
+    options.on_expired = from.on_expired.value_or(OnExpired::unspecified);
     if (const auto paused = wire::Paused::from_bits(from.paused.value_or(0))) {
         options.publishing_paused = paused->publishing;
         options.consuming_paused = paused->consuming;
@@ -51,6 +55,7 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
                    frame.dying,
                    frame.delayed,
                    frame.held,
+                   frame.expired,
                    frame.next_of_levels};
     info.options.durability = frame.durability;
     info.options.lease = std::chrono::milliseconds(frame.lease_ms);
@@ -79,6 +84,10 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         return Error{ErrorCode::bad_option, "retry has at most 32 delays, each of at most 30 days",
                      wire::retry_delays_max};
     }
+    if (from.ttl && (from.ttl->count() < 0 || *from.ttl > wire::ttl_max)) {
+        return Error{ErrorCode::bad_option, "a TTL is at most ten years long",
+                     static_cast<std::uint64_t>(wire::ttl_max.count())};
+    }
     wire::QueueOptions options;
     if (from.durability != Durability::unspecified) {
         options.durability = from.durability;
@@ -95,6 +104,12 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     }
     options.retry = from.retry;
     options.group_in_flight = from.group_in_flight;
+    if (from.ttl) {
+        options.ttl_ms = static_cast<std::uint64_t>(from.ttl->count());
+    }
+    if (from.on_expired != OnExpired::unspecified) {
+        options.on_expired = from.on_expired;
+    }
     if (from.publishing_paused || from.consuming_paused) {
         options.paused = wire::Paused{from.publishing_paused, from.consuming_paused}.bits();
     }
@@ -153,6 +168,11 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
         peeked.group = find_group(message->attributes);
         if (run.state == MessageState::delayed) {
             peeked.due = run.due;
+        }
+        if (const std::uint64_t ttl_ms = wire::ttl_of(message->attributes); ttl_ms != 0) {
+            const std::chrono::milliseconds ttl(
+                std::min(ttl_ms, static_cast<std::uint64_t>(wire::ttl_max.count())));
+            peeked.expires = peeked.published + ttl;
         }
         messages.push_back(std::move(peeked));
     }

@@ -10,12 +10,17 @@ namespace mqd::client {
 
 namespace {
 
-constexpr std::size_t time_bytes = wire::attribute_header_bytes + 8;  // of a delay or a due time
+// Of a delay, a due time or a TTL.
+constexpr std::size_t time_bytes = wire::attribute_header_bytes + 8;
+
+bool waits(const MessageOptions& options) {
+    return options.delay.count() != 0 || options.due.has_value();
+}
 
 constexpr std::size_t priority_bytes = wire::attribute_header_bytes + 1;
 
 bool is_timed(const MessageOptions& options) {
-    return options.delay.count() != 0 || options.due.has_value();
+    return waits(options) || options.ttl.count() != 0;
 }
 
 std::optional<Error> check_times(const MessageOptions& options) {
@@ -25,6 +30,9 @@ std::optional<Error> check_times(const MessageOptions& options) {
     }
     if (options.delay.count() < 0 || options.delay > wire::delay_max) {
         return Error{ErrorCode::bad_option, "a delay is 0 to ten years long", limit};
+    }
+    if (options.ttl.count() < 0 || options.ttl > wire::ttl_max) {
+        return Error{ErrorCode::bad_option, "a TTL is 1 ms to ten years long", limit};
     }
     return std::nullopt;
 }
@@ -37,18 +45,28 @@ std::byte* append_priority(std::byte* to, unsigned priority) {
     return to + priority_bytes;
 }
 
-std::byte* append_time(std::byte* to, const MessageOptions& options) {
-    const auto id = options.due ? wire::AttributeId::due : wire::AttributeId::delay;
+template <typename T>
+std::byte* append_time(std::byte* to, wire::AttributeId id, T value) {
+    static_assert(wire::attribute_header_bytes + sizeof value == time_bytes);
     wire::store(to,
                 static_cast<std::uint16_t>(static_cast<std::uint16_t>(id) | wire::critical_bit));
     wire::store(to + 2, std::uint16_t{8});
-    to += wire::attribute_header_bytes;
+    wire::store(to + wire::attribute_header_bytes, value);
+    return to + time_bytes;
+}
+
+std::byte* append_times(std::byte* to, const MessageOptions& options) {
     if (options.due) {
-        wire::store(to, wire::to_micros(*options.due));
-    } else {
-        wire::store(to, static_cast<std::uint64_t>(options.delay.count()));
+        to = append_time(to, wire::AttributeId::due, wire::to_micros(*options.due));
+    } else if (options.delay.count() != 0) {
+        to = append_time(to, wire::AttributeId::delay,
+                         static_cast<std::uint64_t>(options.delay.count()));
     }
-    return to + 8;
+    if (options.ttl.count() != 0) {
+        to = append_time(to, wire::AttributeId::ttl,
+                         static_cast<std::uint64_t>(options.ttl.count()));
+    }
+    return to;
 }
 
 std::byte* append_group(std::byte* to, std::string_view key) {
@@ -111,7 +129,8 @@ std::optional<Error> ProducerHandle::check(std::size_t body_bytes, const HeaderL
         if (auto bad = check_times(options)) {
             return bad;
         }
-        attributes_bytes += time_bytes;
+        attributes_bytes +=
+            (waits(options) ? time_bytes : 0) + (options.ttl.count() != 0 ? time_bytes : 0);
     }
     if (options.priority) {
         if (*options.priority > priority_max) {
@@ -173,7 +192,7 @@ void ProducerHandle::append(wire::Bytes body, const HeaderList& headers,
     wire::store(to + 6, std::uint16_t{0});
     to += wire::message_header_bytes;
     if (attributes_bytes != 0 && is_timed(options)) {
-        to = append_time(to, options);
+        to = append_times(to, options);
     }
     if (options.priority) {
         to = append_priority(to, *options.priority);

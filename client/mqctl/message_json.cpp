@@ -85,6 +85,35 @@ Result<void> read_all_headers(const Json& line, ParsedMessage& into) {
     return headers ? read_headers(line, "headers_b64", true, into) : headers;
 }
 
+// How long the message lives, or until when: one whose time is over is published all the same, and
+// expires at once, as its queue says.
+Result<void> read_ttl(const Json& line, MessageOptions& into) {
+    constexpr std::chrono::milliseconds least(1);
+    if (const auto ttl = line.find("ttl_ms"); ttl != line.end()) {
+        if (!ttl->is_number_unsigned() || ttl->get<std::uint64_t>() == 0 ||
+            ttl->get<std::uint64_t>() > static_cast<std::uint64_t>(wire::ttl_max.count())) {
+            return malformed("\"ttl_ms\" is not a number from 1 to " +
+                             std::to_string(wire::ttl_max.count()) + ", ten years");
+        }
+        into.ttl = std::chrono::milliseconds(ttl->get<std::int64_t>());
+    }
+    if (const auto expires = line.find("expires"); expires != line.end()) {
+        const auto text = read_text(*expires, "expires", false);
+        if (!text) {
+            return text.error();
+        }
+        const auto time = parse_time(*text);
+        if (!time) {
+            return malformed("\"expires\": " + time.error().text);
+        }
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            *time -
+            std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()));
+        into.ttl = std::max(left, least);
+    }
+    return {};
+}
+
 // When the message is to be delivered, if the line says so.
 Result<void> read_times(const Json& line, MessageOptions& into) {
     if (const auto delay = line.find("delay_ms"); delay != line.end()) {
@@ -106,7 +135,7 @@ Result<void> read_times(const Json& line, MessageOptions& into) {
         }
         into.due = *time;
     }
-    return {};
+    return read_ttl(line, into);
 }
 
 Result<void> read_priority(const Json& line, MessageOptions& into) {
@@ -200,6 +229,7 @@ std::string_view cause_name(DeadLetterCause cause) {
     switch (cause) {
         case DeadLetterCause::attempts: return "attempts";
         case DeadLetterCause::rejected: return "rejected";
+        case DeadLetterCause::expired: return "expired";
     }
     return "unknown";  // of a later daemon
 }
@@ -227,6 +257,9 @@ void append_json_line(std::string& out, const ShownMessage& message) {
         const bool text = valid_utf8(message.group);
         line[text ? "group" : "group_b64"] =
             text ? std::string(message.group) : encode_base64(message.group);
+    }
+    if (message.expires) {
+        line["expires"] = format_time(*message.expires);
     }
     add_headers(line, message);
     if (message.dead_letter) {

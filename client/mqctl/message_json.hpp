@@ -13,8 +13,9 @@
 // [["<key>","<value>"],…], both base64. A sender that the daemon could not see has null in its
 // fields. `peek` adds "state". A delayed message has "due", the time at which it will be ready; and
 // a line to be published may have it, or "delay_ms". A message that says its priority has
-// "priority", 0 to 9. A dead letter has, behind "headers" and what
-// belongs to it,
+// "priority", 0 to 9. A message with a TTL of its own has "expires" in what `peek` and `export`
+// write; a line to be published may have it, or "ttl_ms". A dead letter has, behind "headers" and
+// what belongs to it,
 //
 //     "dead_letter":{"cause":"attempts","attempts":16,"first_failed":"2025-…",
 //      "last_failed":"2025-…","id":"orders:3:1842","reason":"exit status 3"}
@@ -46,10 +47,11 @@ struct ShownMessage {
     std::optional<WallTime> due;
     std::optional<unsigned> priority;
     std::string_view group;  // empty: none
+    std::optional<WallTime> expires;
     std::optional<DeadLetter> dead_letter;
 };
 
-// "attempts", "rejected"
+// "attempts", "rejected", "expired"
 [[nodiscard]] std::string_view cause_name(DeadLetterCause cause);
 
 // Appends the line, with its newline.

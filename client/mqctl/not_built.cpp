@@ -33,7 +33,6 @@ constexpr auto options = std::to_array<std::string_view>({
     // everywhere
     "--token-file",
     // of a message
-    "--ttl",
     "--id",
     "--reply-to",
     // of a queue

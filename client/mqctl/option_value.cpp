@@ -114,7 +114,7 @@ MessageNumber message_number(const CLI::Option* option, MessageNumber absent) {
 }
 
 MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
-                               const CLI::Option* priority) {
+                               const CLI::Option* priority, const CLI::Option* ttl) {
     if (given(delay) && given(due)) {
         throw Mistake{"--delay and --due exclude each other"};
     }
@@ -137,6 +137,10 @@ MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
             throw Mistake{"--priority: \"" + text + "\" is not a number from 0 to 9"};
         }
         options.priority = static_cast<unsigned>(*value);
+    }
+    options.ttl = duration(ttl, options.ttl);
+    if (given(ttl) && (options.ttl.count() == 0 || options.ttl > wire::ttl_max)) {
+        throw Mistake{"--ttl: a message lives from 1ms to ten years"};
     }
     return options;
 }
@@ -180,11 +184,15 @@ void QueueOptionValues::add_to(CLI::App& app) {
                        "How long a message that failed waits: 1s,10s,1m, or none");
     group_in_flight_ =
         add_value(app, "--group-in-flight", "N", "How many messages of one group at a time (1)");
+    ttl_ = add_value(app, "--ttl", "DURATION", "How long a message waits at most, or none");
+    on_expired_ =
+        add_value(app, "--on-expired", "WHAT", "What becomes of it then: drop or dead-letter");
 }
 
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
-           given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_);
+           given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_) ||
+           given(ttl_) || given(on_expired_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -221,6 +229,20 @@ void QueueOptionValues::read(QueueOptions& into) const {
             throw Mistake{"--group-in-flight: at most 65536"};
         }
         into.group_in_flight = static_cast<std::uint32_t>(count);
+    }
+    if (given(ttl_)) {
+        const bool none = ttl_->as<std::string>() == "none";
+        into.ttl = none ? std::chrono::milliseconds(0) : duration(ttl_, {});
+        if (into.ttl > wire::ttl_max) {
+            throw Mistake{"--ttl: a message lives ten years at most"};
+        }
+    }
+    if (given(on_expired_)) {
+        const auto text = on_expired_->as<std::string>();
+        if (text != "drop" && text != "dead-letter" && text != "dead_letter") {
+            throw Mistake{"--on-expired: \"" + text + "\" is neither drop nor dead-letter"};
+        }
+        into.on_expired = text == "drop" ? OnExpired::drop : OnExpired::dead_letter;
     }
 }
 

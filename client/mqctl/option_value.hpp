@@ -35,9 +35,9 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent);
 [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent);
 [[nodiscard]] std::string file(const CLI::Option* option);
-// Of --delay and --due, which exclude each other, and of --priority.
+// Of --delay and --due, which exclude each other, and of --priority and --ttl.
 [[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
-                                             const CLI::Option* priority);
+                                             const CLI::Option* priority, const CLI::Option* ttl);
 // The number of a message, as 1842 or 5.1842; from 1 on.
 [[nodiscard]] MessageNumber message_number(const CLI::Option* option, MessageNumber absent);
 // Each of them once, in order. Throws Mistake.
@@ -52,7 +52,7 @@ class QueueOptionValues {
 
   private:
     CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
-        *on_full_{}, *retry_{}, *group_in_flight_{};
+        *on_full_{}, *retry_{}, *group_in_flight_{}, *ttl_{}, *on_expired_{};
 };
 
 }  // namespace mqd::mqctl

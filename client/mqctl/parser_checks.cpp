@@ -53,7 +53,7 @@ void Parser::check_publish(const std::vector<std::string>& operands) {
         throw Mistake{"the headers are too long: together they have at most " +
                       std::to_string(wire::attributes_bytes_max) + " bytes"};
     }
-    publish.message = message_options(delay_, due_, priority_);
+    publish.message = message_options(delay_, due_, priority_, ttl_);
     if (publish.group.size() > wire::group_bytes_max) {
         throw Mistake{"--group: a key has at most 128 bytes"};
     }

@@ -183,6 +183,8 @@ void Parser::add_publish_options(CLI::App& app) {
     app.add_option("--group", line_.publish.group,
                    "The key of its group: so many of each at a time as the queue says, in order")
         ->type_name("KEY");
+    ttl_ =
+        add_value(app, "--ttl", "DURATION", "Deliver it no later than so long after it was taken");
     publish_durability_ = add_value(app, "--durability", "LEVEL",
                                     "What to wait for: memory, written or disk (the queue's)");
 }

@@ -189,6 +189,7 @@ MessageOptions Publisher::options_of_message() const {
         options.due = own.due;
     }
     options.priority = own.priority ? own.priority : options.priority;
+    options.ttl = own.ttl.count() != 0 ? own.ttl : options.ttl;
     options.group = message_.group.empty() ? otherwise.group : message_.group;
     return options;
 }

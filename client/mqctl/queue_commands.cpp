@@ -49,6 +49,11 @@ std::string to_json(const QueueInfo& queue) {
     if (queue.options.group_in_flight) {
         line["group_in_flight"] = *queue.options.group_in_flight;
     }
+    if (queue.options.ttl) {
+        line["ttl_ms"] = queue.options.ttl->count();
+        line["on_expired"] = on_expired_name(queue.options.on_expired);
+        line["expired"] = queue.expired;
+    }
     if (queue.options.publishing_paused) {
         line["publishing_paused"] = *queue.options.publishing_paused;
         line["consuming_paused"] = queue.options.consuming_paused.value_or(false);
@@ -158,6 +163,10 @@ ExitCode queue_show(Session& session) {
     table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
     table.add({"priorities", queue->options.priorities.value_or(false) ? "yes" : "no"});
     table.add({"group_in_flight", std::to_string(queue->options.group_in_flight.value_or(1))});
+    const auto ttl = queue->options.ttl.value_or(std::chrono::milliseconds(0));
+    table.add({"ttl", ttl.count() == 0 ? "none" : format_duration(ttl)});
+    table.add({"on_expired", std::string(on_expired_name(queue->options.on_expired))});
+    table.add({"expired", std::to_string(queue->expired)});
     return session.print(table.text(false));
 }
 

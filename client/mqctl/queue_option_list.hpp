@@ -28,6 +28,8 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("priorities"), &Options::priorities, &Definition::priorities);
     fn(std::string_view("group_in_flight"), &Options::group_in_flight,
        &Definition::group_in_flight);
+    fn(std::string_view("ttl"), &Options::ttl, &Definition::ttl);
+    fn(std::string_view("on_expired"), &Options::on_expired, &Definition::on_expired);
 }
 
 // Whether a member of QueueOptions says anything.
@@ -36,6 +38,9 @@ void for_each_option(Fn&& fn) {
 }
 [[nodiscard]] inline bool is_said(OnFull value) {
     return value != OnFull::unspecified;
+}
+[[nodiscard]] inline bool is_said(OnExpired value) {
+    return value != OnExpired::unspecified;
 }
 [[nodiscard]] inline bool is_said(std::chrono::milliseconds value) {
     return value.count() != 0;

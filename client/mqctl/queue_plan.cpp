@@ -26,8 +26,11 @@ std::string text_of(std::string_view, Durability value) {
 std::string text_of(std::string_view, OnFull value) {
     return std::string(on_full_name(value));
 }
+std::string text_of(std::string_view, OnExpired value) {
+    return std::string(on_expired_name(value));
+}
 std::string text_of(std::string_view, std::chrono::milliseconds value) {
-    return format_duration(value);
+    return value.count() == 0 ? "none" : format_duration(value);
 }
 std::string text_of(std::string_view, const std::string& value) {
     return value;
@@ -76,7 +79,7 @@ nlohmann::ordered_json json_of(const std::optional<T>& value) {
 
 // As `queue list -o json` names it.
 std::string json_name(std::string_view key) {
-    return std::string(key) + (key == "lease" || key == "retry" ? "_ms" : "");
+    return std::string(key) + (key == "lease" || key == "retry" || key == "ttl" ? "_ms" : "");
 }
 
 // The values, in `options`, of those options that `said` says.

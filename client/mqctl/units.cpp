@@ -264,6 +264,15 @@ std::string_view durability_name(Durability durability) {
     return "unknown";
 }
 
+std::string_view on_expired_name(OnExpired on_expired) {
+    switch (on_expired) {
+        case OnExpired::unspecified: return "default";
+        case OnExpired::drop: return "drop";
+        case OnExpired::dead_letter: return "dead_letter";
+    }
+    return "unknown";
+}
+
 std::string_view on_full_name(OnFull on_full) {
     switch (on_full) {
         case OnFull::unspecified: return "default";

@@ -43,5 +43,6 @@ namespace mqd::mqctl {
 [[nodiscard]] Result<Durability> parse_durability(std::string_view text);
 [[nodiscard]] std::string_view durability_name(Durability durability);
 [[nodiscard]] std::string_view on_full_name(OnFull on_full);
+[[nodiscard]] std::string_view on_expired_name(OnExpired on_expired);
 
 }  // namespace mqd::mqctl

@@ -22,6 +22,7 @@ constexpr std::uint64_t bytes_limit_max = 16 * tebibyte;
 
 constexpr std::array<std::string_view, 3> durability_names{"memory", "written", "disk"};
 constexpr std::array<std::string_view, 2> on_full_names{"reject", "drop-oldest"};
+constexpr std::array<std::string_view, 2> on_expired_names{"drop", "dead_letter"};
 constexpr std::array<std::string_view, 5> level_names{"trace", "debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 2> on_damage_names{"refuse", "salvage"};
 
@@ -260,6 +261,16 @@ Result<void> set(const OnFullField& field, const ConfigValue& value) {
     return {};
 }
 
+Result<void> set(const OnExpiredField& field, const ConfigValue& value) {
+    const auto at = choose(value, on_expired_names);
+    if (!at) {
+        return at.error();
+    }
+    static_assert(static_cast<int>(OnExpired::drop) == 1);
+    *field.on_expired = static_cast<OnExpired>(*at + 1);
+    return {};
+}
+
 Result<void> set(const LogLevelField& field, const ConfigValue& value) {
     const auto at = choose(value, level_names);
     if (!at) {
@@ -316,6 +327,9 @@ std::string format(const FlagField& field) {
 }
 std::string format(const DurabilityField& field) {
     return quoted(to_text(*field.durability));
+}
+std::string format(const OnExpiredField& field) {
+    return quoted(to_text(*field.on_expired));
 }
 std::string format(const OnFullField& field) {
     return quoted(to_text(*field.on_full));
@@ -398,6 +412,8 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"retry", DelaysField{&queue.retry, wire::retry_delays_max, wire::retry_delay_max}},
         {"priorities", FlagField{&queue.priorities}},
         {"group_in_flight", CountField{&queue.group_in_flight, 1, wire::group_in_flight_max}},
+        {"ttl", DurationField{&queue.ttl, milliseconds(0), wire::ttl_max}},
+        {"on_expired", OnExpiredField{&queue.on_expired}},
     };
 }
 
@@ -438,6 +454,12 @@ std::string_view to_text(OnFull on_full) {
     const auto value = static_cast<std::size_t>(on_full);
     MQD_ASSERT(value >= 1 && value <= on_full_names.size(), value);
     return on_full_names[value - 1];
+}
+
+std::string_view to_text(OnExpired on_expired) {
+    const auto value = static_cast<std::size_t>(on_expired);
+    MQD_ASSERT(value >= 1 && value <= on_expired_names.size(), value);
+    return on_expired_names[value - 1];
 }
 
 std::string_view to_text(LogLevel level) {

@@ -66,6 +66,9 @@ struct DurabilityField {
 struct OnFullField {
     OnFull* on_full = nullptr;
 };
+struct OnExpiredField {
+    OnExpired* on_expired = nullptr;
+};
 struct LogLevelField {
     LogLevel* level = nullptr;
 };
@@ -73,9 +76,10 @@ struct OnDamageField {
     core::OnDamage* mode = nullptr;
 };
 
-using ConfigField = std::variant<SizeField, CountField, LongCountField, DurationField, DelaysField,
-                                 PathField, NameField, AddressField, ModeField, FlagField,
-                                 DurabilityField, OnFullField, LogLevelField, OnDamageField>;
+using ConfigField =
+    std::variant<SizeField, CountField, LongCountField, DurationField, DelaysField, PathField,
+                 NameField, AddressField, ModeField, FlagField, DurabilityField, OnFullField,
+                 OnExpiredField, LogLevelField, OnDamageField>;
 
 struct ConfigKey {
     std::string_view name;

@@ -65,6 +65,7 @@ bool Backlog::restore(engine::Queue& queue, const PageRecord& record) {
     page.range = record.range;
     page.address = record.address;
     page.held = record.held;
+    page.times = record.times;
     store_.skip_number(record.address.segment);
     return true;
 }
@@ -109,6 +110,7 @@ Result<void> Backlog::open() {
             store_.add_page(page.address);
             store_.shrink_page(page.address, page.address.bytes - page.live_bytes());
             list_in_segment(page);
+            list_expiry(page);
             ++at;
         }
     }
@@ -235,6 +237,10 @@ void Backlog::queue_removed(QueueId id) {
     }
     while (!owner->pages.empty()) {
         Page& page = owner->pages.begin()->second;
+        if (page.listed != engine::Time::max()) {  // its queue is there no more
+            expiring_.erase({page.listed, id, page.range.first});
+            page.listed = engine::Time::max();
+        }
         live_messages_ -= page.live;
         store_.drop_page(page.address, page.live_bytes());
         drop(*owner, page);
@@ -307,6 +313,7 @@ void Backlog::unlink(Block& block) {
 void Backlog::drop(QueuePages& owner, Page& page) {
     MQD_ASSERT(page.blocks == nullptr, page.range.first);
     unlist_in_segment(page);
+    unlist_expiry(page);
     owner.pages.erase(MessageNumber(page.range.end().value() - 1));
 }
 

@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -80,6 +82,12 @@ class Backlog {
     void groups_durable();
     // Records of pages were submitted: the files they came from are no longer held.
     void placed(const std::vector<storage::FileOrdinal>& files);
+
+    // --- times to live (page_expiry.cpp)
+    // Reads the pages of which something has expired, a few at a time.
+    void expire_turn();
+    void ttl_changed(const engine::Queue& queue);
+    [[nodiscard]] engine::Time next_expiry() const;
 
     // --- the engine's changes
     void removed(engine::Queue& queue, std::span<const MessageRange> ranges);
@@ -175,7 +183,7 @@ class Backlog {
     [[nodiscard]] storage::SegmentGroup group_of(const engine::Queue& queue,
                                                  std::uint64_t bytes) const;
     static void append_living(storage::GroupBuffer& body, const engine::Queue& queue,
-                              const Block& block);
+                              const Block& block, engine::Time& taken);
     void batch_done(const Result<void>& written);
     void page_written(Written& written, bool ok);
     CommitGroup& append_place(const Page& page);
@@ -184,12 +192,20 @@ class Backlog {
     void carry_pages();
     void move(Page& page, const storage::PageAddress& address);
 
+    // --- times to live (page_expiry.cpp)
+    [[nodiscard]] static PageTimes times_of(const engine::Queue& queue,
+                                            std::vector<const Block*>& blocks);
+    void list_expiry(Page& page, engine::Time not_before = engine::Time::min());
+    void unlist_expiry(Page& page);
+
     // --- reading and dropping (paging.cpp)
     void read_ahead(QueuePages& owner);
     [[nodiscard]] bool may_read() const;
     void want_pages(QueuePages& owner);
+    void pace_read(const Page& page);
     [[nodiscard]] engine::Time next_read() const;
-    void read(Page& page, bool to_carry);
+    enum class Why : std::uint8_t { wanted, to_carry, to_expire };
+    void read(Page& page, Why why);
     void page_read(const std::shared_ptr<ReadPage>& job);
     [[nodiscard]] std::optional<Error> what_lacks(ReadPage& job, const Page& page) const;
     void set_aside(Page& page, const Error& error);
@@ -217,11 +233,14 @@ class Backlog {
     std::vector<QueuePages*> ring_;                                 // with resident pages
     std::size_t ring_at_ = 0;
     std::deque<QueueId> wanted_;  // to read ahead for
+    // Pages that lie in segments only, by the times at which they are to be read for what expires.
+    std::set<std::tuple<engine::Time, QueueId, MessageNumber>> expiring_;
     std::uint64_t resident_bytes_ = 0;
     std::uint64_t live_messages_ = 0;
     std::vector<Written> written_;                     // the batch on its way
     std::vector<std::shared_ptr<ReadPage>> to_carry_;  // they are back
     std::size_t carry_reads_ = 0;                      // not back yet
+    std::size_t expiry_reads_ = 0;                     // likewise
     struct Dead {
         CommitId commit;
         storage::SegmentNumber segment;

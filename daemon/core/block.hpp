@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "daemon/engine/extent.hpp"
 #include "daemon/storage/journal.hpp"
@@ -19,6 +21,14 @@ namespace mqd::core {
 
 struct MessagesRecord;
 struct Page;
+
+inline constexpr std::uint64_t no_ttl = UINT64_MAX;
+
+// When a message of a block expires, by its own TTL.
+struct ExpiryPoint {
+    engine::Time at;
+    std::uint32_t index = 0;
+};
 
 struct Block : engine::Extent {
     QueueId queue;
@@ -33,9 +43,22 @@ struct Block : engine::Extent {
     Page* page = nullptr;
     Block* previous = nullptr;  // among those of the file, or of the page
     Block* next = nullptr;
-    bool flushing = false;                // being written to a page
-    bool grouped = false;                 // read from a record: some belong to groups
+    bool flushing = false;           // being written to a page
+    bool grouped = false;            // read from a record: some belong to groups
+    std::uint64_t ttl_min = no_ttl;  // of its messages' own TTLs, in milliseconds
+    // When which of them expires, as a heap; made when the first one has. Its memory is charged.
+    std::unique_ptr<std::vector<ExpiryPoint>> expiries;
     std::uint64_t* charged_to = nullptr;  // the sum that its memory is part of
+
+    [[nodiscard]] bool has_own_ttls() const { return ttl_min != no_ttl; }
+    [[nodiscard]] bool knows_taken() const { return taken != engine::Time::min(); }
+    // Precondition: it is not announced.
+    void take(engine::Time now) {
+        taken = now;
+        if (has_own_ttls()) {
+            expires = now + std::chrono::milliseconds(ttl_min);
+        }
+    }
 
     [[nodiscard]] std::uint32_t* offsets() { return reinterpret_cast<std::uint32_t*>(this + 1); }
     [[nodiscard]] std::byte* data() { return reinterpret_cast<std::byte*>(offsets() + count); }
@@ -47,6 +70,7 @@ struct Block : engine::Extent {
     [[nodiscard]] std::size_t bytes_of(MessageRange range) const {
         return static_cast<std::size_t>(Extent::bytes(range));
     }
+    // Without `expiries`.
     [[nodiscard]] std::size_t memory_bytes() const { return memory_bytes(count, bytes); }
     [[nodiscard]] static std::size_t memory_bytes(std::uint32_t count, std::size_t bytes) {
         return sizeof(Block) + count * sizeof(std::uint32_t) + bytes;
@@ -62,6 +86,7 @@ struct Block : engine::Extent {
         block->bytes = bytes;
         block->references = 1;
         block->end_offsets = block->offsets();
+        block->taken = engine::Time::min();
         return block;
     }
     // A block of a record, with its offsets; null if the batch is malformed. One reference.
@@ -72,12 +97,21 @@ struct Block : engine::Extent {
         charged_to = &sum;
         sum += memory_bytes();
     }
+    // The same for the expiries, which it gets once. Precondition: its memory is charged.
+    void set_expiries(std::unique_ptr<std::vector<ExpiryPoint>> points) {
+        MQD_ASSERT(expiries == nullptr && charged_to != nullptr, first);
+        expiries = std::move(points);
+        *charged_to += expiry_bytes();
+    }
+    [[nodiscard]] std::size_t expiry_bytes() const {
+        return expiries ? expiries->capacity() * sizeof(ExpiryPoint) : 0;
+    }
     void add_reference() { ++references; }
     void drop_reference() {
         MQD_ASSERT(references > 0);
         if (--references == 0) {
             if (charged_to != nullptr) {
-                *charged_to -= memory_bytes();
+                *charged_to -= memory_bytes() + expiry_bytes();
             }
             this->~Block();
             std::free(this);

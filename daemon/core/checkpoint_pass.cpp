@@ -250,7 +250,7 @@ bool CheckpointPass::encode_part(const engine::Queue& queue, std::size_t& left) 
     append_state_of(buffer_, part);
     append_restore(buffer_, queue.id(), runs_);
     for (const Page* page : pages_) {
-        append_place(buffer_, {queue.id(), page->range, page->address, page->held});
+        append_place(buffer_, {queue.id(), page->range, page->address, page->held, page->times});
     }
     // The next numbers are told by the part in which they lie, so that both are as of the same
     // group: what is added to a level behind that is not in this part.

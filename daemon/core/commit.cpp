@@ -149,6 +149,7 @@ void Core::submit_front(bool sync) {
     for (const PendingCommand& command : front.commands) {
         if (command.kind == PendingCommand::Kind::add) {
             journal_blocks_.link(*command.block, submitted.file);
+            command.block->take(now_.journal);  // as the head of the group says
         }
     }
     for (Block* block : front.carried) {
@@ -325,7 +326,11 @@ void Core::apply_update(const PendingUpdate& update) {
     }
     engine::QueueDefinition definition = queue->definition();
     set_options(definition, options);
+    const bool other_ttl = definition.ttl != queue->definition().ttl;
     engine_.apply(engine::UpdateQueue{update.id, std::move(definition)});
+    if (other_ttl) {
+        backlog_->ttl_changed(*queue);
+    }
 }
 
 // The queue is about to go: no handle may point to it any more.
@@ -468,7 +473,11 @@ void Core::carry_block(Block& block) {
     }
     // All of a block goes into one group: after a crash it is wholly in the old place or the new.
     CommitGroup& group =
-        open_group(block.bytes + block.count * (record_header_bytes + messages_fixed_bytes));
+        open_group(block.bytes + block.count * (record_header_bytes + messages_fixed_bytes) +
+                   taken_record_bytes);
+    if (queue->may_expire()) {
+        append_taken(group.buffer, {queue->id(), block.taken});
+    }
     for (const MessageRange& range : living) {
         const MessagesRecord record{queue->id(), range, block.published, block.sender,
                                     block.slice(range)};

@@ -55,6 +55,7 @@ void Core::end_turn() {
     }
     expire_leases();
     wake_due();
+    expire_turn();
     if (!stopping_) {
         deliver();
     }
@@ -105,6 +106,9 @@ std::optional<engine::Time> Core::next_deadline() const {
     }
     if (const auto lease = engine_.next_deadline()) {
         next = std::min(next, *lease);
+    }
+    if (expires()) {
+        next = std::min({next, engine_.next_expiry().value_or(next), backlog_->next_expiry()});
     }
     if (const auto due = engine_.next_due(engine::DueClock::journal)) {
         next = std::min(next, engine::Time(std::chrono::nanoseconds(*due)));
@@ -403,6 +407,7 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
         queue.numbers().for_each_applied(
             [&](MessageNumber next) { info.next_of_levels.push_back(next); });
     }
+    info.expired = queue.expired();
     return info;
 }
 
@@ -428,6 +433,7 @@ wire::StatusReply Core::status() const {
         {"messages_delayed", delayed},
         {"messages_held", held},
         {"messages_leased", leased},
+        {"messages_expired", engine_.expired_messages()},
         {"memory_bytes", memory_bytes_},
         {"memory_bytes_max", options_.memory_bytes_max},
         {"durable_messages", durable_messages_},

@@ -10,6 +10,7 @@
 // Nothing is delivered, confirmed or committed before end_turn(), which does it for the whole turn
 // at once.
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <map>
@@ -40,6 +41,13 @@ struct Now {
     engine::Time journal;
     WallTime wall;
 };
+
+// When a message was taken of which only the wall clock is known, seen from that time.
+[[nodiscard]] inline engine::Time time_taken(WallTime published, const Now& seen) {
+    const auto age = std::clamp<std::chrono::nanoseconds>(
+        seen.wall - published, std::chrono::nanoseconds(0), seen.journal.time_since_epoch());
+    return seen.journal - age;
+}
 
 struct CoreOptions {
     engine::QueueDefinition queue_defaults = engine::default_definition();
@@ -133,7 +141,11 @@ class Core : public storage::JournalListener {
     [[nodiscard]] bool wants_turn() const {
         return !failure_ &&
                ((!stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn() ||
-                backup_->wants_turn() || dead_letters_.wants_turn());
+                backup_->wants_turn() || dead_letters_.wants_turn() || owes_expiry());
+    }
+    // More has expired than the last turn ended.
+    [[nodiscard]] bool owes_expiry() const {
+        return expires() && engine_.next_expiry().value_or(engine::Time::max()) <= now_.journal;
     }
 
     // Refuses what is new and finishes what is old; stopped() when the journal is sealed. Sessions
@@ -154,6 +166,10 @@ class Core : public storage::JournalListener {
 
     // Creates a queue unless one of that name exists (then its options stand).
     void declare_queue(const engine::QueueDefinition& definition);
+
+    // When a message of the block expires, by its queue's TTL or its own; max: never.
+    [[nodiscard]] static engine::Time expiry_of(const engine::Queue& queue, const Block& block,
+                                                const wire::MessageView& message);
 
     [[nodiscard]] const CoreOptions& options() const { return options_; }
     [[nodiscard]] const engine::Engine& engine() const { return engine_; }
@@ -258,6 +274,14 @@ class Core : public storage::JournalListener {
     [[nodiscard]] bool reached(CommitId commit, Durability level) const;
     void expire_leases();
     void wake_due();
+    void expire_turn();
+    void expire_returned(std::size_t& left);
+    void expire_own(engine::Queue& queue, Block& block, std::size_t& left);
+    void expire_each(engine::Queue& queue, const Block& block, MessageRange range);
+    [[nodiscard]] bool expires() const { return serving_ && !stopping_; }
+    [[nodiscard]] engine::Time time_taken(WallTime published) const {
+        return core::time_taken(published, now_);
+    }
     [[nodiscard]] WallTime wall_time_of(engine::Due due) const;
     [[nodiscard]] engine::Failure failure_of(std::string_view reason) const;
     void note_failures(engine::Queue& queue, std::span<const MessageRange> ranges,

@@ -17,14 +17,14 @@ constexpr std::uint64_t moved_per_turn = 256;                // messages
 constexpr std::uint64_t moved_bytes_per_turn = 1024 * 1024;  // of batches
 constexpr std::uint64_t moved_at_once = 64;                  // in one batch
 constexpr std::size_t queue_name_bytes_max = 200;
-constexpr std::string_view suffix = ".dead";
 
 // What a dead letter does not take along: what was said of an earlier death, and when it was due.
 bool stays_behind(std::uint16_t attribute) {
     switch (static_cast<wire::AttributeId>(attribute)) {
         case wire::AttributeId::dead_letter:
         case wire::AttributeId::delay:
-        case wire::AttributeId::due: return true;
+        case wire::AttributeId::due:
+        case wire::AttributeId::ttl: return true;
         case wire::AttributeId::group:  // for people; a dead letter belongs to none
         case wire::AttributeId::header:
         case wire::AttributeId::priority: break;
@@ -77,7 +77,8 @@ std::string DeadLetters::target_of(const engine::Queue& queue) {
     if (!queue.definition().dead_letter.empty()) {
         return queue.definition().dead_letter;
     }
-    return queue.name().ends_with(suffix)
+    constexpr std::string_view suffix = engine::dead_letter_suffix;
+    return engine::keeps_dead_letters(queue.definition())
                ? queue.name()
                : queue.name().substr(0, queue_name_bytes_max - suffix.size()) + std::string(suffix);
 }
@@ -172,7 +173,7 @@ bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block&
             dead->drop_reference();
             return false;
         }
-        const std::uint64_t booked = dead->bytes + dead->count * booked_per_message;
+        const std::uint64_t booked = booked_bytes(dead->bytes, dead->count);
         if (core_.journal_->book(booked)) {
             dead->drop_reference();
             return false;
@@ -196,6 +197,17 @@ bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block&
     return true;
 }
 
+// Of one that no consumer rejected.
+wire::DeadLetterCause DeadLetters::cause_of(const engine::Queue& queue, const Block& block,
+                                            const wire::MessageView& message,
+                                            std::uint32_t attempts) const {
+    const std::uint32_t most = queue.definition().max_attempts;
+    const bool failed = most != 0 && attempts >= most;
+    return !failed && Core::expiry_of(queue, block, message) <= core_.now_.journal
+               ? wire::DeadLetterCause::expired
+               : wire::DeadLetterCause::attempts;
+}
+
 Block* DeadLetters::make_block(const engine::Queue& queue, const Block& block,
                                const engine::LiveRun& run) const {
     std::vector<std::byte> batch;
@@ -209,7 +221,9 @@ Block* DeadLetters::make_block(const engine::Queue& queue, const Block& block,
         dead.incarnation = queue.id();
         dead.number = run.range.first.plus(i);
         dead.queue = queue.name();
-        dead.cause = wire::DeadLetterCause::attempts;
+        dead.cause = cause_of(queue, block, *message, run.attempts);
+        dead.first_failed = dead.last_failed =
+            dead.cause == wire::DeadLetterCause::expired ? core_.now_.wall : WallTime();
         engine::RangeMap<engine::Failure>::Run failed;
         if (queue.failures().find_from(dead.number, failed) && failed.range.first <= dead.number) {
             dead.first_failed = failed.value.first;
@@ -235,6 +249,7 @@ void DeadLetters::append(engine::Queue& queue, engine::Queue& target, MessageRan
     const Durability there = target.definition().durability;
     const Durability here = queue.durable() ? queue.definition().durability : there;
     if (!target.durable()) {
+        dead.take(core_.now_.journal);
         core_.engine_.apply(target, engine::AddMessages{target.id(), {dead.first, dead.count}});
         core_.engine_.announce_resident(target, dead);
     }

@@ -1,16 +1,17 @@
 #pragma once
 
-// Messages that have failed as often as their queue allows, or that a consumer rejected, go to the
-// queue's dead letters: another queue, which is made when it is first needed. The end of a message
-// here and its beginning there stand in one commit group, so a crash leaves it in one place. It
-// keeps its bytes, its time and its sender, and gets an attribute that says what happened. What
-// cannot be moved now (a full disk, a page to be read first) waits, and lives on where it is. Loop
-// thread only.
+// Messages that have failed as often as their queue allows, or that a consumer rejected, or whose
+// time to live is over, if the queue says so, go to the queue's dead letters: another queue, which
+// is made when it is first needed. The end of a message here and its beginning there stand in one
+// commit group, so a crash leaves it in one place. It keeps its bytes, its time and its sender, and
+// gets an attribute that says what happened. What cannot be moved now (a full disk, a page to be
+// read first) waits, and lives on where it is. Loop thread only.
 
 #include <set>
 #include <string>
 
 #include "daemon/engine/engine.hpp"
+#include "mqd/wire/batch.hpp"
 
 namespace mqd::core {
 
@@ -44,6 +45,9 @@ class DeadLetters {
     [[nodiscard]] Outcome move_some(engine::Queue& queue, Budget& left);
     [[nodiscard]] bool move(engine::Queue& queue, engine::Queue& target, const Block& block,
                             const engine::LiveRun& run, unsigned priority);
+    [[nodiscard]] wire::DeadLetterCause cause_of(const engine::Queue& queue, const Block& block,
+                                                 const wire::MessageView& message,
+                                                 std::uint32_t attempts) const;
     [[nodiscard]] Block* make_block(const engine::Queue& queue, const Block& block,
                                     const engine::LiveRun& run) const;
     void append(engine::Queue& queue, engine::Queue& target, MessageRange range, Block& dead);

@@ -3,6 +3,7 @@
 // is dead, into others.
 
 #include <algorithm>
+#include <iterator>
 
 #include "daemon/core/backlog.hpp"
 #include "daemon/core/core.hpp"
@@ -145,10 +146,12 @@ std::uint64_t Backlog::write_page(Block& first, storage::FileOrdinal limit) {
         block = follows ? next : nullptr;
     }
     page.range = {first.first, page.blocks.back()->end() - first.first};
-    storage::GroupBuffer& body = store_.begin_page(group_of(*queue, bytes), page.queue, page.range,
-                                                   bytes + page.blocks.size() * page_record_bytes);
+    storage::GroupBuffer& body =
+        store_.begin_page(group_of(*queue, bytes), page.queue, page.range,
+                          bytes + page.blocks.size() * (page_record_bytes + taken_record_bytes));
+    engine::Time taken = engine::Time::min();
     for (const Block* block : page.blocks) {
-        append_living(body, *queue, *block);
+        append_living(body, *queue, *block, taken);
     }
     page.address = store_.end_page();
     written_.push_back(std::move(page));
@@ -160,8 +163,14 @@ storage::SegmentGroup Backlog::group_of(const engine::Queue& queue, std::uint64_
     return storage::SegmentGroup(own ? queue.id().value() : 0);
 }
 
+// Says first when it was taken, where that may matter and is not said yet.
 void Backlog::append_living(storage::GroupBuffer& body, const engine::Queue& queue,
-                            const Block& block) {
+                            const Block& block, engine::Time& taken) {
+    const bool matters = queue.may_expire() || block.has_own_ttls() || taken != engine::Time::min();
+    if (matters && block.knows_taken() && block.taken != taken) {
+        append_taken(body, {queue.id(), block.taken});
+        taken = block.taken;
+    }
     engine::LiveRun run;
     MessageRange living{block.first, 0};
     const auto flush = [&] {
@@ -228,6 +237,10 @@ void Backlog::page_written(Written& written, bool ok) {
         page.range = written.range;
         page.address = written.address;
         page.held = page.live = static_cast<std::uint32_t>(live);
+        std::vector<const Block*> announced;
+        std::copy_if(written.blocks.begin(), written.blocks.end(), std::back_inserter(announced),
+                     [](const Block* block) { return block->announced; });
+        page.times = times_of(*queue, announced);
         live_messages_ += live;
         owner.live_bytes += page.live_bytes();
         store_.add_page(page.address);
@@ -253,7 +266,8 @@ void Backlog::page_written(Written& written, bool ok) {
 
 CommitGroup& Backlog::append_place(const Page& page) {
     CommitGroup& group = core_.open_group(record_header_bytes + place_bytes);
-    core::append_place(group.buffer, {page.owner->queue.id(), page.range, page.address, page.held});
+    core::append_place(group.buffer,
+                       {page.owner->queue.id(), page.range, page.address, page.held, page.times});
     return group;
 }
 
@@ -275,7 +289,7 @@ void Backlog::carry() {
         if (!page->unreadable) {
             bytes += page->address.bytes;
             ++pages;
-            read(*page, true);
+            read(*page, Why::to_carry);
         }
     }
     if (pages == 0) {
@@ -304,12 +318,16 @@ void Backlog::carry_pages() {
         }
         storage::GroupBuffer& body = store_.begin_page(group_of(owner->queue, 0), job->queue,
                                                        job->range, page->address.bytes);
-        for (const Block* block : job->blocks) {
+        engine::Time taken = engine::Time::min();
+        for (Block* block : job->blocks) {
+            if (!block->knows_taken()) {
+                block->take(core_.time_taken(block->published));
+            }
             if (storage::planted(storage::Fault::lost_straggler) && job->blocks.size() > 1 &&
                 block == job->blocks.back()) {
                 continue;
             }
-            append_living(body, owner->queue, *block);
+            append_living(body, owner->queue, *block, taken);
         }
         Written& written = written_.emplace_back();
         written.queue = job->queue;

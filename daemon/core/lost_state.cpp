@@ -225,6 +225,8 @@ Result<void> LostState::revive(engine::Queue& queue, const PageRecord& found) {
     std::uint64_t revived = 0;
     for (const Block* block : read.blocks) {
         record.held += block->count;
+        record.times.expires =
+            block->has_own_ttls() ? engine::Time{} : record.times.expires;  // to be read
         for (MessageNumber at = block->first; at < block->end(); at = at.plus(1)) {
             if (!covered(queue, at) && queue.live_in({at, 1}) == 0) {
                 mender_.revive(queue, {at, 1});

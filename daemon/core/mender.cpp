@@ -275,6 +275,8 @@ Result<void> Mender::adopt(engine::Queue& queue, const PageRecord& found) {
     for (const Block* block : page.blocks) {
         living += queue.live_in({block->first, block->count});
         record.held += block->count;
+        record.times.expires =
+            block->has_own_ttls() ? engine::Time{} : record.times.expires;  // to be read
     }
     if (core_.backlog_->overlaps(queue, found.range) || living != queue.live_in(found.range) ||
         !core_.backlog_->restore(queue, record)) {

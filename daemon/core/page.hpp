@@ -1,7 +1,7 @@
 #pragma once
 
 // What is known of the messages of one queue that lie in segments: page by page, in order of their
-// numbers. A page costs about 130 bytes of memory, however many messages it holds. Loop thread
+// numbers. A page costs about 160 bytes of memory, however many messages it holds. Loop thread
 // only.
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <set>
 
 #include "daemon/core/block.hpp"
+#include "daemon/core/page_times.hpp"
 #include "daemon/engine/queue.hpp"
 #include "daemon/storage/segment_format.hpp"
 
@@ -23,12 +24,14 @@ struct Page {
     QueuePages* owner = nullptr;
     MessageRange range;
     storage::PageAddress address;
-    std::uint32_t held = 0;    // messages that lived when it was written
-    std::uint32_t live = 0;    // of them
-    Block* blocks = nullptr;   // in memory; in no order
-    bool reading = false;      // on the way into memory
-    bool unreadable = false;   // its messages are set aside
-    Page* previous = nullptr;  // in its segment
+    std::uint32_t held = 0;   // messages that lived when it was written
+    std::uint32_t live = 0;   // of them
+    Block* blocks = nullptr;  // in memory; in no order
+    bool reading = false;     // on the way into memory
+    bool unreadable = false;  // its messages are set aside
+    PageTimes times;
+    engine::Time listed = engine::Time::max();  // to be read then, for what expires; max: not
+    Page* previous = nullptr;                   // in its segment
     Page* next = nullptr;
 
     // What its live messages take in the segment, as far as their number says it.

@@ -44,14 +44,24 @@ void ReadPage::run(storage::Disk& disk, From from) {
 bool ReadPage::cut(wire::Bytes body) {
     RecordReader reader(body);
     MessageNumber at = range.first;
+    engine::Time taken = engine::Time::min();
     while (const auto found = reader.next()) {
-        const auto record =
+        if (found->type == RecordType::note_taken) {
+            const auto noted = decode_taken(found->body);
+            if (!noted) {
+                return false;
+            }
+            taken = noted->taken;
+            continue;
+        }
+        auto record =
             found->type == RecordType::carry_messages ? decode_messages(found->body) : std::nullopt;
         if (!record || record->id != queue || record->range.first < at ||
             record->range.end() > range.end()) {
             return false;
         }
         at = record->range.end();
+        record->taken = taken;
         Block* block = Block::from_record(*record);
         if (block == nullptr) {
             return false;
@@ -137,12 +147,16 @@ void Backlog::read_ahead(QueuePages& owner) {
                 want_pages(owner);
                 return;
             }
-            read_deadline_ = std::max(read_deadline_, core_.now_.journal - pace_burst) +
-                             std::chrono::nanoseconds(std::chrono::seconds(1)) *
-                                 page.address.bytes / paced_bytes_per_second;
-            read(page, false);
+            pace_read(page);
+            read(page, Why::wanted);
         }
     }
+}
+
+void Backlog::pace_read(const Page& page) {
+    read_deadline_ = std::max(read_deadline_, core_.now_.journal - pace_burst) +
+                     std::chrono::nanoseconds(std::chrono::seconds(1)) * page.address.bytes /
+                         paced_bytes_per_second;
 }
 
 bool Backlog::want(engine::Queue& queue, MessageNumber number) {
@@ -154,7 +168,7 @@ bool Backlog::want(engine::Queue& queue, MessageNumber number) {
         return false;
     }
     if (page->blocks == nullptr && !page->reading && read_retry_ == engine::Time::max()) {
-        read(*page, false);
+        read(*page, Why::wanted);
     }
     return true;
 }
@@ -165,10 +179,12 @@ MessageNumber Backlog::behind_unreadable(const engine::Queue& queue, MessageNumb
     return page->range.end();
 }
 
-void Backlog::read(Page& page, bool to_carry) {
+void Backlog::read(Page& page, Why why) {
     auto job = std::make_shared<ReadPage>(page.owner->queue.id(), page.range, page.address);
-    job->to_carry = to_carry;
-    if (to_carry) {
+    job->to_carry = why == Why::to_carry;
+    job->to_expire = why == Why::to_expire;
+    expiry_reads_ += job->to_expire ? 1 : 0;
+    if (job->to_carry) {
         ++carry_reads_;
     } else {
         page.reading = true;
@@ -187,6 +203,7 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
         to_carry_.push_back(job);
         return;
     }
+    expiry_reads_ -= job->to_expire ? 1 : 0;
     arrived_ = true;
     QueuePages* owner = find_pages(job->queue);
     Page* page = owner == nullptr ? nullptr : owner->find(job->range.first);
@@ -198,6 +215,7 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
     if (job->error) {
         if (storage::is_passing(*job->error)) {
             read_retry_ = core_.now_.journal + storage::retry_every;  // it is in wanted_
+            list_expiry(*page, read_retry_);
         } else {
             set_aside(*page, *job->error);
         }
@@ -208,9 +226,13 @@ void Backlog::page_read(const std::shared_ptr<ReadPage>& job) {
         return;
     }
     ++figures_.pages_read;
+    unlist_expiry(*page);
     for (Block*& block : job->blocks) {
         if (block->live == 0) {
             continue;
+        }
+        if (!block->knows_taken()) {
+            block->take(core_.time_taken(block->published));
         }
         block->charge(core_.memory_bytes_);
         link(*block, *page);
@@ -240,6 +262,7 @@ std::optional<Error> Backlog::what_lacks(ReadPage& job, const Page& page) const 
 // again after a restart. What of it is in memory is delivered as long as it stays there.
 void Backlog::set_aside(Page& page, const Error& error) {
     page.unreadable = true;
+    unlist_expiry(page);
     const engine::Queue& queue = page.owner->queue;
     figures_.unreadable_messages += page.live;
     core_.complain(error.text + ": " + std::to_string(page.live) + " messages of queue \"" +
@@ -255,6 +278,14 @@ void Backlog::set_aside(Page& page, const Error& error) {
 // --- dropping
 
 void Backlog::evict(Page& page) {
+    if (page.owner->queue.may_expire()) {
+        std::vector<const Block*> blocks;
+        for (const Block* block = page.blocks; block != nullptr; block = block->next) {
+            blocks.push_back(block);
+        }
+        page.times = times_of(page.owner->queue, blocks);
+        list_expiry(page, core_.now_.journal + PageTimes::least_late);
+    }
     while (page.blocks != nullptr) {
         Block& block = *page.blocks;
         unlink(block);

@@ -31,6 +31,8 @@ class PrioritySplit {
 
     // Whether there are several.
     [[nodiscard]] bool mixed() const { return levels_used_ > 1; }
+    // How many there are.
+    [[nodiscard]] unsigned levels() const { return levels_used_; }
     // That of all. Precondition: !mixed().
     [[nodiscard]] unsigned priority() const { return lines_.empty() ? 0 : lines_.front().priority; }
     [[nodiscard]] std::span<const Lines> lines() const { return lines_; }

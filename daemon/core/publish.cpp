@@ -86,6 +86,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
 // It is there, with its numbers, in a memory queue.
 void Core::apply_batch(engine::Queue& queue, const TakenBatch& batch) {
     for (const BatchPart& part : batch.parts) {
+        part.block->take(now_.journal);
         engine_.apply(queue,
                       engine::AddMessages{queue.id(), {part.block->first, part.block->count}},
                       batch.members_of(part));
@@ -152,6 +153,10 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
             return Error{*bad, "a message is larger than limits.message_bytes",
                          options_.message_bytes_max};
         }
+        if (*bad == ErrorCode::bad_option) {
+            return Error{*bad, "a message has one TTL, of 1 ms to ten years",
+                         static_cast<std::uint64_t>(wire::ttl_max.count())};
+        }
         return Error{*bad, *bad == ErrorCode::unknown_attribute
                                ? "a message has a critical attribute this daemon does not know"
                                : "PUBLISH: malformed batch"};
@@ -162,9 +167,12 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
         block->drop_reference();
         return reserved.error();
     }
+    block->ttl_min = seen.ttl_min();
     if (batch_.split.mixed()) {
         batch_.split.for_each([&](unsigned priority, std::span<const BatchRun> runs) {
-            batch_.parts.push_back({copy_messages(frame.batch, block->offsets(), runs), priority});
+            Block* part = copy_messages(frame.batch, block->offsets(), runs);
+            part->ttl_min = seen.ttl_min();
+            batch_.parts.push_back({part, priority});
         });
         block->drop_reference();
     } else {
@@ -173,7 +181,7 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
     }
     for (const BatchPart& part : batch_.parts) {
         if (queue.durable()) {
-            part.block->booked_bytes = part.block->bytes + part.block->count * booked_per_message;
+            part.block->booked_bytes = booked_bytes(part.block->bytes, part.block->count);
             durable_messages_ += part.block->count;
         }
         part.block->charge(memory_bytes_);
@@ -278,7 +286,8 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
     if (!queue.durable()) {
         return {};
     }
-    auto refused = journal_->book(frame.batch.size() + frame.count * booked_per_message);
+    const std::uint64_t parts = batch_.split.mixed() ? batch_.split.levels() : 1;
+    auto refused = journal_->book(booked_bytes(frame.batch.size(), frame.count, parts));
     if (!refused) {
         return {};
     }

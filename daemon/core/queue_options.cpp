@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mqd/wire/batch.hpp"
+
 namespace mqd::core {
 
 namespace {
@@ -27,6 +29,10 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.retry, &Definition::retry);
     say(options.priorities, &Definition::priorities);
     say(options.group_in_flight, &Definition::group_in_flight);
+    say(options.on_expired, &Definition::on_expired);
+    if (otherwise == nullptr || definition.ttl != otherwise->ttl) {
+        options.ttl_ms = static_cast<std::uint64_t>(definition.ttl.count());
+    }
     if (otherwise == nullptr || definition.publishing_paused != otherwise->publishing_paused ||
         definition.consuming_paused != otherwise->consuming_paused) {
         options.paused =
@@ -53,6 +59,10 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.retry, options.retry);
     set(definition.priorities, options.priorities);
     set(definition.group_in_flight, options.group_in_flight);
+    set(definition.on_expired, options.on_expired);
+    if (options.ttl_ms) {
+        definition.ttl = std::chrono::milliseconds(*options.ttl_ms);
+    }
     if (const auto paused = wire::Paused::from_bits(options.paused.value_or(0))) {
         set(definition.publishing_paused, paused->publishing);
         set(definition.consuming_paused, paused->consuming);
@@ -75,6 +85,13 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     }
     if (options.priorities > 1) {
         return Error{ErrorCode::bad_option, "priorities: 0 no, 1 yes"};
+    }
+    if (options.ttl_ms > static_cast<std::uint64_t>(wire::ttl_max.count())) {
+        return Error{ErrorCode::bad_option, "ttl is more than ten years",
+                     static_cast<std::uint64_t>(wire::ttl_max.count())};
+    }
+    if (options.on_expired > OnExpired::dead_letter) {
+        return Error{ErrorCode::bad_option, "on_expired: 1 drop, 2 dead_letter"};
     }
     if (!wire::Paused::from_bits(options.paused.value_or(0))) {
         return Error{ErrorCode::bad_option,

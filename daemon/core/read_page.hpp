@@ -37,6 +37,7 @@ struct ReadPage {
     const MessageRange range;
     const storage::PageAddress address;
     bool to_carry = false;
+    bool to_expire = false;
     std::vector<Block*> blocks;  // one reference each; in no engine, charged to nobody
     std::optional<Error> error;
 

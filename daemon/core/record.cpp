@@ -49,6 +49,20 @@ wire::QueueOptions stored_options(const engine::QueueDefinition& definition) {
     return options_of(definition, &otherwise);
 }
 
+// Of the journal clock, far enough from the end of time that a TTL can be added.
+constexpr bool sane_time(std::int64_t ns) {
+    return ns >= 0 && ns <= INT64_MAX / 2;
+}
+
+engine::Time read_time(wire::Reader& r) {
+    return engine::Time(std::chrono::nanoseconds(r.number<std::int64_t>()));
+}
+
+bool sane_time(engine::Time time) {
+    return time == engine::Time::min() || time == engine::Time::max() ||
+           sane_time(time.time_since_epoch().count());
+}
+
 // Without what dead_letter and retry hold.
 constexpr std::size_t options_bytes_max = 160;
 
@@ -186,10 +200,20 @@ void append_next_queue_id(storage::GroupBuffer& group, QueueId id) {
 }
 
 void append_place(storage::GroupBuffer& group, const PageRecord& record) {
-    RecordWriter writer(group, RecordType::place_messages, 40);
+    RecordWriter writer(group, RecordType::place_messages, place_bytes);
     writer.number(record.id.value()).number(record.address.segment.value());
     writer.number(record.range.first.value()).number(record.range.count);
     writer.number(record.address.offset).number(record.address.bytes).number(record.held);
+    for (const engine::Time time :
+         {record.times.oldest, record.times.tenth, record.times.expires}) {
+        writer.number(std::int64_t{time.time_since_epoch().count()});
+    }
+}
+
+void append_taken(storage::GroupBuffer& group, const TakenRecord& record) {
+    RecordWriter(group, RecordType::note_taken, 12)
+        .number(record.id.value())
+        .number(std::int64_t{record.taken.time_since_epoch().count()});
 }
 
 void append_see_checkpoint(storage::GroupBuffer& group, std::uint64_t number) {
@@ -331,6 +355,10 @@ Block* Block::from_record(const MessagesRecord& record) {
     block->published = record.published;
     block->sender = record.sender;
     block->grouped = seen.has(wire::AttributeId::group);
+    block->ttl_min = seen.ttl_min();
+    if (record.taken != engine::Time::min()) {
+        block->take(record.taken);
+    }
     return block;
 }
 
@@ -402,13 +430,29 @@ std::optional<PageRecord> decode_place(wire::Bytes body) {
     record.address.offset = r.number<std::uint64_t>();
     record.address.bytes = r.number<std::uint32_t>();
     record.held = r.number<std::uint32_t>();
+    PageTimes& times = record.times;
+    if (!r.rest().empty()) {
+        for (engine::Time* time : {&times.oldest, &times.tenth, &times.expires}) {
+            *time = read_time(r);
+        }
+    }
     const bool sane = record.range.count > 0 && record.range.first.value() >= 1 &&
                       record.range.first.value() <= UINT64_MAX - record.range.count &&
                       record.held > 0 && record.held <= record.range.count &&
                       record.address.segment.value() > 0 &&
                       record.address.bytes > sizeof(storage::PageHeader) &&
-                      record.address.offset <= UINT64_MAX - record.address.bytes;
+                      record.address.offset <= UINT64_MAX - record.address.bytes &&
+                      sane_time(times.oldest) && sane_time(times.tenth) && sane_time(times.expires);
     return r.ok() && sane ? std::optional(record) : std::nullopt;
+}
+
+std::optional<TakenRecord> decode_taken(wire::Bytes body) {
+    wire::Reader r(body);
+    const QueueId id(r.number<std::uint32_t>());
+    const auto ns = r.number<std::int64_t>();
+    return r.ok() && sane_time(ns)
+               ? std::optional(TakenRecord{id, engine::Time(std::chrono::nanoseconds(ns))})
+               : std::nullopt;
 }
 
 std::optional<StatePart> decode_state_of(wire::Bytes body) {

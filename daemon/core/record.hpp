@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/core/page_times.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/group_buffer.hpp"
 #include "daemon/storage/segment_format.hpp"
@@ -25,7 +26,8 @@ inline constexpr std::size_t messages_fixed_bytes = 40;
 inline constexpr std::size_t remove_ranges_max = 4096;   // in one record
 inline constexpr std::size_t restore_runs_max = 65'536;  // in one record
 inline constexpr std::size_t restore_run_bytes = 12;
-inline constexpr std::size_t place_bytes = 40;
+inline constexpr std::size_t place_bytes = 64;
+inline constexpr std::size_t taken_record_bytes = record_header_bytes + 12;
 inline constexpr std::size_t delay_run_bytes = 24;
 inline constexpr std::size_t group_member_bytes = 16;
 // The head of a record of messages, in a page.
@@ -35,6 +37,12 @@ inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_
 // and a run of its own in the record that ends it.
 inline constexpr std::uint64_t booked_per_message =
     record_header_bytes + messages_fixed_bytes + restore_run_bytes;
+// And a batch, or each part of it: when it was taken, where that does not stand in the head of its
+// group.
+constexpr std::uint64_t booked_bytes(std::uint64_t batch_bytes, std::uint64_t count,
+                                     std::uint64_t parts = 1) {
+    return batch_bytes + count * booked_per_message + parts * taken_record_bytes;
+}
 
 inline std::size_t note_failure_record_bytes(const engine::Failure& failure) {
     return record_header_bytes + 4 + 4 * 8 + 1 + 1 + (failure.reason ? failure.reason->size() : 0);
@@ -75,6 +83,9 @@ enum class RecordType : std::uint8_t {
     // u32 id | u32 n | n x (u64 number, u64 group): they belong to groups. In a checkpoint; in the
     // journal, the messages say it themselves.
     group_messages = 22,
+    // u32 id | i64 taken: when the messages of the records of type 4 of that queue were taken that
+    // follow, up to the next one of this type; nanoseconds of the journal clock
+    note_taken = 20,
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -84,14 +95,17 @@ struct MessagesRecord {
     WallTime published;
     Identity sender;
     wire::Bytes batch;
+    engine::Time taken = engine::Time::min();  // not of the record itself; min: not known
 };
 
-// u32 id | u32 segment | u64 first | u64 count | u64 offset | u32 bytes | u32 held
+// u32 id | u32 segment | u64 first | u64 count | u64 offset | u32 bytes | u32 held | i64 oldest
+// | i64 tenth | i64 expires. The first daemons wrote no times.
 struct PageRecord {
     QueueId id;
     MessageRange range;
     storage::PageAddress address;
     std::uint32_t held = 0;  // messages in it
+    PageTimes times{};
 };
 
 // u32 id | u64 from | u64 to | u64 as_of: in a checkpoint, what follows is the whole state of the
@@ -101,6 +115,11 @@ struct StatePart {
     MessageNumber from;
     MessageNumber to;
     Sequence as_of;
+};
+
+struct TakenRecord {
+    QueueId id;
+    engine::Time taken;
 };
 
 struct RecordView {
@@ -159,6 +178,7 @@ void append_skip_numbers(storage::GroupBuffer& group, const engine::SkipNumbers&
 void append_tell_numbers(storage::GroupBuffer& group, QueueId id, MessageNumber next);
 void append_next_queue_id(storage::GroupBuffer& group, QueueId id);
 void append_place(storage::GroupBuffer& group, const PageRecord& record);
+void append_taken(storage::GroupBuffer& group, const TakenRecord& record);
 void append_see_checkpoint(storage::GroupBuffer& group, std::uint64_t number);
 void append_state_of(storage::GroupBuffer& group, const StatePart& part);
 void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber number);
@@ -186,6 +206,7 @@ struct UpdateRecord {
 [[nodiscard]] bool decode_restore(wire::Bytes body, std::vector<engine::RestoreMessages>& runs);
 [[nodiscard]] std::optional<engine::SkipNumbers> decode_skip_numbers(wire::Bytes body);
 [[nodiscard]] std::optional<PageRecord> decode_place(wire::Bytes body);
+[[nodiscard]] std::optional<TakenRecord> decode_taken(wire::Bytes body);
 [[nodiscard]] std::optional<StatePart> decode_state_of(wire::Bytes body);
 [[nodiscard]] std::optional<std::uint64_t> decode_see_checkpoint(wire::Bytes body);
 [[nodiscard]] std::optional<storage::SegmentNumber> decode_next_segment(wire::Bytes body);

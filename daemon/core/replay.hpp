@@ -94,6 +94,7 @@ class Replay {
         sequence_ = group.sequence;
         RecordReader reader(group.body);
         carried_.clear();
+        note_time(group.time);
         while (const auto record = reader.next()) {
             if (const std::string_view bad = apply(group, *record); !bad.empty()) {
                 const bool no_state = record->type == RecordType::see_checkpoint;
@@ -111,13 +112,18 @@ class Replay {
     Result<void> bodies(const storage::GroupView& group) {
         RecordReader reader(group.body);
         carried_.clear();
+        note_time(group.time);
         while (const auto record = reader.next()) {
             const bool holds = record->type == RecordType::add_messages ||
                                record->type == RecordType::carry_messages;
+            if (record->type == RecordType::note_taken) {
+                (void)note_taken(record->body);
+            }
             const auto messages = holds ? decode_messages(record->body) : std::nullopt;
             engine::Queue* queue = messages ? durable_queue(messages->id) : nullptr;
             if (queue != nullptr) {
-                (void)load_living(*queue, *messages, group);  // malformed: nothing is loaded
+                // Malformed: nothing is loaded.
+                (void)load_living(*queue, with_time(*messages, record->type), group);
             }
         }
         return {};
@@ -248,6 +254,7 @@ class Replay {
             case RecordType::next_queue_id: return next_queue_id(record.body);
             case RecordType::place_messages: return place(record.body);
             case RecordType::next_segment: return next_segment(record.body);
+            case RecordType::note_taken: return note_taken(record.body);
             case RecordType::see_checkpoint:
                 return group.sequence == Sequence(1)
                            ? std::string_view()
@@ -300,6 +307,10 @@ class Replay {
     std::string_view skip(wire::Bytes body);
     std::string_view next_queue_id(wire::Bytes body);
     std::string_view next_segment(wire::Bytes body);
+    std::string_view note_taken(wire::Bytes body);
+    void note_time(const storage::GroupTime& time);
+    // The record, with the time at which its messages were taken.
+    [[nodiscard]] MessagesRecord with_time(MessagesRecord record, RecordType type) const;
 
     Core& core_;
     engine::Engine& engine_;
@@ -309,6 +320,8 @@ class Replay {
     CheckpointParts parts_;
     std::set<QueueId> deleted_;  // while the checkpoint was written, behind their parts
     Sequence sequence_;          // of the group that is being applied
+    Now time_;                   // likewise
+    std::optional<TakenRecord> taken_;
     std::vector<MessageRange> ranges_;
     std::vector<engine::RestoreMessages> restored_;
     std::vector<engine::DelayMessages> delays_;

@@ -126,10 +126,11 @@ std::string_view Replay::remove_queue(wire::Bytes body) {
 }
 
 std::string_view Replay::add(const storage::GroupView& group, wire::Bytes body) {
-    const auto record = decode_messages(body);
+    auto record = decode_messages(body);
     if (!record) {
         return "malformed add_messages";
     }
+    record = with_time(*record, RecordType::add_messages);
     engine::Queue* queue = queue_with_messages(record->id, record->range);
     if (queue == nullptr) {
         return no_queue("add_messages to no such queue");
@@ -157,10 +158,11 @@ std::string_view Replay::add(const storage::GroupView& group, wire::Bytes body) 
 }
 
 std::string_view Replay::carry(const storage::GroupView& group, wire::Bytes body) {
-    const auto record = decode_messages(body);
+    auto record = decode_messages(body);
     if (!record) {
         return "malformed carry_messages";
     }
+    record = with_time(*record, RecordType::carry_messages);
     engine::Queue* queue = queue_with_messages(record->id, record->range);
     if (queue == nullptr) {
         return no_queue("carry_messages to no such queue");
@@ -211,8 +213,8 @@ void Replay::load_range(engine::Queue& queue, const Block& whole, MessageRange r
         const MessageNumber resident = std::min(queue.resident_from(at), range.end());
         if (at < resident) {
             const MessageRange gap{at, resident - at};
-            Block* part =
-                load(group, {whole.queue, gap, whole.published, whole.sender, whole.slice(gap)});
+            Block* part = load(group, {whole.queue, gap, whole.published, whole.sender,
+                                       whole.slice(gap), whole.taken});
             MQD_ASSERT(part != nullptr, gap.first);
             announce(queue, *part);
             at = resident;
@@ -237,7 +239,7 @@ Block* Replay::load(const storage::GroupView& group, const MessagesRecord& recor
     if (block == nullptr) {
         return nullptr;
     }
-    block->booked_bytes = block->bytes + block->count * booked_per_message;
+    block->booked_bytes = booked_bytes(block->bytes, block->count);
     block->charge(core_.memory_bytes_);
     core_.durable_messages_ += block->count;
     core_.journal_blocks_.link(*block, group.file);
@@ -366,6 +368,33 @@ std::string_view Replay::next_queue_id(wire::Bytes body) {
     }
     engine_.restore_next_queue_id(*id);
     return {};
+}
+
+std::string_view Replay::note_taken(wire::Bytes body) {
+    taken_ = decode_taken(body);
+    return taken_ ? std::string_view() : "malformed note_taken";
+}
+
+void Replay::note_time(const storage::GroupTime& time) {
+    constexpr std::int64_t ns_max = INT64_MAX / 2;
+    time_.journal = engine::Time(
+        std::chrono::nanoseconds(std::clamp<std::int64_t>(time.journal_ns, 0, ns_max)));
+    time_.wall = std::chrono::floor<std::chrono::microseconds>(
+        std::chrono::system_clock::time_point(std::chrono::nanoseconds(time.wall_ns)));
+    taken_.reset();
+}
+
+// What is added was taken when its group was. What was carried says it itself, unless it was before
+// anybody asked.
+MessagesRecord Replay::with_time(MessagesRecord record, RecordType type) const {
+    if (type == RecordType::add_messages) {
+        record.taken = time_.journal;
+    } else if (taken_ && taken_->id == record.id) {
+        record.taken = taken_->taken;
+    } else {
+        record.taken = time_taken(record.published, time_);
+    }
+    return record;
 }
 
 std::string_view Replay::next_segment(wire::Bytes body) {

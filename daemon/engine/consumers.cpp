@@ -30,6 +30,7 @@ void Engine::detach(Consumer& consumer, ConsumerEnd end, Time now) {
         end_lease(queue, range);
         if (end == ConsumerEnd::gave_back) {
             make_ready(queue, range, lease.attempt - 1);
+            note_returned(queue, range);
         } else {
             put_back(queue, range, lease.attempt, now, std::nullopt);
         }

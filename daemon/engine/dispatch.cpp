@@ -23,8 +23,13 @@ constexpr std::chrono::milliseconds expiry_step{20};
 void Engine::dispatch(Time now, std::vector<Delivery>& out) {
     starved_.clear();
     dispatching_.swap(dirty_);
+    const bool some_expired = next_expiry().value_or(Time::max()) <= now;
     for (Queue* queue : dispatching_) {
         queue->dirty_ = false;
+        if (some_expired && queue->may_expire()) {
+            mark_dirty(*queue);  // what has expired is ended first
+            continue;
+        }
         if (!queue->deleting_ && !queue->definition_.consuming_paused) {
             dispatch(*queue, now, out);
         }

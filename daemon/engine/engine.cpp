@@ -65,8 +65,12 @@ void Engine::apply(const UpdateQueue& command) {
     MQD_ASSERT(queue->name() == command.definition.name);
     MQD_ASSERT(queue->definition().durability == command.definition.durability, command.id);
     MQD_ASSERT(queue->definition().priorities == command.definition.priorities, command.id);
+    const bool other_ttl = queue->definition_.ttl != command.definition.ttl;
     queue->definition_ = command.definition;
     widen_groups(*queue);
+    if (other_ttl) {
+        ttl_changed(*queue);
+    }
     mark_dirty(*queue);  // it may be paused no more
 }
 
@@ -80,6 +84,8 @@ void Engine::apply(const DeleteQueue& command) {
     queue->delays_.reset();
     note_delays(*queue);
     grouped_messages_ -= queue->groups_ ? queue->groups_->size() : 0;
+    list_expiry(*queue, Time::max());
+    std::erase_if(returned_, [&](const ReturnedMessages& some) { return some.id == command.id; });
     std::erase(dirty_, queue);
     std::erase(starved_, queue);
     std::erase(with_dying_, queue);
@@ -115,6 +121,9 @@ void Engine::announce_resident(Queue& queue, Extent& extent) {
     MQD_ASSERT(added, extent.first);
     extent.announced = true;
     queue.resident_bytes_ += extent.offset(extent.end());
+    if (extent.expires != Time::max() || queue.definition_.ttl.count() != 0) {
+        note_arrival(queue, extent);
+    }
     mark_dirty(queue);
 }
 
@@ -125,6 +134,7 @@ void Engine::forget_resident(Queue& queue, Extent& extent) {
     if (queue.head_extent_ == &extent) {
         queue.head_extent_ = nullptr;
     }
+    unlist_expiry(queue, extent);
     extent.announced = false;
     queue.resident_bytes_ -= extent.offset(extent.end());
 }
@@ -324,6 +334,7 @@ void Engine::revive(Queue& queue) {
     queue.in(LiveState::dying).clear();
     for (const LiveRun& run : runs) {
         make_ready(queue, run.range, run.attempts);
+        note_returned(queue, run.range);
     }
 }
 
@@ -411,6 +422,7 @@ void Engine::put_back(Queue& queue, MessageRange range, std::uint32_t attempts, 
                       std::optional<std::chrono::milliseconds> delay) {
     const std::uint32_t most = queue.definition_.max_attempts;
     const auto& schedule = queue.definition_.retry;
+    note_returned(queue, range);
     if (most != 0 && attempts >= most) {
         return make_dying(queue, range, attempts);
     }
@@ -445,6 +457,7 @@ void Engine::forget_dying() {
 
 void Engine::release_all(Queue& queue) {
     for (const auto& [last, extent] : queue.extents_) {
+        unlist_expiry(queue, *extent);
         extent->announced = false;
         extent->live = 0;
         released_.push_back(extent);
@@ -476,6 +489,7 @@ void Engine::release(Queue& queue, MessageRange range) {
         if (queue.head_extent_ == &extent) {
             queue.head_extent_ = nullptr;
         }
+        unlist_expiry(queue, extent);
         extent.announced = false;
         queue.resident_bytes_ -= extent.offset(extent.end());
         released_.push_back(&extent);

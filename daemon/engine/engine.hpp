@@ -79,6 +79,19 @@ struct DelayMessages {
     Due due;
 };
 
+// An extent of which something may have come to the end of its time to live.
+struct ExpiredExtent {
+    Queue* queue = nullptr;
+    Extent* extent = nullptr;  // null: none
+    bool whole = false;        // all of it has, by the TTL of its queue
+};
+
+// Messages that somebody had leased, and that may be delivered again.
+struct ReturnedMessages {
+    QueueId id;
+    MessageRange range;
+};
+
 // How a consumer ended: what it had leased failed, or was given back, which counts as no delivery.
 enum class ConsumerEnd : std::uint8_t { failed, gave_back };
 
@@ -229,7 +242,36 @@ class Engine {
     // What is due is ready; at most so many runs of messages at once.
     void wake_due(const Clocks& now, std::size_t runs_max);
 
+    // --- times to live (expiry.cpp)
+    // As long as this is not later than now, dispatch() delivers nothing of a queue whose messages
+    // may expire.
+    [[nodiscard]] std::optional<Time> next_expiry() const;
+    // Where to look next, now. If it is not the whole of it, set_expiry() has to follow.
+    [[nodiscard]] ExpiredExtent next_expired(Time now);
+    void set_expiry(Queue& queue, Extent& extent, Time next);
+    // Decides that the time of those in the range is over: what waits, ready or delayed, is dying
+    // or, appended to `decided`, ending, as the queue says. Returns how many they are.
+    std::uint64_t admit_expiry(Queue& queue, MessageRange range,
+                               std::vector<MessageRange>& decided);
+    // To be looked at once more; for core to take and clear. Of queues that may expire only.
+    [[nodiscard]] std::vector<ReturnedMessages>& returned() { return returned_; }
+    // Of all queues, also of those that are gone.
+    [[nodiscard]] std::uint64_t expired_messages() const { return expired_messages_; }
+
   private:
+    struct ExpiringExtent {
+        Time at;
+        QueueId id;
+        MessageNumber last;
+        friend auto operator<=>(const ExpiringExtent&, const ExpiringExtent&) = default;
+    };
+    [[nodiscard]] static ExpiringExtent expiring(const Queue& queue, const Extent& extent);
+    void note_arrival(Queue& queue, Extent& extent);
+    void unlist_expiry(Queue& queue, Extent& extent);
+    void list_expiry(Queue& queue, Time at);
+    void ttl_changed(Queue& queue);
+    void note_returned(Queue& queue, MessageRange range);
+    [[nodiscard]] static bool by_extents(const Queue& queue);
     void mark_dirty(Queue& queue);
     void dispatch(Queue& queue, Time now, std::vector<Delivery>& out);
     bool dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
@@ -280,6 +322,12 @@ class Engine {
     std::size_t delay_runs_ = 0;  // of all queues
     std::size_t grouped_messages_ = 0;
     std::vector<GroupId> freed_;  // scratch: groups of which somebody gave up a slot
+    // Queues with a TTL, by the time at which the first extent expires that is not looked at yet;
+    // and extents with TTLs of their own.
+    std::set<std::pair<Time, QueueId>> expiring_queues_;
+    std::set<ExpiringExtent> expiring_extents_;
+    std::vector<ReturnedMessages> returned_;
+    std::uint64_t expired_messages_ = 0;
 };
 
 }  // namespace mqd::engine

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "daemon/engine/time.hpp"
 #include "mqd/assert.hpp"
 #include "mqd/types.hpp"
 
@@ -19,6 +20,10 @@ struct Extent {
     std::uint32_t live = 0;                      // messages not yet removed; the engine's
     bool announced = false;                      // the engine has it; the engine's
     const std::uint32_t* end_offsets = nullptr;  // [count]: the offset behind each message
+    Time taken{};  // when the daemon took its messages: their TTLs run from then on
+    // The first time at which the TTL of its own of one of them may be over; max: none has any.
+    // While it is announced, only the engine changes it.
+    Time expires = Time::max();
 
     [[nodiscard]] MessageNumber end() const { return first.plus(count); }
 

@@ -72,6 +72,10 @@ MessageRange Queue::oldest_waiting() const {
     }
 }
 
+std::uint64_t Queue::deliverable_in(MessageRange range) const {
+    return waiting_in(range) + in(LiveState::leased).count_in(range);
+}
+
 std::uint64_t Queue::live() const {
     std::uint64_t count = 0;
     for (const RangeMap<std::uint32_t>& some : states_) {

@@ -12,6 +12,8 @@
 //                           │                                    │
 //                           └── the same, for the last time ──► dying
 //
+// When the time to live of a message that is ready or delayed is over, it is ending, or dying; that
+// of a leased one is looked at when it comes back.
 // `delayed` are those that wait for a time, since they were published or after a failure; then each
 // is ready in the place that its number gives it.
 // `held` are ready messages whose turn has not come: as many of their group as may be are under
@@ -134,6 +136,13 @@ class Queue {
     }
     [[nodiscard]] const NextNumbers& numbers() const { return numbers_; }
 
+    // Messages whose time to live was over, since it is there.
+    [[nodiscard]] std::uint64_t expired() const { return expired_; }
+    // Whether any message of it may have a time to live.
+    [[nodiscard]] bool may_expire() const { return definition_.ttl.count() != 0 || has_own_ttls_; }
+    // How many of the range may be delivered, now or later: ready, delayed or leased.
+    [[nodiscard]] std::uint64_t deliverable_in(MessageRange range) const;
+
     // Whether dispatch() could deliver something: ready messages, and somebody with credit.
     [[nodiscard]] bool wants_dispatch() const;
 
@@ -227,6 +236,11 @@ class Queue {
     bool deleting_ = false;
     bool dirty_ = false;         // in the engine's list
     bool dying_listed_ = false;  // likewise
+    // By its TTL, all resident messages below have been looked at; and when the next one is to be.
+    MessageNumber not_expired_from_{0};
+    Time listed_expiry_ = Time::max();
+    bool has_own_ttls_ = false;  // some message has or had a TTL of its own
+    std::uint64_t expired_ = 0;
 };
 
 template <typename Fn>

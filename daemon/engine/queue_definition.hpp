@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mqd/types.hpp"
@@ -28,8 +29,19 @@ struct QueueDefinition {
     bool consuming_paused = false;      // nothing is delivered
     bool priorities = false;            // messages have them; as long as the queue lives
     std::uint32_t group_in_flight = 1;  // messages of one group at a time; at least 1
+    // A message that has waited so long since it was taken is delivered no more; 0: no limit. The
+    // shorter one counts, of this and the message's own.
+    std::chrono::milliseconds ttl{0};
+    OnExpired on_expired = OnExpired::drop;
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
+
+inline constexpr std::string_view dead_letter_suffix = ".dead";
+
+// Dead letters of dead letters stay where they are.
+[[nodiscard]] inline bool keeps_dead_letters(const QueueDefinition& definition) {
+    return definition.dead_letter.empty() && definition.name.ends_with(dead_letter_suffix);
+}
 
 // What a queue is where neither the configuration nor who makes it says otherwise; without a name.
 [[nodiscard]] inline QueueDefinition default_definition() {

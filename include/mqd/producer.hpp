@@ -28,8 +28,8 @@ struct ProducerOptions {
     Durability durability = Durability::unspecified;
 };
 
-// When a message may be delivered: at once, or delayed, by one of the first two; and before and
-// behind which others.
+// When a message may be delivered: at once, or delayed, by one of the first two; how long; and
+// before and behind which others.
 struct MessageOptions {
     // So long after the daemon took it, at most ten years (wire::delay_max). It runs while the
     // daemon runs, and by the wall clock across a restart.
@@ -43,6 +43,9 @@ struct MessageOptions {
     // The key of its group, 1 to 128 bytes: messages of one queue with the same key are delivered
     // in order, so many at a time as QueueOptions::group_in_flight says. Empty: it has none.
     std::string_view group{};
+    // How long it is worth delivering since the daemon took it, 1 ms to ten years; 0: for ever,
+    // unless its queue says otherwise. Then it ends, or is a dead letter, as its queue says.
+    std::chrono::milliseconds ttl{0};
 };
 inline constexpr MessageOptions at_once{};
 

@@ -41,6 +41,10 @@ struct QueueOptions {
     std::optional<bool> priorities{};
     // Messages of one group that may be under way at a time, 1 to 65,536.
     std::optional<std::uint32_t> group_in_flight{};
+    // How long a message waits at most, at most ten years; the shorter one counts, of this and its
+    // own. Changed, it counts for those that are there too. 0: no limit.
+    std::optional<std::chrono::milliseconds> ttl{};
+    OnExpired on_expired = OnExpired::unspecified;  // what becomes of it then
 };
 
 struct QueueInfo {
@@ -57,7 +61,8 @@ struct QueueInfo {
     std::uint64_t delayed = 0;  // messages that wait for their time
     // With priorities: the next number of each, from that of priority 9 on.
     std::vector<MessageNumber> next_of_levels{};
-    std::uint64_t held = 0;  // messages that wait for others of their group
+    std::uint64_t held = 0;     // messages that wait for others of their group
+    std::uint64_t expired = 0;  // messages, since the daemon was started or the queue made
 
     // The next number, among those of the same priority.
     [[nodiscard]] MessageNumber next_like(MessageNumber number) const {
@@ -102,6 +107,9 @@ struct PeekedMessage {
     std::optional<unsigned> priority{};     // nothing: it says none
     std::string group;                      // empty: it has none
     std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
+    // If it has a TTL of its own: when that is over, by the wall clock unless that was set
+    // meanwhile.
+    std::optional<WallTime> expires;
 };
 
 struct PeekPage {

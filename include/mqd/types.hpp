@@ -80,6 +80,13 @@ enum class OnFull : std::uint8_t {
     drop_oldest = 2,  // ready messages are dropped, the oldest first, until there is room
 };
 
+// What becomes of a message whose time to live is over. The values are on the wire.
+enum class OnExpired : std::uint8_t {
+    unspecified = 0,  // in a request only: the daemon's default, or as it is
+    drop = 1,         // it ends
+    dead_letter = 2,  // it is moved to the dead letters
+};
+
 // How a consumer shares its queue with others. All consumers of a queue share it alike. The values
 // are on the wire.
 enum class Sharing : std::uint8_t {

@@ -124,6 +124,34 @@ TEST_CASE("producer: a priority is a critical attribute, behind a delay") {
     CHECK(priorities == std::vector<std::optional<unsigned>>{9, 0, std::nullopt});
 }
 
+TEST_CASE("producer: a TTL is a critical attribute, with a delay or without") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    MessageOptions options;
+    options.ttl = std::chrono::seconds(30);
+    REQUIRE(producer.send(wire::as_bytes("x"), {{"k", "v"}}, options).has_value());
+    options.delay = std::chrono::seconds(1);
+    REQUIRE(producer.send(wire::as_bytes("x"), {}, options).has_value());
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 1);
+    const auto publish = frames[0].as<wire::Publish>();
+    wire::BatchReader reader(publish.batch);
+    const auto plain = reader.next();
+    const auto delayed = reader.next();
+    REQUIRE(delayed.has_value());
+    CHECK(wire::AttributeReader(plain->attributes).next()->critical);
+    CHECK(wire::ttl_of(plain->attributes) == 30'000);
+    CHECK(wire::ttl_of(delayed->attributes) == 30'000);
+    CHECK(wire::decode_times(delayed->attributes)->delay_ms == 1000u);
+    for (const auto bad :
+         {std::chrono::milliseconds(-1), wire::ttl_max + std::chrono::milliseconds(1)}) {
+        options.ttl = bad;
+        CHECK(producer.send(wire::as_bytes("x"), {}, options).error().code ==
+              ErrorCode::bad_option);
+    }
+}
+
 TEST_CASE("producer: a delay that cannot be meant uses no line") {
     ScriptedDaemon daemon;
     daemon.greet();

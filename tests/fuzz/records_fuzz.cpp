@@ -58,7 +58,15 @@ void decode(wire::Bytes body) {
         MQD_ASSERT(found->held > 0 && found->held <= found->range.count);
         MQD_ASSERT(found->range.first < found->range.end());
         append_place(group, *found);
-        encoded(RecordType::place_messages);
+        if (body.size() < place_bytes) {
+            group.clear();  // of a store that knew no times
+        } else {
+            encoded(RecordType::place_messages);
+        }
+    }
+    if (const auto found = decode_taken(body)) {
+        append_taken(group, *found);
+        encoded(RecordType::note_taken);
     }
     if (const auto found = decode_state_of(body)) {
         MQD_ASSERT(found->from < found->to);

@@ -122,6 +122,19 @@ TEST_CASE("message json: headers that the objects cannot hold stand in a list as
     }
 }
 
+TEST_CASE("message json: how long a message lives is written as a time, and what is left is read") {
+    using namespace std::chrono_literals;
+    CHECK(parse_json_line(R"({"body":"x"})")->options.ttl == 0ms);
+    CHECK(parse_json_line(R"({"body":"x","ttl_ms":1500})")->options.ttl == 1500ms);
+    CHECK(parse_json_line(R"({"body":"x","expires":"2020-01-01T00:00:00Z"})")->options.ttl == 1ms);
+    for (const std::string bad :
+         {R"({"body":"x","ttl_ms":0})", R"({"body":"x","ttl_ms":"1s"})",
+          R"({"body":"x","ttl_ms":315532800001})", R"({"body":"x","expires":"never"})"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(parse_json_line(bad));
+    }
+}
+
 TEST_CASE("message json: when a message is due is written and read") {
     using namespace std::chrono_literals;
     ShownMessage message;

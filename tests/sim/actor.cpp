@@ -13,6 +13,7 @@ using wire::FrameType;
 namespace {
 
 constexpr std::uint64_t delay_ms_max = 300;
+constexpr std::uint64_t ttl_ms_max = 1500;
 
 client::SessionOptions session_options() {
     client::SessionOptions options;
@@ -120,6 +121,8 @@ void Actor::create(std::size_t index) {
         for (const std::uint32_t ms : habits_.retry_ms) {
             frame.options.retry->emplace_back(ms);
         }
+        frame.options.ttl_ms = habits_.ttl_ms;
+        frame.options.on_expired = habits_.on_expired;
     }
     ask(frame, FrameType::queue_info);
 }
@@ -312,6 +315,9 @@ MessageOptions Actor::some_options(bool priorities) {
         } else {
             options.due = WallTime(std::chrono::microseconds(habits_.wall_us + (ms - 50) * 1000));
         }
+    }
+    if (habits_.ttls && dice_.one_in(3)) {
+        options.ttl = std::chrono::milliseconds(dice_.between(1, ttl_ms_max));
     }
     return options;
 }

@@ -28,6 +28,9 @@ struct Habits {
     std::vector<std::uint32_t> retry_ms;  // likewise
     bool groups = false;                  // some messages have a group
     std::uint32_t group_in_flight = 1;
+    bool ttls = false;         // some messages have a TTL
+    std::uint64_t ttl_ms = 0;  // of each queue but dead letters; 0: none
+    OnExpired on_expired = OnExpired::drop;
     bool waits = false;        // some messages are published, or given back, for later
     std::int64_t wall_us = 0;  // about what time it is
     std::size_t made = 0;      // so many are made by clients; the others are dead letters

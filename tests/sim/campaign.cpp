@@ -34,6 +34,7 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.redelivered += more.redelivered;
     sum.acked += more.acked;
     sum.leases_lost += more.leases_lost;
+    sum.expired += more.expired;
     sum.dead_letters += more.dead_letters;
 }
 
@@ -108,6 +109,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("redelivered", of.redelivered);
     figure("acked", of.acked);
     figure("leases_lost", of.leases_lost);
+    figure("expired", of.expired);
     figure("dead_letters", of.dead_letters);
     figure("pages_written", result.paths.pages_written);
     figure("pages_read", result.paths.pages_read);

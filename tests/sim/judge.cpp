@@ -117,7 +117,8 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         ++(message->delivered ? figures_.redelivered : figures_.delivered);
         message->delivered = true;
         message->visible = true;
-        message->uncertain = message->queue->delete_asked || drops_;
+        message->uncertain = message->queue->delete_asked || drops_ || message->may_have_expired;
+        note_taken(*message);
         if (!message->uncertain) {
             message->kept = std::max(message->kept, message->queue->durability);
         }
@@ -164,6 +165,10 @@ std::optional<std::string> Judge::wrong(const ConsumerRecord& consumer,
     if (limit != 0 && frame.attempt > limit) {
         return "is delivered as attempt " + std::to_string(frame.attempt) + " of " +
                std::to_string(limit);
+    }
+    if (is_over(message)) {
+        return "is delivered " + std::to_string((now_ns_ - *message.expires_by_ns) / 1000) +
+               " us after its TTL";
     }
     if (waits(message)) {
         return "is delivered before its time, " + early(message);

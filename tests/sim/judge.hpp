@@ -101,6 +101,10 @@ struct MessageRecord {
     bool released_now = false;              // in this turn, perhaps behind its deliveries
     TransactionRecord* born = nullptr;      // it was published in it
     TransactionRecord* ended_by = nullptr;  // it was acked in it
+    std::uint64_t ttl_ms = 0;               // of itself or its queue; 0: none
+    // When that is over for certain; nothing: it is not known by when it was taken.
+    std::optional<std::int64_t> expires_by_ns{};
+    bool may_have_expired = false;  // and was dropped
 };
 
 // How a consumer ended; as the daemon counts deliveries.
@@ -160,6 +164,11 @@ class Judge {
         with_priorities_ = std::move(queues);
     }
     void set_group_in_flight(std::uint32_t count) { group_in_flight_ = count; }
+    // Likewise: the TTL of the queues, 0: none, and whether what has expired goes to dead letters.
+    void set_ttl(std::uint64_t ttl_ms, bool buries) {
+        queue_ttl_ms_ = ttl_ms;
+        buries_ = buries;
+    }
     void set_time(std::int64_t now_ns, std::int64_t wall_us);
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
 
@@ -232,6 +241,7 @@ class Judge {
         std::uint64_t dead_letters = 0;  // that were delivered as such
         std::uint64_t waited = 0;        // that were published to wait
         std::uint64_t transactions = 0;  // taken
+        std::uint64_t expired = 0;       // whose time to live was over
 
         bool operator==(const Figures&) const = default;
     };
@@ -260,6 +270,13 @@ class Judge {
     void failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms = 0);
     [[nodiscard]] bool waits(const MessageRecord& message) const;
     [[nodiscard]] std::string early(const MessageRecord& message) const;
+    void note_ttl(Uid uid, MessageRecord& message, wire::Bytes attributes);
+    void note_taken(MessageRecord& message);
+    [[nodiscard]] bool is_over(const MessageRecord& message) const;
+    void let_expire();
+    [[nodiscard]] static std::int64_t ttl_ns(const MessageRecord& message) {
+        return static_cast<std::int64_t>(message.ttl_ms) * 1'000'000;
+    }
     void note_times(Uid uid, MessageRecord& message, wire::Bytes attributes);
     void check_groups();
     void check_group_deliveries();
@@ -289,6 +306,9 @@ class Judge {
     // due may be delivered, though a clock be set back.
     std::set<std::pair<std::int64_t, Uid>> times_ns_;
     std::set<std::pair<std::int64_t, Uid>> times_us_;
+    std::uint64_t queue_ttl_ms_ = 0;
+    bool buries_ = false;
+    std::set<std::pair<std::int64_t, Uid>> expiries_ns_;  // before which they do not expire
     bool stopping_ = false;
     Figures figures_;
     std::uint64_t promises_ = 0;

@@ -72,6 +72,7 @@ void Judge::set_time(std::int64_t now_ns, std::int64_t wall_us) {
     };
     come(times_ns_, now_ns, &MessageRecord::ready_at_ns);
     come(times_us_, wall_us, &MessageRecord::due_us);
+    let_expire();
 }
 
 bool Judge::waits(const MessageRecord& message) const {

@@ -31,6 +31,7 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.group =
             wire::as_text(wire::find_attribute(message->attributes, wire::AttributeId::group)
                               .value_or(wire::Bytes()));
+        note_ttl(uid, record, message->attributes);
         figures_.waited += record.waited ? 1 : 0;
         producer.lines.push_back(uid);
         ++figures_.published;
@@ -90,6 +91,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             if (frame.durability >= producer.queue->durability) {
                 message.visible = true;
                 note_visible(number, uid, message);
+                note_taken(message);
             }
             if (!message.uncertain && message.gone == Durability::unspecified) {
                 message.kept = std::max(message.kept, frame.durability);

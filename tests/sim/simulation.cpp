@@ -128,6 +128,10 @@ void Simulation::choose_dead_letters() {
         }
     }
     judge_.set_priorities(std::move(with_priorities));
+    habits_.ttls = dice_.one_in(3);
+    habits_.ttl_ms = dice_.one_in(5) ? dice_.between(20, 3000) : 0;
+    habits_.on_expired = dice_.one_in(2) ? OnExpired::dead_letter : OnExpired::drop;
+    judge_.set_ttl(habits_.ttl_ms, habits_.on_expired == OnExpired::dead_letter);
     for (std::size_t i = 0; i < habits_.queues.size(); ++i) {
         habits_.sharings.push_back(dice_.one_in(3)   ? Sharing::single_active
                                    : dice_.one_in(6) ? Sharing::exclusive

@@ -24,7 +24,9 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
         out << ' ' << delay.count();
     }
     out << " in_flight " << definition.group_in_flight << " paused " << definition.publishing_paused
-        << definition.consuming_paused << " priorities " << definition.priorities << '\n';
+        << definition.consuming_paused << " priorities " << definition.priorities << " ttl "
+        << definition.ttl.count() << " on_expired " << static_cast<int>(definition.on_expired)
+        << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {

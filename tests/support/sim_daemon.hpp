@@ -72,7 +72,7 @@ class SimDaemon {
             commit_->run_all();
             background_->run_all();
             end_turn();
-            quiet = idle ? quiet + 1 : 0;
+            quiet = idle && !core_->owes_expiry() ? quiet + 1 : 0;
         }
     }
     // Likewise, letting time pass up to `time`, whenever the core wants to be called again.

@@ -74,6 +74,8 @@ void describe_batch(Description& d, Bytes batch) {
                 d.signed_number("due", Reader(attribute->value).number<std::int64_t>());
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::group)) {
                 d.text("group", as_text(attribute->value));
+            } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::ttl)) {
+                d.number("ttl_ms", Reader(attribute->value).number<std::uint64_t>());
             } else {
                 d.text("value", attribute->value);
             }
@@ -307,6 +309,8 @@ void describe_options(Description& d, const QueueOptions& o) {
     number(QueueOptionId::paused, "paused", o.paused);
     number(QueueOptionId::priorities, "priorities", o.priorities);
     number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
+    number(QueueOptionId::ttl, "ttl_ms", o.ttl_ms);
+    number(QueueOptionId::on_expired, "on_expired", o.on_expired);
 }
 
 template <FrameType Type>
@@ -330,6 +334,7 @@ void describe_body(Description& d, const QueueInfo& f) {
     d.number("delayed", f.delayed);
     describe_options(d, f.options);
     d.number("held", f.held);
+    d.number("expired", f.expired);
     d.number("levels", f.next_of_levels.size());
     for (const MessageNumber next : f.next_of_levels) {
         d.number("next_of_level", next.value());

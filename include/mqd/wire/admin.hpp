@@ -30,6 +30,8 @@ enum class QueueOptionId : std::uint16_t {
     paused = 9,        // u8: see Paused
     priorities = 10,   // u8: 1: messages have priorities; as long as the queue lives
     group_in_flight = 17,  // u32: messages of one group at a time; at least 1
+    ttl = 11,              // u64, milliseconds: how long a message waits at most; 0: no limit
+    on_expired = 12,       // u8
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -68,6 +70,8 @@ struct QueueOptions {
     std::optional<std::vector<std::chrono::milliseconds>> retry;
     std::optional<std::uint8_t> paused;      // bits of Paused, sound or not
     std::optional<std::uint8_t> priorities;  // 0 or 1, sound or not
+    std::optional<std::uint64_t> ttl_ms;     // 0: no limit
+    std::optional<OnExpired> on_expired;     // 0 on the wire: as if not there
     std::optional<std::uint32_t> group_in_flight;
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
@@ -85,6 +89,8 @@ struct QueueOptions {
         fn(QueueOptionId::paused, options.paused);
         fn(QueueOptionId::priorities, options.priorities);
         fn(QueueOptionId::group_in_flight, options.group_in_flight);
+        fn(QueueOptionId::ttl, options.ttl_ms);
+        fn(QueueOptionId::on_expired, options.on_expired);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -140,6 +146,7 @@ struct QueueOptions {
     }
     static void write(Writer& w, Durability value) { write(w, static_cast<std::uint8_t>(value)); }
     static void write(Writer& w, OnFull value) { write(w, static_cast<std::uint8_t>(value)); }
+    static void write(Writer& w, OnExpired value) { write(w, static_cast<std::uint8_t>(value)); }
     template <typename T>
     static void write(Writer& w, T value) {
         w.number(static_cast<std::uint16_t>(sizeof value)).number(value);
@@ -161,6 +168,9 @@ struct QueueOptions {
     static void read(Reader& r, std::optional<OnFull>& value) {
         value = static_cast<OnFull>(r.number<std::uint8_t>());
     }
+    static void read(Reader& r, std::optional<OnExpired>& value) {
+        value = static_cast<OnExpired>(r.number<std::uint8_t>());
+    }
     template <typename T>
     static void read(Reader& r, std::optional<T>& value) {
         value = r.number<T>();
@@ -175,6 +185,9 @@ struct QueueOptions {
         }
         if (on_full == OnFull::unspecified) {
             on_full.reset();
+        }
+        if (on_expired == OnExpired::unspecified) {
+            on_expired.reset();
         }
     }
 };
@@ -236,6 +249,7 @@ struct QueueInfo {
     std::uint64_t delayed = 0;  // messages that wait for their time
     QueueOptions options;       // all but durability and lease
     std::uint64_t held = 0;     // messages that wait for others of their group
+    std::uint64_t expired = 0;  // messages, since the daemon was started
     // With priorities: the next number of each level, from that of priority 9 on; else none.
     std::vector<MessageNumber> next_of_levels;
 
@@ -245,7 +259,7 @@ struct QueueInfo {
         w.number(ready).number(leased).number(bytes).number(next_number.value());
         w.number(consumers).number(producers).number(dying).number(delayed);
         options.encode(w);
-        w.number(held);
+        w.number(held).number(expired);
         w.number(static_cast<std::uint8_t>(next_of_levels.size()));
         for (const MessageNumber next : next_of_levels) {
             w.number(next.value());
@@ -268,6 +282,7 @@ struct QueueInfo {
             f.delayed = r.number<std::uint64_t>();
             f.options = QueueOptions::decode(r);
             f.held = r.number<std::uint64_t>();
+            f.expired = r.number<std::uint64_t>();
             const auto levels = r.number<std::uint8_t>();
             for (std::uint8_t i = 0; i < levels && r.ok(); ++i) {
                 f.next_of_levels.emplace_back(r.number<std::uint64_t>());

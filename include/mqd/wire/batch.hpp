@@ -12,6 +12,7 @@
 // The count of messages stands in the frame or record around the batch, so that every run of whole
 // messages out of a batch is a batch. Nothing here allocates.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -38,14 +39,17 @@ enum class AttributeId : std::uint16_t {
     delay = 3,         // u64: milliseconds before it may be delivered; critical
     due = 4,           // i64: microseconds since 1970, not delivered before; critical
     group = 7,         // 1..128 bytes: the key of its group; critical
+    ttl = 5,           // u64: milliseconds after which it is not delivered any more; critical
     dead_letter = 16,  // DeadLetterView; set by the daemon, and refused in a PUBLISH
-    // Reserved: 5 ttl, 6 dedup id, 8 reply_to. All but reply_to are sent with
+    // Reserved: 6 dedup id, 8 reply_to. All but reply_to are sent with
     // the critical bit, so that a daemon that does not know them refuses the message.
 };
 
 // How far ahead a message can be delayed, by either attribute: ten years.
 inline constexpr std::chrono::milliseconds delay_max = std::chrono::hours(24) * 3652;
 inline constexpr std::size_t group_bytes_max = 128;  // of the key of a group
+// The longest time to live, of a message or of a queue's; a message's is at least 1 ms.
+inline constexpr std::chrono::milliseconds ttl_max = delay_max;
 
 struct MessageView {
     Bytes attributes;
@@ -71,6 +75,7 @@ struct HeaderView {
 enum class DeadLetterCause : std::uint8_t {
     attempts = 1,  // it was delivered as often as its queue allows
     rejected = 2,  // a consumer said so
+    expired = 3,   // its time to live was over
 };
 
 struct DeadLetterView {
@@ -255,17 +260,33 @@ struct TimesView {
     return std::nullopt;
 }
 
+// The time to live of a message, in milliseconds, of attributes that were checked; 0: none.
+[[nodiscard]] inline std::uint64_t ttl_of(Bytes attributes) {
+    AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        if (attribute->id == static_cast<std::uint16_t>(AttributeId::ttl) &&
+            attribute->value.size() == 8) {
+            return load<std::uint64_t>(attribute->value.data());
+        }
+    }
+    return 0;
+}
+
 // Which attributes some messages have.
 class AttributeSet {
   public:
     void add(AttributeId id) { bits_ |= bit(id); }
     [[nodiscard]] bool has(AttributeId id) const { return (bits_ & bit(id)) != 0; }
+    // The shortest time to live, in milliseconds; the largest number: none has any.
+    void note_ttl(std::uint64_t ttl_ms) { ttl_min_ = std::min(ttl_min_, ttl_ms); }
+    [[nodiscard]] std::uint64_t ttl_min() const { return ttl_min_; }
 
   private:
     [[nodiscard]] static std::uint32_t bit(AttributeId id) {
         return std::uint32_t{1} << static_cast<std::uint16_t>(id);
     }
     std::uint32_t bits_ = 0;
+    std::uint64_t ttl_min_ = UINT64_MAX;
 };
 
 // Whether a daemon of this version takes these attributes. Adds to `seen` those that it has to
@@ -274,6 +295,7 @@ class AttributeSet {
                                                                AttributeSet& seen) {
     AttributeReader reader(attributes);
     bool grouped = false;
+    bool has_ttl = false;
     while (const auto attribute = reader.next()) {
         const auto id = static_cast<AttributeId>(attribute->id);
         if (id == AttributeId::delay || id == AttributeId::due) {
@@ -292,6 +314,17 @@ class AttributeSet {
             }
             grouped = true;
             seen.add(id);
+        } else if (id == AttributeId::ttl) {
+            if (attribute->value.size() != 8) {
+                return ErrorCode::protocol_violation;
+            }
+            const auto ttl_ms = load<std::uint64_t>(attribute->value.data());
+            if (has_ttl || ttl_ms == 0 || ttl_ms > static_cast<std::uint64_t>(ttl_max.count())) {
+                return ErrorCode::bad_option;
+            }
+            has_ttl = true;
+            seen.add(id);
+            seen.note_ttl(ttl_ms);
         } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::header)) {
             if (!decode_header(*attribute)) {
                 return ErrorCode::protocol_violation;
