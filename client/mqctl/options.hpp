@@ -77,7 +77,8 @@ struct PublishOptions {
     std::vector<std::pair<std::string, std::string>> headers;
     MessageOptions message;  // where it does not say its own
     Durability durability = Durability::unspecified;
-    bool ids = true;  // they are printed
+    bool ids = true;       // they are printed
+    std::string producer;  // its name; empty: it has none
 };
 
 struct ConsumeOptions {

@@ -177,6 +177,8 @@ void Parser::add_publish_options(CLI::App& app) {
                      "Deliver it from then on: 2026-12-24T08:00:00Z, or local time without the Z");
     publish_durability_ = add_value(app, "--durability", "LEVEL",
                                     "What to wait for: memory, written or disk (the queue's)");
+    producer_ = add_value(app, "--producer", "NAME",
+                          "Go on behind what was taken of that name: a stream goes in once");
 }
 
 void Parser::add_consume_options(CLI::App& app) {

@@ -21,12 +21,12 @@ enum class Need : std::uint8_t {
 };
 
 struct PendingCommand {
-    enum class Kind : std::uint8_t { add, delay, remove, create, update, remove_queue };
+    enum class Kind : std::uint8_t { add, delay, mark, remove, create, update, remove_queue };
     Kind kind{};
     Durability level{};              // written or disk: it is applied when the group is that
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    // remove: in ranges; delay: in delays; create: in creates; update: in updates
+    // remove: in ranges; delay: in delays; mark: in marks; create: in creates; update: in updates
     std::uint32_t first = 0;
     std::uint32_t count = 0;  // remove: ranges; delay: runs
 };
@@ -37,12 +37,20 @@ struct PendingUpdate {
     std::string dead_letter;  // what the options view
 };
 
+// Lines of a producer with a name were taken.
+struct PendingMark {
+    engine::ProducerMark* mark = nullptr;
+    LineNumber line;
+    WallTime used;
+};
+
 struct CommitGroup {
     CommitId id;
     storage::GroupBuffer buffer;
     std::vector<PendingCommand> commands;
     std::vector<MessageRange> ranges;
     std::vector<engine::DelayMessages> delays;
+    std::vector<PendingMark> marks;
     std::vector<engine::CreateQueue> creates;
     std::vector<PendingUpdate> updates;
     std::vector<Block*> carried;  // blocks that live in this group's file from now on
@@ -59,6 +67,7 @@ struct CommitGroup {
         commands.clear();
         ranges.clear();
         delays.clear();
+        marks.clear();
         creates.clear();
         updates.clear();
         carried.clear();

@@ -49,6 +49,7 @@ struct CoreOptions {
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
+    std::uint32_t named_producers_max = 10'000;      // names of them, of all queues
     std::uint32_t handles_max = 1024;                // per session
     std::uint64_t output_bytes_max = 8u << 20;       // per session
     std::uint64_t publish_credit_bytes = 64u << 20;  // of all producers
@@ -66,7 +67,7 @@ struct CoreOptions {
 // A request of a session that is answered when its commit group is durable (or written, on a
 // `written` queue).
 struct Waiter {
-    enum class Kind : std::uint8_t { settled, done, queue_info };
+    enum class Kind : std::uint8_t { settled, done, queue_info, opened };
     Kind kind{};
     CommitId commit;
     Durability level{};
@@ -75,6 +76,7 @@ struct Waiter {
     wire::Settled settled;
     std::uint64_t count = 0;  // done
     std::string queue;        // queue_info
+    wire::Opened opened;
 };
 
 // A PEEK that waits for messages to be read from their segment.
@@ -179,6 +181,10 @@ class Core : public storage::JournalListener {
     void list_pending(Producer& producer);
     void open_window(Producer& producer);
     void close_producer(Producer& producer);
+    Result<void> open_named(Producer& producer, std::string_view name);
+    void answer_opened(Producer& producer, wire::Opened opened, CorrelationId correlation);
+    void close_named(const Producer& producer);
+    void note_lines(Producer& producer, std::uint32_t count);
     void close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end);
     engine::SettleResult nack(ConsumerHandle& consumer, const wire::Nack& frame, bool reject);
     void journal_delays();
@@ -197,15 +203,16 @@ class Core : public storage::JournalListener {
     [[nodiscard]] wire::StatusReply status() const;
 
     // --- admission and confirms (core.cpp, publish.cpp)
-    Result<Block*> take_batch(const wire::Publish& frame, const engine::Queue& queue);
+    Result<Block*> take_batch(const wire::Publish& frame, const Producer& producer);
     Result<void> read_times(wire::Bytes batch);
     [[nodiscard]] Result<std::optional<engine::Due>> due_of(wire::Bytes attributes) const;
     void place_delays(QueueId id, MessageNumber first);
-    Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
+    Result<void> reserve(const Producer& producer, const wire::Publish& frame);
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
                                                 const wire::Publish& frame) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
-    void append_add(engine::Queue& queue, Block& block, Durability level);
+    [[nodiscard]] std::size_t bytes_beside(const Producer& producer) const;
+    void append_add(const Producer& producer, Block& block, Durability level);
     void append_delays(engine::Queue& queue, CommitGroup& group);
     [[nodiscard]] std::size_t queues() const;
     void append_create(engine::CreateQueue command);

@@ -32,6 +32,10 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::queue_deleted, "the queue was deleted"};
     }
     engine::Queue& queue = *producer.queue;
+    if (producer.fenced()) {
+        return Error{ErrorCode::producer_fenced, "producer \"" + std::string(producer.mark->name) +
+                                                     "\" was opened again, and goes on there"};
+    }
     if (queue.definition().publishing_paused) {
         return Error{ErrorCode::queue_paused,
                      "publishing to queue \"" + queue.name() + "\" is paused"};
@@ -46,7 +50,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return dropped.error();
     }
     delays_.clear();
-    Result<Block*> taken = take_batch(frame, queue);
+    Result<Block*> taken = take_batch(frame, producer);
     if (!taken) {
         return taken.error();
     }
@@ -69,7 +73,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     lines.number = added.range.first;
     lines.level = level;
     if (queue.durable()) {
-        append_add(queue, block, level);
+        append_add(producer, block, level);
         lines.commit = pending_.back().id;
     } else {
         engine_.apply(queue, added);
@@ -78,6 +82,9 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
             engine_.apply(run);
         }
         answers_due_ = true;
+    }
+    if (producer.mark != nullptr) {
+        note_lines(producer, frame.count);
     }
     list_pending(producer);
     return {};
@@ -123,7 +130,7 @@ void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
 }
 
 // Checks the batch and copies it, with all that it needs reserved.
-Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue& queue) {
+Result<Block*> Core::take_batch(const wire::Publish& frame, const Producer& producer) {
     if (frame.batch.size() / wire::message_header_bytes < frame.count) {
         return Error{ErrorCode::protocol_violation, "PUBLISH: fewer messages than its count says"};
     }
@@ -144,12 +151,12 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
     }
     const bool timed = seen.has(wire::AttributeId::delay) || seen.has(wire::AttributeId::due);
     const auto times = timed ? read_times(frame.batch) : Result<void>();
-    const auto reserved = times ? reserve(queue, frame) : times;
+    const auto reserved = times ? reserve(producer, frame) : times;
     if (!reserved) {
         block->drop_reference();
         return reserved.error();
     }
-    if (queue.durable()) {
+    if (producer.queue->durable()) {
         block->booked_bytes = bytes + frame.count * booked_per_message;
         durable_messages_ += frame.count;
     }
@@ -158,7 +165,8 @@ Result<Block*> Core::take_batch(const wire::Publish& frame, const engine::Queue&
     return block;
 }
 
-Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
+Result<void> Core::reserve(const Producer& producer, const wire::Publish& frame) {
+    const engine::Queue& queue = *producer.queue;
     if (!delays_.empty()) {
         const std::size_t runs = engine_.delay_runs() + admitted_delays_ + delays_.size();
         if (runs > options_.delays_max) {
@@ -173,7 +181,7 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
     }
     // Carried forward message by message, it still has to fit into one group.
     if (queue.durable() &&
-        carry_bytes_max(frame.batch.size(), frame.count) + delay_record_bytes(delays_.size()) >
+        carry_bytes_max(frame.batch.size(), frame.count) + bytes_beside(producer) >
             journal_->group_bytes_max()) {
         return Error{ErrorCode::message_too_big, "the batch is too large for the journal's files",
                      journal_->group_bytes_max()};
@@ -226,9 +234,16 @@ Durability Core::level_of(const engine::Queue& queue, MessageRange range, Durabi
     return reached(told.commit, Durability::disk) ? asked : Durability::disk;
 }
 
-void Core::append_add(engine::Queue& queue, Block& block, Durability level) {
+// Of the records that go with a batch into its group: its delays, and the mark of its producer.
+std::size_t Core::bytes_beside(const Producer& producer) const {
+    return delay_record_bytes(delays_.size()) +
+           (producer.mark != nullptr ? mark_producer_record_bytes(producer.mark->name) : 0);
+}
+
+void Core::append_add(const Producer& producer, Block& block, Durability level) {
+    engine::Queue& queue = *producer.queue;
     CommitGroup& group = open_group(record_header_bytes + messages_fixed_bytes + block.bytes +
-                                    delay_record_bytes(delays_.size()));
+                                    bytes_beside(producer));
     const MessagesRecord record{queue.id(),
                                 {block.first, block.count},
                                 block.published,
@@ -399,6 +414,7 @@ void Core::close_producer(Producer& producer) {
     granted_credit_bytes_ -= producer.window_bytes;
     if (producer.queue != nullptr) {
         producer.queue->producer_closed();
+        close_named(producer);
     }
     if (producer.pending_listed) {
         std::erase(pending_producers_, &producer);

@@ -17,6 +17,7 @@
 #include "daemon/storage/segment_format.hpp"
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::core {
 
@@ -43,6 +44,13 @@ inline std::size_t note_failure_record_bytes(const engine::Failure& failure) {
 constexpr std::size_t delay_record_bytes(std::size_t runs) {
     return runs == 0 ? 0 : record_header_bytes + 8 + runs * delay_run_bytes;
 }
+
+inline std::size_t mark_producer_record_bytes(std::string_view name) {
+    return record_header_bytes + 4 + 8 + 8 + 1 + name.size();
+}
+
+inline constexpr std::size_t mark_producer_record_bytes_max =
+    record_header_bytes + 4 + 8 + 8 + 1 + wire::producer_name_bytes_max;
 
 // A group that carries a batch, at most: each message in a record of its own.
 constexpr std::uint64_t carry_bytes_max(std::uint64_t batch_bytes, std::uint64_t count) {
@@ -71,6 +79,9 @@ enum class RecordType : std::uint8_t {
     // u32 id | u32 n | n x (u64 first, u32 count, u8 clock, u8[3] 0, i64 due): they are not
     // delivered before; nanoseconds of the journal clock (0) or microseconds since 1970 (1)
     delay_messages = 17,
+    // u32 id | u64 line | i64 used_us | string8 name: lines of that producer up to this one were
+    // taken, the last of them then
+    mark_producer = 18,
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -143,6 +154,7 @@ void append_update_queue(storage::GroupBuffer& group, QueueId id,
 void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure& command);
 // `runs` are of one queue. There is at least one.
 void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMessages> runs);
+void append_mark_producer(storage::GroupBuffer& group, const engine::MarkProducer& command);
 void append_delete_queue(storage::GroupBuffer& group, QueueId id);
 // Type add_messages or carry_messages.
 void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record);
@@ -162,6 +174,8 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 [[nodiscard]] std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body);
 [[nodiscard]] std::optional<engine::NoteFailure> decode_note_failure(wire::Bytes body);
 [[nodiscard]] bool decode_delay(wire::Bytes body, std::vector<engine::DelayMessages>& runs);
+// The name is viewed.
+[[nodiscard]] std::optional<engine::MarkProducer> decode_mark_producer(wire::Bytes body);
 struct UpdateRecord {
     QueueId id;
     wire::QueueOptions options;  // views the body

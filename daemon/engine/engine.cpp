@@ -77,6 +77,7 @@ void Engine::apply(const DeleteQueue& command) {
     release_all(*queue);
     queue->delays_.reset();
     note_delays(*queue);
+    producer_marks_ -= queue->marks_ ? queue->marks_->size() : 0;
     std::erase(dirty_, queue);
     std::erase(starved_, queue);
     std::erase(with_dying_, queue);

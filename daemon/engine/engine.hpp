@@ -79,6 +79,14 @@ struct DelayMessages {
     Due due;
 };
 
+// Lines of a producer up to this one were taken, the last of them at that time.
+struct MarkProducer {
+    QueueId id;
+    std::string_view name;
+    LineNumber line;
+    WallTime used;
+};
+
 // How a consumer ended: what it had leased failed, or was given back, which counts as no delivery.
 enum class ConsumerEnd : std::uint8_t { failed, gave_back };
 
@@ -156,6 +164,20 @@ class Engine {
     void apply(const SkipNumbers& command);
     void apply(const NoteFailure& command);
     void apply(const DelayMessages& command);
+    // It tells the most that was taken, so that it does no harm where more is known.
+    void apply(const MarkProducer& command);
+
+    // --- producers with names (producer_marks.cpp)
+    // The mark of that name, made if there is none; it stays where it is until its queue is gone,
+    // or forget_mark(). Whoever had it before is fenced from now on.
+    ProducerMark& open_mark(Queue& queue, std::string_view name);
+    // Decides that lines up to this one are taken.
+    static void admit_lines(ProducerMark& mark, LineNumber last);
+    static void apply(ProducerMark& mark, LineNumber line, WallTime used);
+    // Precondition: no line of it was ever taken.
+    void forget_mark(Queue& queue, const ProducerMark& mark);
+    // Of all queues.
+    [[nodiscard]] std::size_t producer_marks() const { return producer_marks_; }
 
     // What has failed as often as its queue allows, or was rejected, is dying from now on. At the
     // end of a start.
@@ -258,6 +280,7 @@ class Engine {
     // Queues with delayed messages, by the time of the first.
     std::array<std::set<std::pair<std::int64_t, QueueId>>, due_clocks> due_queues_;
     std::size_t delay_runs_ = 0;  // of all queues
+    std::size_t producer_marks_ = 0;
 };
 
 }  // namespace mqd::engine

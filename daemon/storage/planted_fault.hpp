@@ -13,9 +13,10 @@ enum class Fault {
     drop_checksum,        // the reader believes every header and body
     reused_number,        // after a crash the numbers that it may have taken are given out again
     ack_applied_before_durable,  // an ack is answered as durable when it is written
-    double_dead_letter,  // a message that moves to the dead letters does not end where it was
-    forgotten_delay,     // until when a message waits is not journaled with it
-    lost_straggler,      // of what lives in a page that is carried, the last batch is left behind
+    double_dead_letter,       // a message that moves to the dead letters does not end where it was
+    forgotten_producer_mark,  // what was taken of a named producer is not journaled with it
+    forgotten_delay,          // until when a message waits is not journaled with it
+    lost_straggler,  // of what lives in a page that is carried, the last batch is left behind
 };
 
 #ifndef MQD_PLANTED_FAULT

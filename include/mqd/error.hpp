@@ -38,6 +38,7 @@ enum class ErrorCode : std::uint16_t {
     backup_failed = 23,    // the store could not be copied; the text says why
     queue_paused = 24,     // publishing to the queue is paused, until somebody resumes it
     queue_exclusive = 25,  // other consumers have the queue, and do not share it so; the text says
+    producer_fenced = 26,  // the name of this producer was opened again: that handle has it now
     // The connection is closed after the frame.
     protocol_violation = 100,  // malformed frame or a frame out of place
     unsupported_version = 101,
@@ -104,6 +105,7 @@ struct Error {
         case ErrorCode::backup_failed: return "backup_failed";
         case ErrorCode::queue_paused: return "queue_paused";
         case ErrorCode::queue_exclusive: return "queue_exclusive";
+        case ErrorCode::producer_fenced: return "producer_fenced";
         case ErrorCode::protocol_violation: return "protocol_violation";
         case ErrorCode::unsupported_version: return "unsupported_version";
         case ErrorCode::frame_too_big: return "frame_too_big";

@@ -121,6 +121,7 @@ void Judge::age(MessageRecord& message, End end) {
     if (message.gone != Durability::unspecified && message.gone < least) {
         message.gone = Durability::unspecified;
         message.kept = Durability::unspecified;
+        message.may_be_gone = true;
     }
     if (message.kept < least) {
         message.kept = Durability::unspecified;
