@@ -101,7 +101,7 @@ struct Opened {
         if (!r.rest().empty()) {
             f.turn = static_cast<Turn>(r.number<std::uint8_t>());
         }
-        if (r.rest().size() >= sizeof(std::uint64_t)) {
+        if (!r.rest().empty()) {
             f.last_line = LineNumber(r.number<std::uint64_t>());
         }
         return r.ok() ? std::optional(f) : std::nullopt;
