@@ -63,7 +63,7 @@ Result<void> Client::close(Timeout timeout) {
     return connection_->goodbye(client::Deadline::after(timeout));
 }
 
-Result<Producer> Client::producer(std::string_view queue, ProducerOptions options) {
+Result<Producer> Client::producer(std::string_view queue, const ProducerOptions& options) {
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
@@ -76,6 +76,10 @@ Result<Producer> Client::producer(std::string_view queue, ProducerOptions option
     if (!reply) {
         connection_->session().release(opening->handle);
         return reply.error();
+    }
+    if (!connection_->session().producer(opening->handle).knows_last_line()) {
+        connection_->session().release(opening->handle);
+        return Error{ErrorCode::bad_option, "the daemon is too old to know names of producers"};
     }
     return Producer(std::make_unique<client::ProducerPart>(connection_, opening->handle));
 }

@@ -88,6 +88,7 @@ struct ProducerPart final : public Part {
     std::string queue;
     QueueId incarnation;
     Durability durability{};
+    LineNumber last_line{0};
     LineNumber next_line_at_close{1};
     LineNumber answered_at_close{1};
 

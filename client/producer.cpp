@@ -33,6 +33,7 @@ ProducerPart::ProducerPart(std::shared_ptr<Connection> owner, HandleId number)
     queue = handle->queue;
     incarnation = handle->incarnation;
     durability = handle->durability;
+    last_line = handle->last_line();
 }
 
 void ProducerPart::take_news() {
@@ -307,6 +308,9 @@ Result<void> Producer::wait(LineNumber line, Timeout timeout) {
     if (line.value() == 0 || line >= next_line()) {
         return Error{ErrorCode::usage, "no such line was sent"};
     }
+    if (line <= part_->last_line) {
+        return {};  // the queue had it before
+    }
     return part_->wait_line(line, client::Deadline::after(timeout));
 }
 
@@ -323,6 +327,9 @@ Result<void> Producer::wait_all(Timeout timeout) {
 
 std::uint64_t Producer::unconfirmed() const {
     return next_line() - answered_up_to();
+}
+LineNumber Producer::last_line() const {
+    return part_->last_line;
 }
 LineNumber Producer::next_line() const {
     return part_->handle != nullptr ? part_->handle->next_line() : part_->next_line_at_close;

@@ -79,9 +79,12 @@ std::byte* append_group(std::byte* to, std::string_view key) {
 }  // namespace
 
 ProducerHandle::ProducerHandle(HandleId number, std::string_view queue_name,
-                               Durability confirm_durability, Output& output,
+                               const ProducerOptions& options, Output& output,
                                const PublishLimits& limits)
-    : output_(output), limits_(limits), confirm_durability_(confirm_durability) {
+    : output_(output),
+      limits_(limits),
+      confirm_durability_(options.durability),
+      has_name_(!options.name.empty()) {
     id = number;
     queue = queue_name;
 }
@@ -100,7 +103,7 @@ Result<std::optional<LineNumber>> ProducerHandle::send(wire::Bytes body, HeaderL
     }
     const std::size_t message_bytes = wire::message_header_bytes + attributes_bytes + body.size();
     const bool credit = has_credit(message_bytes);
-    if (!credit && unconfirmed() != 0) {
+    if (!credit && !is_answered()) {
         flush();
         return std::optional<LineNumber>();
     }
@@ -241,8 +244,15 @@ LineRange ProducerHandle::resume() {
     std::byte frame[wire::frame_header_bytes];
     wire::encode_frame_header(frame, {0, wire::FrameType::resume, 0, {}, id});
     output_.append(wire::Bytes(frame));
-    resumed_ = next_line_;
     const LineRange lines{refusal_->lines.first, next_line_ - refusal_->lines.first};
+    if (has_name_) {
+        refused_late_from_ = answered_;
+        refused_late_ = framed_ - answered_;
+        next_line_ = framed_ = answered_ = lines.first;
+        refusal_.reset();
+        return lines;
+    }
+    resumed_ = next_line_;
     remember({std::move(refusal_->error), lines});
     refusal_.reset();
     return lines;
@@ -289,6 +299,11 @@ void ProducerHandle::opened(const wire::Opened& frame) {
     incarnation = frame.incarnation;
     durability = frame.durability;
     lease_ms = frame.lease_ms;
+    if (has_name_) {
+        knows_last_line_ = frame.last_line.has_value();
+        last_line_ = frame.last_line.value_or(LineNumber(0));
+        next_line_ = framed_ = answered_ = resumed_ = known_from_ = last_line_.plus(1);
+    }
     credit({frame.message_limit, frame.byte_limit});
 }
 
@@ -299,7 +314,7 @@ void ProducerHandle::credit(const wire::Credit& frame) {
 
 bool ProducerHandle::confirm(const wire::Confirm& frame) {
     // What was refused, or never sent, cannot be confirmed.
-    if (frame.first_line != answered_ || refusal_ || answered_ < resumed_) {
+    if (frame.first_line != answered_ || refusal_ || answered_ < resumed_ || refused_late_ > 0) {
         return false;
     }
     for (std::size_t i = 0; i < frame.size(); ++i) {
@@ -325,6 +340,16 @@ bool ProducerHandle::confirm(const wire::Confirm& frame) {
 }
 
 bool ProducerHandle::refuse(const wire::Refuse& frame) {
+    if (refused_late_ > 0) {
+        if (frame.first_line != refused_late_from_ || frame.count == 0 ||
+            frame.count > refused_late_) {
+            return false;
+        }
+        refused_late_from_ = refused_late_from_.plus(frame.count);
+        refused_late_ -= frame.count;
+        credit(frame.credit);
+        return true;
+    }
     if (frame.first_line != answered_ || frame.count == 0 || frame.count > framed_ - answered_) {
         return false;
     }

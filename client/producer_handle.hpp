@@ -25,7 +25,7 @@ struct PublishLimits {
 
 class ProducerHandle : public Handle {
   public:
-    ProducerHandle(HandleId number, std::string_view queue_name, Durability confirm_durability,
+    ProducerHandle(HandleId number, std::string_view queue_name, const ProducerOptions& options,
                    Output& output, const PublishLimits& limits);
 
     // Takes a message into the frame that is being gathered; a full frame goes to the output first.
@@ -48,6 +48,11 @@ class ProducerHandle : public Handle {
     };
     // The refusal that stands.
     [[nodiscard]] const std::optional<Refusal>& refusal() const { return refusal_; }
+    // What a producer with a name had sent before it was opened; otherwise 0.
+    [[nodiscard]] LineNumber last_line() const { return last_line_; }
+    [[nodiscard]] bool has_name() const { return has_name_; }
+    // OPENED said how far it has come. One that has no name knows that, too.
+    [[nodiscard]] bool knows_last_line() const { return knows_last_line_; }
     // Ends the standing refusal with a RESUME. Precondition: there is one.
     LineRange resume();
     // Refusals that ended are remembered, at most so many; those that follow one another for the
@@ -74,6 +79,7 @@ class ProducerHandle : public Handle {
                                              const MessageOptions& options,
                                              std::size_t& attributes_bytes) const;
     [[nodiscard]] bool has_credit(std::size_t message_bytes) const;
+    [[nodiscard]] bool is_answered() const { return unconfirmed() == 0 && refused_late_ == 0; }
     void remember(Refusal ended);
     void begin_frame(std::size_t message_bytes);
     void append(wire::Bytes body, const HeaderList& headers, const MessageOptions& options,
@@ -100,6 +106,13 @@ class ProducerHandle : public Handle {
     std::optional<Refusal> refusal_;
     std::deque<Refusal> refusals_;  // ended by resume(), in line order
     LineNumber known_from_{1};      // the end of the last one that was forgotten
+    // Of a producer with a name: lines that were sent before RESUME and are still to be refused.
+    // Their numbers are given again, so that they are counted apart.
+    LineNumber refused_late_from_{0};
+    std::uint64_t refused_late_ = 0;
+    bool has_name_ = false;
+    bool knows_last_line_ = true;
+    LineNumber last_line_{0};
     LineNumber resumed_{1};  // lines before it that are refused belong to refusals that ended
     std::vector<ConfirmedLines> confirmed_;
 };

@@ -186,15 +186,20 @@ Result<HandleId> Session::free_handle(std::string_view queue) {
     return HandleId(number);
 }
 
-Result<Session::Opening> Session::open_producer(std::string_view queue, ProducerOptions options) {
+Result<Session::Opening> Session::open_producer(std::string_view queue,
+                                                const ProducerOptions& options) {
+    if (options.name.size() > wire::producer_name_bytes_max) {
+        return Error{ErrorCode::bad_name, "a producer's name has 1 to 128 bytes",
+                     wire::producer_name_bytes_max};
+    }
     const auto handle = free_handle(queue);
     if (!handle) {
         return handle.error();
     }
-    slots_[handle->value() - 1].producer = std::make_unique<ProducerHandle>(
-        *handle, queue, options.durability, output_, publish_limits_);
+    slots_[handle->value() - 1].producer =
+        std::make_unique<ProducerHandle>(*handle, queue, options, output_, publish_limits_);
     const CorrelationId correlation = expect(wire::FrameType::opened, *handle);
-    append(wire::OpenProducer{queue}, correlation, *handle);
+    append(wire::OpenProducer{queue, options.name}, correlation, *handle);
     return Opening{*handle, correlation};
 }
 

@@ -137,7 +137,8 @@ class Session {
     };
     // An error (too_many_handles, bad_name) if it cannot be asked for. When the reply is an error,
     // the handle has ended. The driver releases it in any case.
-    [[nodiscard]] Result<Opening> open_producer(std::string_view queue, ProducerOptions options);
+    [[nodiscard]] Result<Opening> open_producer(std::string_view queue,
+                                                const ProducerOptions& options);
     [[nodiscard]] Result<Opening> open_consumer(std::string_view queue,
                                                 const ConsumerOptions& options);
     // Answered by CLOSED. What a consumer gathered is sent before, what it has buffered is

@@ -125,6 +125,7 @@ core::CoreOptions core_options(const Config& config) {
     options.message_bytes_max = static_cast<std::uint32_t>(config.limits.message_bytes);
     options.frame_body_bytes_max = static_cast<std::uint32_t>(config.limits.frame_bytes);
     options.queues_max = config.limits.queues;
+    options.named_producers_max = config.limits.named_producers;
     options.delays_max = config.limits.delayed_messages;
     options.grouped_max = config.limits.grouped_messages;
     options.handles_max = config.limits.handles_per_connection;

@@ -20,6 +20,7 @@ ExitCode exit_code(ErrorCode code) {
         case ErrorCode::queue_paused:
         case ErrorCode::backup_running:
         case ErrorCode::queue_exclusive:
+        case ErrorCode::producer_fenced:
         case ErrorCode::frame_too_big:
         case ErrorCode::credit_exceeded:
         case ErrorCode::too_many_connections: return ExitCode::refused;

@@ -78,7 +78,8 @@ struct PublishOptions {
     MessageOptions message;  // where it does not say its own; without a group
     std::string group;       // likewise; empty: none
     Durability durability = Durability::unspecified;
-    bool ids = true;  // they are printed
+    bool ids = true;       // they are printed
+    std::string producer;  // its name; empty: it has none
 };
 
 struct ConsumeOptions {

@@ -38,6 +38,7 @@ class Parser {
     void take_operands(const std::vector<std::string>& operands);
     void take_file(const std::vector<std::string>& operands);
     void check_publish(const std::vector<std::string>& operands);
+    void check_producer();
     void check_consume();
     void check_export();
     void check_import();
@@ -54,7 +55,7 @@ class Parser {
     bool consuming_ = false;
     // Options whose values are looked at once the parse is through.
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
-        *publish_durability_{};
+        *publish_durability_{}, *producer_{};
     CLI::Option *delay_{}, *due_{}, *priority_{}, *ttl_{}, *retry_delay_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *exclusive_{}, *single_{};

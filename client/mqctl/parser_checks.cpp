@@ -58,6 +58,23 @@ void Parser::check_publish(const std::vector<std::string>& operands) {
         throw Mistake{"--group: a key has at most 128 bytes"};
     }
     publish.durability = durability(publish_durability_, Durability::unspecified);
+    check_producer();
+}
+
+// What is taken is told by how many: of a stream, they are its first ones.
+void Parser::check_producer() {
+    if (!given(producer_)) {
+        return;
+    }
+    PublishOptions& publish = line_.publish;
+    publish.producer = producer_->as<std::string>();
+    if (publish.producer.empty() || publish.producer.size() > wire::producer_name_bytes_max) {
+        throw Mistake{"--producer: a name has 1 to 128 bytes"};
+    }
+    if (publish.source != Source::lines && publish.source != Source::null_delimited &&
+        publish.source != Source::json_lines) {
+        throw Mistake{"--producer goes with --lines, --null or --jsonl"};
+    }
 }
 
 void Parser::check_consume() {

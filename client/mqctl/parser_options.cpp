@@ -187,6 +187,8 @@ void Parser::add_publish_options(CLI::App& app) {
         add_value(app, "--ttl", "DURATION", "Deliver it no later than so long after it was taken");
     publish_durability_ = add_value(app, "--durability", "LEVEL",
                                     "What to wait for: memory, written or disk (the queue's)");
+    producer_ = add_value(app, "--producer", "NAME",
+                          "Go on behind what was taken of that name: a stream goes in once");
 }
 
 void Parser::add_consume_options(CLI::App& app) {

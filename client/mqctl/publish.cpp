@@ -39,6 +39,8 @@ class Publisher {
     using Clock = std::chrono::steady_clock;
 
     void pump();
+    [[nodiscard]] bool is_passed_over();
+    [[nodiscard]] std::optional<Error> input_too_short() const;
     [[nodiscard]] HeaderList headers_of_message();
     [[nodiscard]] MessageOptions options_of_message() const;
     [[nodiscard]] Error at_source(Error error) const;
@@ -82,7 +84,8 @@ class Publisher {
     std::string id_prefix_;
     bool json_;
     std::uint64_t confirmed_ = 0;
-    std::uint64_t bytes_ = 0;  // of the bodies sent
+    std::uint64_t passed_over_ = 0;  // messages of the input
+    std::uint64_t bytes_ = 0;        // of the bodies sent
     Durability reached_ = Durability::disk;
 };
 
@@ -101,6 +104,12 @@ Publisher::Publisher(Session& session, Producer producer)
     const std::string& queue = session.line().queue;
     const std::string id = queue + ':' + std::to_string(producer_.incarnation().value()) + ':';
     id_prefix_ = json_ ? R"({"id":")" + id : id;
+    if (const std::uint64_t taken = producer_.last_line().value(); taken > 0) {
+        session.talk().note(
+            "producer \"" + session.line().publish.producer + "\": " + format_messages(taken) +
+            (taken == 1 ? " was taken before, and is" : " were taken before, and are") +
+            " passed over");
+    }
     producer_.on_confirm([this](const ConfirmedLines& lines) { confirmed(lines); });
 }
 
@@ -145,8 +154,14 @@ void Publisher::pump() {
             }
             starved_ = *next == NextMessage::starved;
             end_ = *next == NextMessage::end;
+            if (end_) {
+                failure_ = input_too_short();
+            }
             if (*next != NextMessage::ready) {
                 return;
+            }
+            if (is_passed_over()) {
+                continue;
             }
         }
         const auto line =
@@ -161,6 +176,24 @@ void Publisher::pump() {
         }
         bytes_ += message_.body.size();
     }
+}
+
+// Whether the message was taken before, of the same name.
+bool Publisher::is_passed_over() {
+    const bool over = passed_over_ < producer_.last_line().value();
+    passed_over_ += over ? 1 : 0;
+    return over;
+}
+
+std::optional<Error> Publisher::input_too_short() const {
+    const std::uint64_t taken = producer_.last_line().value();
+    if (passed_over_ == taken) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::usage, "the input has " + format_messages(passed_over_) +
+                                       ", and of producer \"" + session_.line().publish.producer +
+                                       "\" " + format_count(taken) +
+                                       " were taken before: it is not the same input"};
 }
 
 // Those of -H, except where the message has its own of that key.
@@ -308,6 +341,9 @@ std::string Publisher::outcome() const {
         text += ", " + format_count(refused) + (refused == 1 ? " was refused" : " were refused");
     } else if (producer_.unconfirmed() > 0) {
         text += ", for " + format_count(producer_.unconfirmed()) + " the outcome is unknown";
+        if (!session_.line().publish.producer.empty()) {
+            text += "; run it again, and each goes in once";
+        }
     }
     return text;
 }
@@ -359,7 +395,9 @@ void Publisher::summarize() const {
                              ", confirmed at " + std::string(durability_name(reached_)) + " in " +
                              format_elapsed(elapsed) + " (" + format_rate(confirmed_, elapsed) +
                              ')';
-    if (confirmed_ == 0) {
+    if (confirmed_ == 0 && passed_over_ > 0) {
+        session_.talk().note("nothing to publish: all of the input was taken before");
+    } else if (confirmed_ == 0) {
         session_.talk().note("nothing to publish: the input was empty");
     } else if (stream) {
         session_.talk().note(line);
@@ -372,7 +410,8 @@ void Publisher::summarize() const {
 
 ExitCode publish(Session& session) {
     const CommandLine& line = session.line();
-    auto producer = session.client().producer(line.queue, {.durability = line.publish.durability});
+    auto producer = session.client().producer(
+        line.queue, {.durability = line.publish.durability, .name = line.publish.producer});
     if (!producer) {
         return session.fail(doing(line), producer.error());
     }

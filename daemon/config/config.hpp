@@ -60,6 +60,7 @@ struct LimitsConfig {
     std::uint64_t message_bytes = 1 * mebibyte;   // of one message body; at most 16 MiB
     std::uint64_t frame_bytes = 3 * mebibyte;     // of a frame body that comes in; at most 32 MiB
     std::uint32_t queues = 10'000;
+    std::uint32_t named_producers = 10'000;      // names of them, kept with their queues
     std::uint64_t delayed_messages = 4'000'000;  // by their publishers; runs of them
     std::uint64_t grouped_messages = 4'000'000;
     std::uint32_t connections = 1024;

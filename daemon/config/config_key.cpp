@@ -385,6 +385,7 @@ ConfigKeys keys_of(LimitsConfig& limits) {
         {"frame_bytes",
          SizeField{&limits.frame_bytes, 64 * kibibyte, wire::frame_body_bytes_hard_max}},
         {"queues", CountField{&limits.queues, 1, 1'000'000}},
+        {"named_producers", CountField{&limits.named_producers, 0, 10'000'000}},
         {"delayed_messages", LongCountField{&limits.delayed_messages, 1'000'000'000}},
         {"grouped_messages", LongCountField{&limits.grouped_messages, 1'000'000'000}},
         {"connections", CountField{&limits.connections, 1, 1'000'000}},

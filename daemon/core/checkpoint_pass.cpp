@@ -21,6 +21,7 @@ void CheckpointPass::begin() {
     // is left out of it.
     const std::uint64_t noted = core_.engine_.delay_runs() * delay_run_bytes +
                                 core_.engine_.grouped_messages() * group_member_bytes +
+                                core_.engine_.producer_marks() * mark_producer_record_bytes_max +
                                 (any_noted() ? 2 * core_.options_.journal.file_bytes : 0);
     writer_.begin(core_.applied_durable_,
                   writer_.last().bytes + messages / 2 * restore_run_bytes + noted);
@@ -61,7 +62,7 @@ void CheckpointPass::turn() {
 
 bool CheckpointPass::any_noted() const {
     const auto& queues = core_.engine_.queues();
-    return core_.engine_.delay_runs() > 0 ||
+    return core_.engine_.delay_runs() > 0 || core_.engine_.producer_marks() > 0 ||
            std::any_of(queues.begin(), queues.end(),
                        [](const auto& one) { return !one.second->failures().empty(); });
 }
@@ -102,9 +103,10 @@ void CheckpointPass::encode_some() {
         const engine::Queue* queue = core_.engine_.find(at_id_);
         MQD_ASSERT(queue != nullptr, at_id_);
         if (!encode_section(*queue, left)) {
-            in_queue_ = section_ != Section::groups;  // the last one
-            section_ = in_queue_ ? static_cast<Section>(static_cast<int>(section_) + 1) : section_;
+            in_queue_ = section_ != Section::marks;  // the last one
+            section_ = static_cast<Section>(static_cast<int>(section_) + (in_queue_ ? 1 : 0));
             from_ = MessageNumber(0);
+            from_name_.clear();
         }
         if (buffer_.body_bytes() >= options.checkpoint_chunk_bytes) {
             writer_.add(buffer_);
@@ -119,6 +121,7 @@ void CheckpointPass::begin_queue(const engine::Queue& queue) {
     in_queue_ = true;
     section_ = Section::parts;
     from_ = MessageNumber(0);
+    from_name_.clear();
     append_create_queue(buffer_,
                         {queue.id(), queue.definition(),
                          queue.numbers().has_levels() ? MessageNumber(1) : queue.next_applied()});
@@ -134,6 +137,7 @@ bool CheckpointPass::encode_section(const engine::Queue& queue, std::size_t& lef
         case Section::failures: return encode_failures(queue, left);
         case Section::delays: return encode_delays(queue, left);
         case Section::groups: return encode_groups(queue, left);
+        case Section::marks: return encode_marks(queue, left);
     }
     return false;
 }
@@ -184,6 +188,29 @@ bool CheckpointPass::encode_groups(const engine::Queue& queue, std::size_t& left
         append_group(buffer_, queue.id(), members);
     }
     return more;
+}
+
+// How far producers with names have come, as it is now: the groups that this knows of are on the
+// disk before the checkpoint counts.
+bool CheckpointPass::encode_marks(const engine::Queue& queue, std::size_t& left) {
+    if (!queue.durable() || queue.producer_marks() == nullptr) {
+        return false;
+    }
+    const bool written = queue.definition().durability == Durability::written;
+    through_ = std::max(through_, written ? core_.applied_written_ : core_.applied_durable_);
+    const engine::ProducerMarks& marks = *queue.producer_marks();
+    for (auto at = marks.upper_bound(from_name_); at != marks.end(); ++at) {
+        if (left == 0 || buffer_.body_bytes() >= core_.options_.backlog.checkpoint_chunk_bytes) {
+            return true;
+        }
+        if (at->second.applied.value() > 0) {
+            append_mark_producer(buffer_,
+                                 {queue.id(), at->first, at->second.applied, at->second.used});
+        }
+        from_name_ = at->first;
+        --left;
+    }
+    return false;
 }
 
 // What failed before, as it is now: what the journal tells of it besides is merged with it. Returns

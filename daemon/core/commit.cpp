@@ -290,6 +290,11 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             }
             admitted_delays_ -= command.count;
             break;
+        case PendingCommand::Kind::mark: {
+            const PendingMark& taken = group.marks[command.first];
+            engine::Engine::apply(*taken.mark, taken.line, taken.used);
+            break;
+        }
         case PendingCommand::Kind::remove: {
             const std::span<const MessageRange> ranges(group.ranges.data() + command.first,
                                                        command.count);

@@ -26,6 +26,7 @@ struct PendingCommand {
         add,
         add_batch,  // to a memory queue, in a transaction: its numbers are given when it is there
         delay,
+        mark,
         remove,
         reject,
         create,
@@ -36,8 +37,8 @@ struct PendingCommand {
     Durability level{};              // written or disk: it is applied when the group is that
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    // add: in members; remove: in ranges; delay: in delays; create: in creates; update: in updates;
-    // reject: in rejects; add_batch: in batches
+    // add: in members; remove: in ranges; delay: in delays; mark: in marks; create: in creates;
+    // update: in updates; reject: in rejects; add_batch: in batches
     std::uint32_t first = 0;
     std::uint32_t count = 0;  // add: members of groups; remove: ranges; delay: runs
 };
@@ -54,6 +55,13 @@ struct PendingUpdate {
     std::string dead_letter;  // what the options view
 };
 
+// Lines of a producer with a name were taken.
+struct PendingMark {
+    engine::ProducerMark* mark = nullptr;
+    LineNumber line;
+    WallTime used;
+};
+
 struct CommitGroup {
     CommitId id;
     storage::GroupBuffer buffer;
@@ -61,6 +69,7 @@ struct CommitGroup {
     std::vector<MessageRange> ranges;
     std::vector<engine::DelayMessages> delays;
     std::vector<engine::GroupMember> members;
+    std::vector<PendingMark> marks;
     std::vector<engine::CreateQueue> creates;
     std::vector<PendingUpdate> updates;
     std::vector<PendingReject> rejects;
@@ -83,6 +92,7 @@ struct CommitGroup {
         ranges.clear();
         delays.clear();
         members.clear();
+        marks.clear();
         creates.clear();
         updates.clear();
         rejects.clear();

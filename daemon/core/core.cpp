@@ -376,6 +376,9 @@ void Core::answer(Session& session, const Waiter& waiter) {
             break;
         case Waiter::Kind::transacted: answer_transaction(session, waiter); break;
         case Waiter::Kind::done: session.send(wire::Done{waiter.count}, waiter.correlation); break;
+        case Waiter::Kind::opened:
+            session.send(waiter.opened, waiter.correlation, waiter.handle);
+            break;
         case Waiter::Kind::queue_info:
             if (const engine::Queue* queue = engine_.find(waiter.queue)) {
                 session.send(queue_info(*queue), waiter.correlation);

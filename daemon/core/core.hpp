@@ -60,6 +60,7 @@ struct CoreOptions {
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
+    std::uint32_t named_producers_max = 10'000;      // names of them, of all queues
     std::uint32_t handles_max = 1024;                // per session
     std::uint64_t output_bytes_max = 8u << 20;       // per session
     std::uint64_t publish_credit_bytes = 64u << 20;  // of all producers
@@ -88,7 +89,7 @@ struct PublishedBatch {
 // A request of a session that is answered when its commit group is durable (or written, on a
 // `written` queue).
 struct Waiter {
-    enum class Kind : std::uint8_t { settled, done, queue_info, transacted };
+    enum class Kind : std::uint8_t { settled, done, queue_info, transacted, opened };
     Kind kind{};
     CommitId commit;
     Durability level{};
@@ -100,6 +101,7 @@ struct Waiter {
     // transacted: what it published, and whether that may have to wait for memory
     std::vector<PublishedBatch> published;
     bool slowed = false;
+    wire::Opened opened;
 };
 
 // A PEEK that waits for messages to be read from their segment.
@@ -213,6 +215,10 @@ class Core : public storage::JournalListener {
     void list_pending(Producer& producer);
     void open_window(Producer& producer);
     void close_producer(Producer& producer);
+    Result<void> open_named(Producer& producer, std::string_view name);
+    void answer_opened(Producer& producer, wire::Opened opened, CorrelationId correlation);
+    void close_named(const Producer& producer);
+    void note_lines(Producer& producer, std::uint32_t count);
     void close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end);
     engine::SettleResult nack(ConsumerHandle& consumer, const wire::Nack& frame, bool reject);
     void journal_delays();
@@ -231,13 +237,16 @@ class Core : public storage::JournalListener {
     [[nodiscard]] wire::StatusReply status() const;
 
     // --- admission and confirms (core.cpp, publish.cpp)
-    Result<void> take_batch(const wire::Publish& frame, const engine::Queue& queue);
+    // `mark_bytes` of records that go with it into its group.
+    Result<void> take_batch(const wire::Publish& frame, const engine::Queue& queue,
+                            std::size_t mark_bytes = 0);
     Result<void> read_attributes(const wire::Publish& frame, const engine::Queue& queue,
                                  const wire::AttributeSet& seen, const std::uint32_t* end_offsets);
     Result<void> read_times(wire::Bytes batch, std::uint64_t position, std::size_t joined_from);
     [[nodiscard]] Result<std::optional<engine::Due>> due_of(wire::Bytes attributes) const;
     void number_lines(PendingLines& lines) const;
-    Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame);
+    Result<void> reserve(const engine::Queue& queue, const wire::Publish& frame,
+                         std::size_t mark_bytes);
     // What is to come into a queue, and what leaves it before: messages, bytes, messages.
     struct Inflow {
         std::uint64_t messages = 0;
@@ -247,7 +256,8 @@ class Core : public storage::JournalListener {
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
                                                 const Inflow& inflow) const;
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
-    void append_parts(engine::Queue& queue, Durability level);
+    [[nodiscard]] static std::size_t mark_bytes(const Producer& producer);
+    void append_parts(const Producer& producer, Durability level);
     void append_add_command(engine::Queue& queue, const BatchPart& part, CommitGroup& group);
     template <typename Fn>
     void for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets, Fn&& fn) const;

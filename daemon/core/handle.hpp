@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/engine/consumer.hpp"
+#include "daemon/engine/producer_marks.hpp"
 #include "mqd/error.hpp"
 #include "mqd/types.hpp"
 #include "mqd/wire/handle.hpp"
@@ -57,6 +58,7 @@ struct Producer {
     CorrelationId close_correlation;
 
     // Credit: totals since the handle was opened.
+    std::uint64_t messages_received = 0;
     std::uint64_t messages_answered = 0;
     std::uint64_t bytes_received = 0;
     std::uint64_t bytes_answered = 0;
@@ -64,6 +66,12 @@ struct Producer {
     std::uint64_t window_bytes = 0;  // reserved in the core's budget
     bool window_short = false;       // more than half of it was in use
     wire::Credit credit;             // as the client knows it
+
+    // If it has a name: what was taken of it. Refused lines come again under the same numbers.
+    engine::ProducerMark* mark = nullptr;  // the queue's; null: it has no name
+    std::uint64_t opening = 0;             // of the mark: it is fenced when there was another
+    LineNumber last_taken{0};              // by this handle, or those before it
+    [[nodiscard]] bool fenced() const { return mark != nullptr && mark->openings != opening; }
 };
 
 struct ConsumerHandle : engine::Consumer {

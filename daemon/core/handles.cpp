@@ -120,11 +120,20 @@ void Session::on_open_producer(const wire::FrameHeader& header, const wire::Open
     producer->session = this;
     producer->handle = header.handle;
     producer->queue = queue;
+    if (!frame.producer.empty()) {
+        if (const auto opened = core_.open_named(*producer, frame.producer); !opened) {
+            return send_error(opened.error(), header.correlation, header.handle);
+        }
+    }
     queue->producer_opened();
     core_.open_window(*producer);
-    send(wire::Opened{queue->id(), queue->definition().durability, 0,
-                      producer->credit.message_limit, producer->credit.byte_limit},
-         header.correlation, header.handle);
+    const wire::Opened opened{queue->id(), queue->definition().durability, 0,
+                              producer->credit.message_limit, producer->credit.byte_limit};
+    if (producer->mark != nullptr) {
+        core_.answer_opened(*producer, opened, header.correlation);
+    } else {
+        send(opened, header.correlation, header.handle);
+    }
     handles_[header.handle.value() - 1] = std::move(producer);
 }
 
@@ -218,7 +227,7 @@ void Session::on_publish(const wire::FrameHeader& header, const wire::Publish& f
         return violation("PUBLISH: first_line is not the next line of the handle");
     }
     const std::uint64_t bytes = frame.batch.size();
-    const std::uint64_t messages = to->next_line.value() - 1 + frame.count;
+    const std::uint64_t messages = to->messages_received + frame.count;
     const bool beyond =
         messages > to->credit.message_limit || to->bytes_received + bytes > to->credit.byte_limit;
     const bool idle = to->pending.empty() && frame.count == 1;
@@ -227,6 +236,7 @@ void Session::on_publish(const wire::FrameHeader& header, const wire::Publish& f
                       to->credit.byte_limit});
     }
     to->bytes_received += bytes;
+    to->messages_received += frame.count;
     if (to->refusing && to->queue != nullptr) {
         core_.refuse(*to, frame.first_line, frame.count, bytes,
                      {ErrorCode::resume_needed, "an earlier line was refused; send RESUME"});
@@ -242,6 +252,9 @@ void Session::on_publish(const wire::FrameHeader& header, const wire::Publish& f
 void Session::on_resume(const wire::FrameHeader& header) {
     if (Producer* to = producer(header)) {
         to->refusing = false;
+        if (to->mark != nullptr) {
+            to->next_line = to->last_taken.plus(1);
+        }
     }
 }
 

@@ -33,6 +33,10 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::queue_deleted, "the queue was deleted"};
     }
     engine::Queue& queue = *producer.queue;
+    if (producer.fenced()) {
+        return Error{ErrorCode::producer_fenced, "producer \"" + std::string(producer.mark->name) +
+                                                     "\" was opened again, and goes on there"};
+    }
     if (queue.definition().publishing_paused) {
         return Error{ErrorCode::queue_paused,
                      "publishing to queue \"" + queue.name() + "\" is paused"};
@@ -46,7 +50,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     if (!dropped) {
         return dropped.error();
     }
-    if (const auto taken = take_batch(frame, queue); !taken) {
+    if (const auto taken = take_batch(frame, queue, mark_bytes(producer)); !taken) {
         return taken.error();
     }
     if (*dropped > 0) {
@@ -73,11 +77,14 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         number_lines(lines);
     }
     if (queue.durable()) {
-        append_parts(queue, level);
+        append_parts(producer, level);
         lines.commit = pending_.back().id;
     } else {
         apply_batch(queue, batch_);
         answers_due_ = true;
+    }
+    if (producer.mark != nullptr) {
+        note_lines(producer, frame.count);
     }
     list_pending(producer);
     return {};
@@ -137,7 +144,8 @@ void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
 }
 
 // Checks the batch and copies it into batch_, with all that it needs reserved.
-Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& queue) {
+Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& queue,
+                              std::size_t mark_bytes) {
     if (frame.batch.size() / wire::message_header_bytes < frame.count) {
         return Error{ErrorCode::protocol_violation, "PUBLISH: fewer messages than its count says"};
     }
@@ -162,7 +170,7 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
                                : "PUBLISH: malformed batch"};
     }
     const auto read = read_attributes(frame, queue, seen, block->offsets());
-    const auto reserved = read ? reserve(queue, frame) : read;
+    const auto reserved = read ? reserve(queue, frame, mark_bytes) : read;
     if (!reserved) {
         block->drop_reference();
         return reserved.error();
@@ -244,7 +252,8 @@ void Core::for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets
     });
 }
 
-Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame) {
+Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& frame,
+                           std::size_t mark_bytes) {
     if (!batch_.delays.empty()) {
         const std::size_t runs = engine_.delay_runs() + admitted_delays_ + batch_.delays.size();
         if (runs > options_.delays_max) {
@@ -261,7 +270,7 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
         return reserved;
     }
     // Carried forward message by message, it still has to fit into one group.
-    if (queue.durable() && carry_bytes_max(frame.batch.size(), frame.count) +
+    if (queue.durable() && carry_bytes_max(frame.batch.size(), frame.count) + mark_bytes +
                                    delay_record_bytes(batch_.delays.size()) >
                                journal_->group_bytes_max()) {
         return Error{ErrorCode::message_too_big, "the batch is too large for the journal's files",
@@ -319,9 +328,15 @@ Durability Core::level_of(const engine::Queue& queue, MessageRange range, Durabi
     return reached(told.commit, Durability::disk) ? asked : Durability::disk;
 }
 
+// Of the record that goes with each batch of a producer into its group.
+std::size_t Core::mark_bytes(const Producer& producer) {
+    return producer.mark != nullptr ? mark_producer_record_bytes(producer.mark->name) : 0;
+}
+
 // What a batch became is in one group: after a crash all of it is there, or nothing.
-void Core::append_parts(engine::Queue& queue, Durability level) {
-    std::size_t bytes = delay_record_bytes(batch_.delays.size());
+void Core::append_parts(const Producer& producer, Durability level) {
+    engine::Queue& queue = *producer.queue;
+    std::size_t bytes = delay_record_bytes(batch_.delays.size()) + mark_bytes(producer);
     for (const BatchPart& part : batch_.parts) {
         bytes += record_header_bytes + messages_fixed_bytes + part.block->bytes;
     }
@@ -510,6 +525,7 @@ void Core::close_producer(Producer& producer) {
     granted_credit_bytes_ -= producer.window_bytes;
     if (producer.queue != nullptr) {
         producer.queue->producer_closed();
+        close_named(producer);
     }
     if (producer.pending_listed) {
         std::erase(pending_producers_, &producer);

@@ -132,6 +132,15 @@ void append_group(storage::GroupBuffer& group, QueueId id,
     }
 }
 
+void append_mark_producer(storage::GroupBuffer& group, const engine::MarkProducer& command) {
+    RecordWriter record(group, RecordType::mark_producer,
+                        mark_producer_record_bytes(command.name) - record_header_bytes);
+    record.number(command.id.value()).number(command.line.value());
+    record.number(wire::to_micros(command.used));
+    record.number(static_cast<std::uint8_t>(command.name.size()));
+    record.bytes(wire::as_bytes(command.name));
+}
+
 void append_delete_queue(storage::GroupBuffer& group, QueueId id) {
     RecordWriter(group, RecordType::delete_queue, 4).number(id.value());
 }
@@ -313,6 +322,18 @@ std::optional<QueueId> decode_group(wire::Bytes body, std::vector<engine::GroupM
         members.push_back({number, group});
     }
     return r.ok() ? std::optional(id) : std::nullopt;
+}
+
+std::optional<engine::MarkProducer> decode_mark_producer(wire::Bytes body) {
+    wire::Reader r(body);
+    engine::MarkProducer command;
+    command.id = QueueId(r.number<std::uint32_t>());
+    command.line = LineNumber(r.number<std::uint64_t>());
+    command.used = wire::from_micros(r.number<std::int64_t>());
+    command.name = r.string8();
+    const bool sane = command.line.value() > 0 && !command.name.empty() &&
+                      command.name.size() <= wire::producer_name_bytes_max;
+    return r.ok() && sane ? std::optional(command) : std::nullopt;
 }
 
 std::optional<QueueId> decode_queue_id(wire::Bytes body) {

@@ -18,6 +18,7 @@
 #include "daemon/storage/segment_format.hpp"
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/frame.hpp"
+#include "mqd/wire/handle.hpp"
 
 namespace mqd::core {
 
@@ -53,6 +54,13 @@ constexpr std::size_t delay_record_bytes(std::size_t runs) {
     return runs == 0 ? 0 : record_header_bytes + 8 + runs * delay_run_bytes;
 }
 
+inline std::size_t mark_producer_record_bytes(std::string_view name) {
+    return record_header_bytes + 4 + 8 + 8 + 1 + name.size();
+}
+
+inline constexpr std::size_t mark_producer_record_bytes_max =
+    record_header_bytes + 4 + 8 + 8 + 1 + wire::producer_name_bytes_max;
+
 // A group that carries a batch, at most: each message in a record of its own.
 constexpr std::uint64_t carry_bytes_max(std::uint64_t batch_bytes, std::uint64_t count) {
     return batch_bytes + (count + 1) * booked_per_message + 2 * storage::block_bytes;
@@ -86,6 +94,9 @@ enum class RecordType : std::uint8_t {
     // u32 id | i64 taken: when the messages of the records of type 4 of that queue were taken that
     // follow, up to the next one of this type; nanoseconds of the journal clock
     note_taken = 20,
+    // u32 id | u64 line | i64 used_us | string8 name: lines of that producer up to this one were
+    // taken, the last of them then
+    mark_producer = 18,
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -168,6 +179,7 @@ void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure&
 void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMessages> runs);
 void append_group(storage::GroupBuffer& group, QueueId id,
                   std::span<const engine::GroupMember> members);
+void append_mark_producer(storage::GroupBuffer& group, const engine::MarkProducer& command);
 void append_delete_queue(storage::GroupBuffer& group, QueueId id);
 // Type add_messages or carry_messages.
 void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record);
@@ -191,6 +203,8 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 // The queue; nothing if it is malformed.
 [[nodiscard]] std::optional<QueueId> decode_group(wire::Bytes body,
                                                   std::vector<engine::GroupMember>& members);
+// The name is viewed.
+[[nodiscard]] std::optional<engine::MarkProducer> decode_mark_producer(wire::Bytes body);
 struct UpdateRecord {
     QueueId id;
     wire::QueueOptions options;  // views the body

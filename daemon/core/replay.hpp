@@ -192,6 +192,7 @@ class Replay {
             case RecordType::note_failure: return note_failure(record.body);
             case RecordType::delay_messages: return delay(record.body, true);
             case RecordType::group_messages: return group_messages(record.body);
+            case RecordType::mark_producer: return mark_producer(record.body);
             case RecordType::delete_queue:
                 if (const auto id = decode_queue_id(record.body)) {
                     delete_if_there(*id);
@@ -243,6 +244,7 @@ class Replay {
             case RecordType::update_queue: return update(record.body);
             case RecordType::note_failure: return note_failure(record.body);
             case RecordType::delay_messages: return delay(record.body, false);
+            case RecordType::mark_producer: return mark_producer(record.body);
             case RecordType::delete_queue: return remove_queue(record.body);
             case RecordType::add_messages: return add(group, record.body);
             case RecordType::carry_messages: return carry(group, record.body);
@@ -290,6 +292,7 @@ class Replay {
     std::string_view delay(wire::Bytes body, bool in_checkpoint);
     std::string_view group_messages(wire::Bytes body);
     void announce(engine::Queue& queue, Block& block);
+    std::string_view mark_producer(wire::Bytes body);
     void delete_if_there(QueueId id);
     std::string_view remove_queue(wire::Bytes body);
     std::string_view add(const storage::GroupView& group, wire::Bytes body);

@@ -104,6 +104,19 @@ void Replay::announce(engine::Queue& queue, Block& block) {
     }
 }
 
+// Marks only grow, so that it does not matter what was seen.
+std::string_view Replay::mark_producer(wire::Bytes body) {
+    const auto command = decode_mark_producer(body);
+    if (!command) {
+        return "malformed mark_producer";
+    }
+    if (durable_queue(command->id) == nullptr) {
+        return no_queue("mark_producer of no such queue");
+    }
+    engine_.apply(*command);
+    return {};
+}
+
 void Replay::delete_if_there(QueueId id) {
     if (engine_.find(id) != nullptr) {
         engine_.apply(engine::DeleteQueue{id});

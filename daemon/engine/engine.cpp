@@ -86,6 +86,7 @@ void Engine::apply(const DeleteQueue& command) {
     grouped_messages_ -= queue->groups_ ? queue->groups_->size() : 0;
     list_expiry(*queue, Time::max());
     std::erase_if(returned_, [&](const ReturnedMessages& some) { return some.id == command.id; });
+    producer_marks_ -= queue->marks_ ? queue->marks_->size() : 0;
     std::erase(dirty_, queue);
     std::erase(starved_, queue);
     std::erase(with_dying_, queue);

@@ -92,6 +92,14 @@ struct ReturnedMessages {
     MessageRange range;
 };
 
+// Lines of a producer up to this one were taken, the last of them at that time.
+struct MarkProducer {
+    QueueId id;
+    std::string_view name;
+    LineNumber line;
+    WallTime used;
+};
+
 // How a consumer ended: what it had leased failed, or was given back, which counts as no delivery.
 enum class ConsumerEnd : std::uint8_t { failed, gave_back };
 
@@ -172,6 +180,20 @@ class Engine {
     void apply(const SkipNumbers& command);
     void apply(const NoteFailure& command);
     void apply(const DelayMessages& command);
+    // It tells the most that was taken, so that it does no harm where more is known.
+    void apply(const MarkProducer& command);
+
+    // --- producers with names (producer_marks.cpp)
+    // The mark of that name, made if there is none; it stays where it is until its queue is gone,
+    // or forget_mark(). Whoever had it before is fenced from now on.
+    ProducerMark& open_mark(Queue& queue, std::string_view name);
+    // Decides that lines up to this one are taken.
+    static void admit_lines(ProducerMark& mark, LineNumber last);
+    static void apply(ProducerMark& mark, LineNumber line, WallTime used);
+    // Precondition: no line of it was ever taken.
+    void forget_mark(Queue& queue, const ProducerMark& mark);
+    // Of all queues.
+    [[nodiscard]] std::size_t producer_marks() const { return producer_marks_; }
 
     // What has failed as often as its queue allows, or was rejected, is dying from now on. At the
     // end of a start.
@@ -328,6 +350,7 @@ class Engine {
     std::set<ExpiringExtent> expiring_extents_;
     std::vector<ReturnedMessages> returned_;
     std::uint64_t expired_messages_ = 0;
+    std::size_t producer_marks_ = 0;
 };
 
 }  // namespace mqd::engine

@@ -37,6 +37,7 @@
 #include "daemon/engine/extent.hpp"
 #include "daemon/engine/group_table.hpp"
 #include "daemon/engine/next_numbers.hpp"
+#include "daemon/engine/producer_marks.hpp"
 #include "daemon/engine/queue_definition.hpp"
 #include "daemon/engine/range_map.hpp"
 #include "daemon/engine/taker_ring.hpp"
@@ -109,6 +110,8 @@ class Queue {
         MQD_ASSERT(producers_ > 0);
         --producers_;
     }
+    // Of those that have names. Null: there never was one.
+    [[nodiscard]] const ProducerMarks* producer_marks() const { return marks_.get(); }
     // Bytes of batches that are admitted and not applied yet; counted by core, as the producers.
     [[nodiscard]] std::uint64_t admitted_bytes() const { return admitted_bytes_; }
     void admitted(std::uint64_t bytes) { admitted_bytes_ += bytes; }
@@ -231,6 +234,7 @@ class Queue {
     TakerRing takers_;
     TakerRing waiting_;  // for their turn, the oldest first
     std::uint32_t producers_ = 0;
+    std::unique_ptr<ProducerMarks> marks_;
     std::uint64_t admitted_bytes_ = 0;
     std::uint64_t expected_ = 0;
     bool deleting_ = false;

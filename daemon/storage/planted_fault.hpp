@@ -13,13 +13,14 @@ enum class Fault {
     drop_checksum,        // the reader believes every header and body
     reused_number,        // after a crash the numbers that it may have taken are given out again
     ack_applied_before_durable,  // an ack is answered as durable when it is written
-    double_dead_letter,  // a message that moves to the dead letters does not end where it was
-    forgotten_delay,     // until when a message waits is not journaled with it
-    priority_inversion,  // what has the highest priority is taken as if it had none
-    group_overtaken,     // a start forgets which messages of the journal belong to groups
-    half_a_batch,        // of a transaction, what it publishes second is not in its commit group
-    forgotten_ttl,       // a message whose own time to live is over stays, and is delivered
-    lost_straggler,      // of what lives in a page that is carried, the last batch is left behind
+    double_dead_letter,       // a message that moves to the dead letters does not end where it was
+    forgotten_producer_mark,  // what was taken of a named producer is not journaled with it
+    forgotten_delay,          // until when a message waits is not journaled with it
+    priority_inversion,       // what has the highest priority is taken as if it had none
+    group_overtaken,          // a start forgets which messages of the journal belong to groups
+    half_a_batch,    // of a transaction, what it publishes second is not in its commit group
+    forgotten_ttl,   // a message whose own time to live is over stays, and is delivered
+    lost_straggler,  // of what lives in a page that is carried, the last batch is left behind
 };
 
 #ifndef MQD_PLANTED_FAULT

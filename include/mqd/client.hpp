@@ -98,7 +98,8 @@ class Client {
     Result<void> close(Timeout timeout = forever);
 
     // Errors: no_such_queue, bad_name, too_many_handles, not_permitted.
-    [[nodiscard]] Result<Producer> producer(std::string_view queue, ProducerOptions options = {});
+    [[nodiscard]] Result<Producer> producer(std::string_view queue,
+                                            const ProducerOptions& options = {});
     // Errors: as producer(); usage for a window of 0, bad_option for a lease out of range or a
     // sharing that the daemon does not know, queue_exclusive.
     [[nodiscard]] Result<Consumer> consumer(std::string_view queue, ConsumerOptions options = {});

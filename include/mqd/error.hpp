@@ -39,6 +39,7 @@ enum class ErrorCode : std::uint16_t {
     queue_paused = 24,     // publishing to the queue is paused, until somebody resumes it
     queue_exclusive = 25,  // other consumers have the queue, and do not share it so; the text says
     not_leased = 27,       // of a transaction: it settles what its consumer does not hold
+    producer_fenced = 26,  // the name of this producer was opened again: that handle has it now
     // The connection is closed after the frame.
     protocol_violation = 100,  // malformed frame or a frame out of place
     unsupported_version = 101,
@@ -106,6 +107,7 @@ struct Error {
         case ErrorCode::queue_paused: return "queue_paused";
         case ErrorCode::queue_exclusive: return "queue_exclusive";
         case ErrorCode::not_leased: return "not_leased";
+        case ErrorCode::producer_fenced: return "producer_fenced";
         case ErrorCode::protocol_violation: return "protocol_violation";
         case ErrorCode::unsupported_version: return "unsupported_version";
         case ErrorCode::frame_too_big: return "frame_too_big";

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "mqd/delivery.hpp"
@@ -26,6 +27,9 @@ struct ProducerOptions {
     // What the confirms wait for; unspecified: the queue's own durability. More than the queue
     // gives is refused with ErrorCode::durability_unavailable.
     Durability durability = Durability::unspecified;
+    // 1 to 128 bytes: the producer has this name, and the queue remembers how far it has come; see
+    // Producer. Empty: it has none.
+    std::string name{};
 };
 
 // When a message may be delivered: at once, or delayed, by one of the first two; how long; and
@@ -90,12 +94,25 @@ using ConfirmHandler = std::function<void(const ConfirmedLines&)>;
 // Refusals. When the daemon refuses a line (a limit, see Error::limit and retry_after_ms), it
 // refuses all later ones too, so that the order is kept: what was confirmed is a prefix. From then
 // on every call returns that error, until resume(). Refused lines are not sent again by the
-// library; their numbers are used up. Publish those messages again as new lines, if they are still
-// wanted.
+// library; their numbers are used up, unless the producer has a name. Publish those messages again
+// as new lines, if they are still wanted.
 //
 // A broken connection. Lines that were taken but not answered may or may not have become messages:
 // calls that wait for them return ErrorCode::outcome_unknown, and unconfirmed() says how many. So
 // do publish() and publish_many() when the confirm does not come in time.
+//
+// A producer with a name (ProducerOptions::name) can be certain: the queue keeps, as safe as its
+// messages and until it is deleted, how many messages of that name it has taken in all. Its lines
+// are that count: they go on behind last_line() when it is opened, and refused lines come again
+// under the same numbers after resume(). So line n is the n-th message of the producer's input,
+// over all its handles, and each is in the queue once, whatever broke in between, if it keeps to
+// this:
+//
+//     open it under its name; go on with message last_line() + 1 of your input.
+//
+// The same after any error: outcome_unknown, a restart of either side, a year. The input must give
+// the same messages again in the same order. The name belongs to one handle at a time: whoever
+// opens it fences the one before, whose lines are refused with producer_fenced from then on.
 //
 // Destroying a producer gives up its handle and waits for nothing: call wait_all() before, or
 // Client::close() after, to know what became of its lines.
@@ -154,6 +171,9 @@ class Producer {
     // Lines that are neither confirmed nor refused. After the connection broke: those whose outcome
     // is unknown.
     [[nodiscard]] std::uint64_t unconfirmed() const;
+    // Of a producer with a name: how many of its messages the queue had taken, before it was opened
+    // here; they are as durable as the queue. Without a name: 0.
+    [[nodiscard]] LineNumber last_line() const;
     // The number that the next line will get.
     [[nodiscard]] LineNumber next_line() const;
     // Every line before this one has been answered.
@@ -168,7 +188,8 @@ class Producer {
     [[nodiscard]] const Error* refusal() const;
     [[nodiscard]] std::optional<LineNumber> refused_from() const;
     // Takes up publishing again after a refusal: asks the daemon to accept what comes from now on.
-    // Returns the lines that were refused. Does not wait; without a refusal it does nothing.
+    // Returns the lines that were refused. Does not wait; without a refusal it does nothing. A
+    // producer with a name gives those numbers again, to the next lines that are sent.
     [[nodiscard]] Result<LineRange> resume();
 
     [[nodiscard]] const std::string& queue() const;

@@ -505,3 +505,56 @@ TEST_CASE("producer: two producers on one connection keep their frames apart and
     CHECK(frames[1].as<wire::Publish>().count == 10);
     CHECK(frames[0].header.handle != frames[1].header.handle);
 }
+
+TEST_CASE("producer with a name: lines go on behind what was taken before") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer(plenty, {.name = "import"}, LineNumber(250));
+    CHECK(producer.knows_last_line());
+    CHECK(producer.last_line() == LineNumber(250));
+    CHECK(producer.unconfirmed() == 0);
+    CHECK(must_send(producer, "a") == LineNumber(251));
+    CHECK(daemon.sent()[0].as<wire::Publish>().first_line == LineNumber(251));
+    daemon.say(encode_confirm(producer.id, 251, {{MessageNumber(9), 1}}, plenty));
+    CHECK(producer.answered_up_to() == LineNumber(252));
+}
+
+TEST_CASE("producer with a name: refused lines come again, behind the refusals still to come") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer({100, 10'000}, {.name = "p"}, LineNumber(0));
+    for (int i = 0; i < 3; ++i) {
+        must_send(producer, "x");
+        (void)daemon.sent();
+    }
+    daemon.say(encode_confirm(producer.id, 1, {{MessageNumber(1), 1}}, {100, 10'000}));
+    daemon.say(encode_refuse(producer.id, 2, 1, ErrorCode::queue_full, {100, 10'000}));
+    CHECK(producer.resume() == LineRange{LineNumber(2), 2});
+    CHECK(producer.next_line() == LineNumber(2));
+    CHECK(producer.refused(LineNumber(2)) == nullptr);
+    CHECK(must_send(producer, "x") == LineNumber(2));
+    CHECK(must_send(producer, "x") == LineNumber(3));
+    CHECK(daemon.sent().back().as<wire::Publish>().first_line == LineNumber(2));
+    SUBCASE("they are answered in the order in which they were sent") {
+        daemon.say(encode_refuse(producer.id, 3, 1, ErrorCode::resume_needed, {100, 10'000}));
+        CHECK_FALSE(producer.refusal());
+        daemon.say(encode_confirm(producer.id, 2, {{MessageNumber(2), 2}}, {100, 10'000}));
+        CHECK(producer.unconfirmed() == 0);
+        CHECK(daemon.session.state() == Session::State::open);
+    }
+    SUBCASE("a confirm before that breaks the protocol") {
+        daemon.say(encode_confirm(producer.id, 2, {{MessageNumber(2), 2}}, {100, 10'000}));
+        CHECK(daemon.session.state() == Session::State::closed);
+    }
+    SUBCASE("and so does a refusal of others") {
+        daemon.say(encode_refuse(producer.id, 2, 1, ErrorCode::resume_needed, {100, 10'000}));
+        CHECK(daemon.session.state() == Session::State::closed);
+    }
+}
+
+TEST_CASE("producer with a name: a daemon that knows no names does not tell the last line") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    CHECK_FALSE(daemon.open_producer(plenty, {.name = "p"}).knows_last_line());
+    CHECK(daemon.open_producer().knows_last_line());
+}

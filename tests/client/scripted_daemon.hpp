@@ -146,13 +146,15 @@ class ScriptedDaemon {
         return split_frames(bytes);
     }
 
-    ProducerHandle& open_producer(wire::Credit credit = plenty, ProducerOptions options = {}) {
+    ProducerHandle& open_producer(wire::Credit credit = plenty, const ProducerOptions& options = {},
+                                  std::optional<LineNumber> last_line = {}) {
         const auto opening = session.open_producer("orders", options);
         REQUIRE(opening.has_value());
         (void)sent();
-        say(encode(
-            wire::Opened{QueueId(3), Durability::disk, 0, credit.message_limit, credit.byte_limit},
-            opening->correlation, opening->handle));
+        wire::Opened opened{QueueId(3), Durability::disk, 0, credit.message_limit,
+                            credit.byte_limit};
+        opened.last_line = last_line;
+        say(encode(opened, opening->correlation, opening->handle));
         REQUIRE(session.reply(opening->correlation) != nullptr);
         session.forget(opening->correlation);
         return session.producer(opening->handle);

@@ -326,6 +326,10 @@ TEST_CASE("config: limits are taken at their bounds and refused one beyond") {
     CHECK(refusal("[limits]\nconnections = 0\n") ==
           "mqd.toml:2:15: limits.connections: 0 is out of range: 1 to 1000000");
     CHECK(refusal("[limits]\nconnections = 1000001\n").find("out of range") != std::string::npos);
+    CHECK(parse("").limits.named_producers == 10'000);
+    CHECK(parse("[limits]\nnamed_producers = 0\n").limits.named_producers == 0);
+    CHECK(refusal("[limits]\nnamed_producers = 10000001\n").find("out of range") !=
+          std::string::npos);
     CHECK(parse("").limits.delayed_messages == 4'000'000);
     CHECK(parse("[limits]\ndelayed_messages = 0\n").limits.delayed_messages == 0);
     CHECK(parse("[limits]\ndelayed_messages = 1000000000\n").limits.delayed_messages ==

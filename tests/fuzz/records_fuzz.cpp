@@ -45,6 +45,10 @@ void decode(wire::Bytes body) {
         append_delete_queue(group, *found);
         encoded(RecordType::delete_queue);
     }
+    if (const auto found = decode_mark_producer(body)) {
+        append_mark_producer(group, *found);
+        encoded(RecordType::mark_producer);
+    }
     if (const auto found = decode_count_delivery(body)) {
         MQD_ASSERT(found->range.first <= found->range.end());
         append_count_delivery(group, *found);

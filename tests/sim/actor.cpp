@@ -24,8 +24,12 @@ client::SessionOptions session_options() {
 
 }  // namespace
 
-Actor::Actor(const Habits& habits, test::Dice dice, Uid& next_uid)
-    : habits_(habits), dice_(dice), next_uid_(next_uid), session_(session_options()) {}
+Actor::Actor(const Habits& habits, test::Dice dice, Uid& next_uid, Inputs& inputs)
+    : habits_(habits),
+      dice_(dice),
+      next_uid_(next_uid),
+      inputs_(inputs),
+      session_(session_options()) {}
 
 const std::string& Actor::some_queue() {
     return habits_.queues[dice_.below(habits_.queues.size())];
@@ -193,8 +197,11 @@ void Actor::open_something() {
         if (dice_.one_in(3)) {
             options.durability = static_cast<Durability>(dice_.between(1, 3));
         }
+        if (habits_.names && dice_.one_in(2)) {
+            options.name = "p" + std::to_string(dice_.below(2));
+        }
         if (const auto opening = session_.open_producer(some_queue(), options)) {
-            producing_.push_back({opening->handle, opening->correlation});
+            producing_.push_back({opening->handle, opening->correlation, options.name});
         }
         return;
     }
@@ -254,30 +261,50 @@ void Actor::produce() {
                 (void)handle.resume();
             }
         } else {
-            publish_burst(handle);
+            publish_burst(handle, one.name);
         }
     }
 }
 
-void Actor::publish_burst(client::ProducerHandle& handle) {
+// A new one, unless it has a name and sent this line before.
+std::optional<InputMessage> Actor::next_message(const client::ProducerHandle& handle,
+                                                const std::string& name) {
+    if (!name.empty()) {
+        const std::vector<InputMessage>& input = inputs_[{handle.incarnation, name}];
+        const std::uint64_t at = handle.next_line().value() - 1;
+        if (at < input.size()) {
+            return input[at];
+        }
+    }
+    if (next_uid_ > habits_.messages_max) {
+        return std::nullopt;
+    }
+    const std::size_t size =
+        dice_.one_in(4) ? dice_.between(8, habits_.body_bytes_max) : dice_.between(8, 60);
+    return InputMessage{next_uid_, size, dice_.one_in(5)};
+}
+
+void Actor::publish_burst(client::ProducerHandle& handle, const std::string& name) {
     for (std::uint64_t i = dice_.below(habits_.burst_max + 1); i > 0; --i) {
-        if (next_uid_ > habits_.messages_max) {
+        const auto message = next_message(handle, name);
+        if (!message) {
             return;
         }
-        const Uid uid = next_uid_;
-        const std::size_t size =
-            dice_.one_in(4) ? dice_.between(8, habits_.body_bytes_max) : dice_.between(8, 60);
-        const std::vector<std::byte> body = make_body(uid, size);
+        const std::vector<std::byte> body = make_body(message->uid, message->body_bytes);
         client::Session& session = session_;
-        const bool with_header = dice_.one_in(5);
-        const std::vector<Header> headers(with_header ? 1 : 0, Header{"n", "v"});
+        const std::vector<Header> headers(message->with_header ? 1 : 0, Header{"n", "v"});
         // One that has them where the queue does not is refused, and so is its frame.
         const bool priorities = dice_.one_in(300) || has_priorities(handle.queue);
         const auto line = handle.send(body, headers, some_options(priorities));
         if (!line || !*line) {
             return;  // refused meanwhile, or no credit
         }
-        ++next_uid_;
+        if (message->uid == next_uid_) {
+            ++next_uid_;
+            if (!name.empty()) {
+                inputs_[{handle.incarnation, name}].push_back(*message);
+            }
+        }
         if (dice_.one_in(10)) {
             session.flush();
         }

@@ -48,11 +48,21 @@ struct Habits {
     // Every so manieth message is not acked before the end of the run: what lies around it ends,
     // and it stays. 0: none.
     std::uint64_t straggler_every = 0;
+    bool names = false;  // some producers have them
 };
+
+// What producers with names publish, by queue and name: the same message again, if a line is sent
+// again. Of all clients.
+struct InputMessage {
+    Uid uid = 0;
+    std::size_t body_bytes = 0;
+    bool with_header = false;
+};
+using Inputs = std::map<std::pair<QueueId, std::string>, std::vector<InputMessage>>;
 
 class Actor {
   public:
-    Actor(const Habits& habits, test::Dice dice, Uid& next_uid);
+    Actor(const Habits& habits, test::Dice dice, Uid& next_uid, Inputs& inputs);
 
     // Does something, or not. `now`: as for client::Session::advance.
     void act(client::Time now);
@@ -70,6 +80,7 @@ class Actor {
     struct Producing {
         HandleId handle;
         CorrelationId opening;
+        std::string name;  // empty: it has none
     };
     struct Consuming {
         HandleId handle;
@@ -84,7 +95,9 @@ class Actor {
     void drain_all();
     void look_at_replies();
     void produce();
-    void publish_burst(client::ProducerHandle& handle);
+    void publish_burst(client::ProducerHandle& handle, const std::string& name);
+    [[nodiscard]] std::optional<InputMessage> next_message(const client::ProducerHandle& handle,
+                                                           const std::string& name);
     void consume();
     void take_messages(Consuming& consuming);
     void settle(Consuming& consuming);
@@ -111,6 +124,7 @@ class Actor {
     const Habits& habits_;
     test::Dice dice_;
     Uid& next_uid_;
+    Inputs& inputs_;
     client::Session session_;
     bool started_ = false;
     bool draining_ = false;

@@ -59,6 +59,17 @@ struct ProducerRecord {
     std::vector<std::uint64_t> resumes;  // the lines that were next when RESUME came
     std::uint64_t answered = 0;          // lines
     std::uint64_t refused_line = 0;      // the last refused one; 0: none
+    // Of one with a name. Of `lines`, 0 is one that cannot be taken any more.
+    std::vector<Uid>* input = nullptr;        // line - 1 -> message, of all its handles; null: none
+    const std::uint64_t* openings = nullptr;  // of the name, so far
+    std::uint64_t opening = 0;
+    std::vector<LineNumber> line_numbers;  // of lines, which come again after a refusal
+
+    [[nodiscard]] bool fenced() const { return openings != nullptr && *openings != opening; }
+    // Of the next answer. Precondition: a line is not answered.
+    [[nodiscard]] std::uint64_t next_answered() const {
+        return input == nullptr ? answered + 1 : line_numbers.at(answered).value();
+    }
 };
 
 struct MessageRecord {
@@ -74,8 +85,9 @@ struct MessageRecord {
     Durability kept{};
     // Ended, and what that end survives; unspecified: not ended.
     Durability gone{};
-    MessageNumber number;  // 0: not known
-    bool visible = false;  // to consumers, for certain
+    bool may_be_gone = false;  // it had ended before a crash, which may have taken that back
+    MessageNumber number;      // 0: not known
+    bool visible = false;      // to consumers, for certain
     bool delivered = false;
     std::optional<WallTime> published;
     ConsumerRecord* holder = nullptr;
@@ -188,6 +200,10 @@ class Judge {
 
     // --- publishing
     ProducerRecord& opened_producer(QueueRecord& queue, Identity identity);
+    // OPEN_PRODUCER of a name went in: whoever had it is fenced. Says which opening it is.
+    [[nodiscard]] std::uint64_t name_asked(const std::string& queue, const std::string& producer);
+    ProducerRecord& opened_named(QueueRecord& queue, Identity identity, const std::string& producer,
+                                 std::uint64_t opening, LineNumber last_line);
     void publish(ProducerRecord& producer, const wire::Publish& frame);
     void resume(ProducerRecord& producer);
     void confirm(ProducerRecord& producer, const wire::Confirm& frame);
@@ -242,6 +258,7 @@ class Judge {
         std::uint64_t waited = 0;        // that were published to wait
         std::uint64_t transactions = 0;  // taken
         std::uint64_t expired = 0;       // whose time to live was over
+        std::uint64_t sent_again = 0;    // by producers with names
 
         bool operator==(const Figures&) const = default;
     };
@@ -255,6 +272,9 @@ class Judge {
                                                    const MessageRecord& message,
                                                    const wire::Deliver& frame) const;
     bool bind(QueueRecord& queue, MessageNumber number, Uid uid);
+    [[nodiscard]] bool sent_named(ProducerRecord& producer, Uid uid, LineNumber line);
+    void check_taken(Uid uid, LineNumber line);
+    void check_not_taken(Uid uid, LineNumber line);
     [[nodiscard]] bool may_exist(const MessageRecord& message) const;
     void check_turn(const ConsumerRecord& consumer);
     void check_sharing(const QueueRecord& queue);
@@ -314,6 +334,8 @@ class Judge {
     std::uint64_t promises_ = 0;
     std::deque<QueueRecord> queues_;
     std::deque<ProducerRecord> producers_;
+    std::map<std::pair<std::string, std::string>, std::uint64_t> openings_;  // by queue and name
+    std::map<std::pair<QueueId, std::string>, std::vector<Uid>> inputs_;
     std::deque<ConsumerRecord> consumers_;
     std::deque<TransactionRecord> transactions_;
     std::uint64_t last_place_ = 0;

@@ -123,6 +123,7 @@ void Judge::age(MessageRecord& message, End end) {
         message.gone = Durability::unspecified;
         message.kept = Durability::unspecified;
         message.uncertain = true;  // until it is delivered again
+        message.may_be_gone = true;
     }
     if (message.kept < least) {
         message.kept = Durability::unspecified;

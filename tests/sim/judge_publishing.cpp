@@ -6,6 +6,15 @@
 
 namespace mqd::sim {
 
+namespace {
+
+// And not one that it had before a crash, and before it was sent again.
+bool is_number_of(const MessageRecord& message, MessageNumber number) {
+    return message.number == number || message.origin_number == number;
+}
+
+}  // namespace
+
 ProducerRecord& Judge::opened_producer(QueueRecord& queue, Identity identity) {
     ProducerRecord& producer = producers_.emplace_back();
     producer.queue = &queue;
@@ -15,8 +24,12 @@ ProducerRecord& Judge::opened_producer(QueueRecord& queue, Identity identity) {
 
 void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
     wire::BatchReader reader(frame.batch);
+    std::uint64_t i = 0;
     while (const auto message = reader.next()) {
         const Uid uid = uid_of(message->body).value_or(0);
+        if (producer.input != nullptr && !sent_named(producer, uid, frame.first_line.plus(i++))) {
+            continue;
+        }
         const auto [at, is_new] = messages_.try_emplace(uid);
         MQD_ASSERT(is_new, uid);  // a mistake of the simulation
         MessageRecord& record = at->second;
@@ -51,9 +64,12 @@ void Judge::resume(ProducerRecord& producer) {
 }
 
 void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
-    if (frame.first_line.value() != producer.answered + 1) {
+    if (producer.answered >= producer.lines.size()) {
+        return violate("CONFIRM, and no line is without an answer");
+    }
+    if (frame.first_line.value() != producer.next_answered()) {
         violate("CONFIRM begins with line " + std::to_string(frame.first_line.value()) +
-                ", and line " + std::to_string(producer.answered + 1) + " is next");
+                ", and line " + std::to_string(producer.next_answered()) + " is next");
         return;
     }
     promises_ += frame.durability == Durability::disk ? 1 : 0;
@@ -65,9 +81,17 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
                 return;
             }
             const Uid uid = producer.lines[producer.answered++];
+            if (uid == 0) {
+                return violate(
+                    "CONFIRM of a line that had to be refused: its producer is fenced, "
+                    "or has sent it once more");
+            }
             MessageRecord& message = messages_.at(uid);
             const MessageNumber number = run.first_number.plus(k);
             ++figures_.confirmed;
+            if (message.producer != &producer) {
+                violate(name(uid) + " is confirmed, and was sent again by another handle");
+            }
             // A refused line is followed by refused lines until RESUME.
             const std::uint64_t refused = producer.refused_line;
             const bool resumed = std::any_of(
@@ -101,20 +125,26 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
 }
 
 void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
-    if (frame.first_line.value() != producer.answered + 1 ||
-        frame.count > producer.lines.size() - producer.answered) {
-        violate("REFUSE of lines from " + std::to_string(frame.first_line.value()) + " on, and " +
-                std::to_string(producer.answered + 1) + " is next");
+    if (frame.count > producer.lines.size() - producer.answered || frame.count == 0 ||
+        frame.first_line.value() != producer.next_answered()) {
+        violate("REFUSE of lines from " + std::to_string(frame.first_line.value()) +
+                " on, and others are next");
         return;
     }
     for (std::uint64_t i = 0; i < frame.count; ++i) {
         const Uid uid = producer.lines[producer.answered++];
+        ++figures_.refused;
+        if (uid == 0) {
+            continue;
+        }
         MessageRecord& message = messages_.at(uid);
+        if (message.producer != &producer) {
+            continue;  // it has been sent again, by another handle
+        }
         if (message.delivered) {
             violate(name(uid) + " is refused and was delivered");
         }
         message.refused = true;
-        ++figures_.refused;
     }
     producer.refused_line = producer.answered;
     if (frame.error.code == ErrorCode::queue_full &&
@@ -153,14 +183,16 @@ bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
     if (is_new && at != queue.numbers.begin() && same_level(std::prev(at)->first)) {
         const auto before = std::prev(at);
         const MessageRecord& other = messages_.at(before->second);
-        if (other.producer == message.producer && line_of(before->second) > line_of(uid)) {
+        if (is_number_of(other, before->first) && other.producer == message.producer &&
+            line_of(before->second) > line_of(uid)) {
             violate(name(before->second) + " and " + name(uid) + " changed places");
         }
     }
     if (is_new && std::next(at) != queue.numbers.end() && same_level(std::next(at)->first)) {
         const auto behind = std::next(at);
         const MessageRecord& other = messages_.at(behind->second);
-        if (other.producer == message.producer && line_of(behind->second) < line_of(uid)) {
+        if (is_number_of(other, behind->first) && other.producer == message.producer &&
+            line_of(behind->second) < line_of(uid)) {
             violate(name(uid) + " and " + name(behind->second) + " changed places");
         }
     }

@@ -89,6 +89,8 @@ void Simulation::choose_options() {
     if (habits_.straggler_every != 0) {
         habits_.ack_percent = static_cast<unsigned>(dice_.between(60, 95));
     }
+    habits_.names = dice_.one_in(2);
+    options_.named_producers_max = dice_.one_in(4) ? 2 : 1000;
     connections_max_ = dice_.between(1, 5);
     pipe_bytes_max_ = dice_.one_in(3) ? 700 : 16 * 1024;
     work_steps_max_ = dice_.one_in(3) ? 1 : 4;
@@ -267,7 +269,7 @@ void Simulation::connect() {
     identity.gid = 7;
     identity.pid = next_pid_++;
     auto connection = std::make_unique<Connection>(judge_, identity, traced_);
-    connection->actor = std::make_unique<Actor>(habits_, dice_.fork(), next_uid_);
+    connection->actor = std::make_unique<Actor>(habits_, dice_.fork(), next_uid_, inputs_);
     connection->session = std::make_unique<core::Session>(daemon_.core(), identity, nullptr);
     connection->reads_slowly = dice_.one_in(6);
     connections_.push_back(std::move(connection));

@@ -125,6 +125,7 @@ class Simulation {
     bool takes_backups_ = false;
     std::unique_ptr<BackupTaker> backup_;
     Uid next_uid_ = 1;
+    Inputs inputs_;  // of producers with names
     std::uint32_t next_pid_ = 100;
     std::uint64_t turn_ = 0;
     std::uint64_t starts_ = 0;

@@ -40,8 +40,17 @@ std::string frame_text(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::opened: {
             const auto frame = wire::Opened::decode(body);
             return "opened: queue id " + std::to_string(frame->incarnation.value()) +
-                   " durability " + std::to_string(static_cast<int>(frame->durability));
+                   " durability " + std::to_string(static_cast<int>(frame->durability)) +
+                   (frame->last_line ? " last line " + std::to_string(frame->last_line->value())
+                                     : std::string());
         }
+        case FrameType::open_producer: {
+            const auto frame = wire::OpenProducer::decode(body);
+            return "open producer of " + std::string(frame->queue) + " \"" +
+                   std::string(frame->producer) + '"';
+        }
+        case FrameType::queue_purge:
+            return "purge " + std::string(wire::QueuePurge::decode(body)->queue);
         case FrameType::refuse: {
             const auto frame = wire::Refuse::decode(body);
             return "refuse line " + std::to_string(frame->first_line.value()) + '+' +
@@ -112,10 +121,16 @@ void Tap::heard_in(wire::Bytes bytes) {
 void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
     trace("->", header, body);
     switch (header.type) {
-        case FrameType::open_producer:
-            openings_[header.handle] = {true, std::string(wire::OpenProducer::decode(body)->queue),
-                                        0, Sharing::shared};
+        case FrameType::open_producer: {
+            const auto frame = wire::OpenProducer::decode(body);
+            Opening& opening = openings_[header.handle];
+            opening = {true, std::string(frame->queue), 0, Sharing::shared};
+            opening.name = frame->producer;
+            if (!opening.name.empty()) {
+                opening.place = judge_.name_asked(opening.queue, opening.name);
+            }
             break;
+        }
         case FrameType::open_consumer: {
             const auto frame = wire::OpenConsumer::decode(body);
             openings_[header.handle] = {false, std::string(frame->queue), judge_.next_place(),
@@ -305,7 +320,10 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
 void Tap::take_opened(const wire::FrameHeader& header, const wire::Opened& opened) {
     const Opening& opening = openings_[header.handle];
     QueueRecord& queue = judge_.queue_seen(opening.queue, opened.incarnation, opened.durability, 0);
-    if (opening.is_producer) {
+    if (opening.is_producer && !opening.name.empty()) {
+        producers_[header.handle] = &judge_.opened_named(queue, identity_, opening.name,
+                                                         opening.place, opened.last_line.value());
+    } else if (opening.is_producer) {
         producers_[header.handle] = &judge_.opened_producer(queue, identity_);
     } else {
         consumers_[header.handle] =

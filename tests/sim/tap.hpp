@@ -39,8 +39,9 @@ class Tap {
     struct Opening {
         bool is_producer = false;
         std::string queue;
-        std::uint64_t place = 0;  // of a consumer
+        std::uint64_t place = 0;  // of a consumer; which opening of its name, of a producer
         Sharing sharing{};
+        std::string name{};  // of a producer
     };
     struct Request {
         wire::FrameType type{};

@@ -97,6 +97,13 @@ struct CanonicalState {
             out << "member " << member.number.value() << " of " << member.group.value() << '\n';
             at = member.number.plus(1);
         }
+        for (const auto& [producer, mark] :
+             queue->producer_marks() ? *queue->producer_marks() : engine::ProducerMarks{}) {
+            if (mark.applied.value() > 0) {
+                out << "producer " << producer << " at " << mark.applied.value() << ' '
+                    << mark.used.time_since_epoch().count() << '\n';
+            }
+        }
         queue->failures().for_each([&](MessageRange range, const engine::Failure& failure) {
             for (MessageNumber number = range.first; number < range.end();
                  number = number.plus(1)) {

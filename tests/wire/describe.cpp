@@ -154,6 +154,9 @@ void describe_body(Description& d, const Welcome& f) {
 
 void describe_body(Description& d, const OpenProducer& f) {
     d.text("queue", f.queue);
+    if (!f.producer.empty()) {
+        d.text("producer", f.producer);
+    }
 }
 
 void describe_body(Description& d, const OpenConsumer& f) {
@@ -175,6 +178,9 @@ void describe_body(Description& d, const Opened& f) {
     static constexpr std::string_view words[] = {"unsaid", "active", "waiting"};
     const auto at = static_cast<std::size_t>(f.turn);
     d.word("turn", at < std::size(words) ? words[at] : "?");
+    if (f.last_line) {
+        d.number("last_line", f.last_line->value());
+    }
 }
 
 void describe_body(Description& d, const Publish& f) {

@@ -44,6 +44,16 @@ bool grew_since_the_first_release(FrameType type) {
            type == FrameType::open_consumer || type == FrameType::opened;
 }
 
+// Fields at the end that are there only with a name: without one, the body ends before them.
+int optional_fields(const VectorFile& vector) {
+    return vector.name.find("_named") != std::string::npos ? 1 : 0;
+}
+bool ends_before_a_field(const VectorFile& vector) {
+    const FrameType type = type_of(vector);
+    return (type == FrameType::open_producer || type == FrameType::opened) &&
+           optional_fields(vector) == 0;
+}
+
 }  // namespace
 
 TEST_CASE("frames: a body cut anywhere is refused, or says what is left of it") {
@@ -59,11 +69,12 @@ TEST_CASE("frames: a body cut anywhere is refused, or says what is left of it") 
                 CHECK((!again || *again == cut));
             } else if (again) {
                 ++earlier_ends;
-                REQUIRE(again->size() > size);
+                REQUIRE(again->size() >= size);
                 CHECK(std::equal(cut.begin(), cut.end(), again->begin()));
             }
         }
-        CHECK(earlier_ends == (grew_since_the_first_release(type_of(vector)) ? 1 : 0));
+        CHECK(earlier_ends ==
+              (grew_since_the_first_release(type_of(vector)) ? 1 : 0) + optional_fields(vector));
     }
 }
 
@@ -72,7 +83,7 @@ TEST_CASE("frames: unknown bytes behind the known fields are ignored") {
     CAPTURE(seed);
     RandomBytes random(seed);
     for (const VectorFile& vector : all_vectors()) {
-        if (takes_the_rest(type_of(vector))) {
+        if (takes_the_rest(type_of(vector)) || ends_before_a_field(vector)) {
             continue;
         }
         CAPTURE(vector.name);

@@ -26,6 +26,7 @@ inline constexpr std::uint32_t magic = 0x3144514D;  // "MQD1"
 inline constexpr std::uint16_t protocol_version = 1;
 inline constexpr std::uint32_t frame_body_bytes_hard_max = 32 * 1024 * 1024;
 inline constexpr std::size_t queue_name_bytes_max = 200;
+inline constexpr std::size_t producer_name_bytes_max = 128;
 inline constexpr std::size_t ranges_max = 4096;  // in one frame
 inline constexpr std::size_t ping_bytes_max = 64;
 inline constexpr std::size_t backup_next_max = 8;  // asked for and not answered

@@ -13,15 +13,25 @@
 namespace mqd::wire {
 
 // header.handle: the number that the client gives to the new handle, 1..handles_max.
+// Clients that know no names of producers end behind the queue.
 struct OpenProducer {
     static constexpr FrameType type = FrameType::open_producer;
     std::string_view queue;
+    std::string_view producer{};  // its name; empty: it has none
 
-    void encode(Writer& w) const { w.string8(queue); }
+    void encode(Writer& w) const {
+        w.string8(queue);
+        if (!producer.empty()) {
+            w.string8(producer);
+        }
+    }
     [[nodiscard]] static std::optional<OpenProducer> decode(Bytes body) {
         Reader r(body);
         OpenProducer f;
         f.queue = r.string8();
+        if (!r.rest().empty()) {
+            f.producer = r.string8();
+        }
         return r.ok() ? std::optional(f) : std::nullopt;
     }
 };
@@ -69,11 +79,16 @@ struct Opened {
     std::uint64_t message_limit = 0;           // producer: first publish credit, as in CREDIT
     std::uint64_t byte_limit = 0;
     Turn turn = Turn::unsaid;
+    // Of a producer with a name: its last line that was taken, 0 for none. Otherwise nothing.
+    std::optional<LineNumber> last_line{};
 
     void encode(Writer& w) const {
         w.number(incarnation.value()).number(static_cast<std::uint8_t>(durability));
         w.number(lease_ms).number(message_limit).number(byte_limit);
         w.number(static_cast<std::uint8_t>(turn));
+        if (last_line) {
+            w.number(last_line->value());
+        }
     }
     [[nodiscard]] static std::optional<Opened> decode(Bytes body) {
         Reader r(body);
@@ -85,6 +100,9 @@ struct Opened {
         f.byte_limit = r.number<std::uint64_t>();
         if (!r.rest().empty()) {
             f.turn = static_cast<Turn>(r.number<std::uint8_t>());
+        }
+        if (!r.rest().empty()) {
+            f.last_line = LineNumber(r.number<std::uint64_t>());
         }
         return r.ok() ? std::optional(f) : std::nullopt;
     }
