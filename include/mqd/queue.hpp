@@ -59,10 +59,10 @@ struct QueueInfo {
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
-    // With priorities: the next number of each, from that of priority 9 on.
-    std::vector<MessageNumber> next_of_levels{};
     std::uint64_t held = 0;     // messages that wait for others of their group
     std::uint64_t expired = 0;  // messages, since the daemon was started or the queue made
+    // With priorities: the next number of each, from that of priority 9 on.
+    std::vector<MessageNumber> next_of_levels{};
 
     // The next number, among those of the same priority.
     [[nodiscard]] MessageNumber next_like(MessageNumber number) const {
