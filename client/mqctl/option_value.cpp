@@ -155,11 +155,13 @@ void QueueOptionValues::add_to(CLI::App& app) {
     on_full_ = add_value(app, "--on-full", "WHAT", "When it is full: reject or drop-oldest");
     retry_ = add_value(app, "--retry", "DURATIONS",
                        "How long a message that failed waits: 1s,10s,1m, or none");
+    expire_idle_ = add_value(app, "--expire-idle", "DURATION",
+                             "Delete it once it was empty and unused for so long (0: never)");
 }
 
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
-           given(max_bytes_) || given(on_full_) || given(retry_);
+           given(max_bytes_) || given(on_full_) || given(retry_) || given(expire_idle_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -189,6 +191,12 @@ void QueueOptionValues::read(QueueOptions& into) const {
     }
     if (given(retry_)) {
         into.retry = delays(retry_);
+    }
+    if (given(expire_idle_)) {
+        into.expire_idle = duration(expire_idle_, {});
+        if (*into.expire_idle > wire::expire_idle_max) {
+            throw Mistake{"--expire-idle: ten years at most"};
+        }
     }
 }
 

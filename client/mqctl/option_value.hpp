@@ -49,7 +49,7 @@ class QueueOptionValues {
 
   private:
     CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
-        *on_full_{}, *retry_{};
+        *on_full_{}, *retry_{}, *expire_idle_{};
 };
 
 }  // namespace mqd::mqctl

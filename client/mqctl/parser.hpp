@@ -42,6 +42,10 @@ class Parser {
     void check_export();
     void check_import();
     void read_paused(bool paused);
+    void add_selection_options(CLI::App& app);
+    void read_selection();
+    void read_peek();
+    void read_move();
     void check_output() const;
 
     CLI::App app_{"Talk to mqd, the message-queue daemon."};
@@ -59,6 +63,13 @@ class Parser {
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *exclusive_{}, *single_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *dead_count_{};
+    // One set for each command that has them.
+    struct SelectionValues {
+        CLI::Option *older{}, *newer{};
+    };
+    std::vector<SelectionValues> selections_;
+    std::vector<std::string> filters_, states_;
+    CLI::Option *move_count_{}, *rate_{};
     QueueOptionValues create_options_, update_options_;
     CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
 };

@@ -8,6 +8,7 @@ std::string_view state_name(MessageState state) {
         case MessageState::ready: return "ready";
         case MessageState::leased: return "leased";
         case MessageState::delayed: return "delayed";
+        case MessageState::dying: return "dying";
     }
     return "unknown";
 }

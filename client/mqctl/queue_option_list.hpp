@@ -25,6 +25,7 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("max_bytes"), &Options::max_bytes, &Definition::max_bytes);
     fn(std::string_view("on_full"), &Options::on_full, &Definition::on_full);
     fn(std::string_view("retry"), &Options::retry, &Definition::retry);
+    fn(std::string_view("expire_idle"), &Options::expire_idle, &Definition::expire_idle);
 }
 
 // Whether a member of QueueOptions says anything.

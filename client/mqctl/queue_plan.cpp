@@ -26,8 +26,8 @@ std::string text_of(std::string_view, Durability value) {
 std::string text_of(std::string_view, OnFull value) {
     return std::string(on_full_name(value));
 }
-std::string text_of(std::string_view, std::chrono::milliseconds value) {
-    return format_duration(value);
+std::string text_of(std::string_view key, std::chrono::milliseconds value) {
+    return key == "expire_idle" && value.count() == 0 ? "never" : format_duration(value);
 }
 std::string text_of(std::string_view, const std::string& value) {
     return value;
@@ -73,7 +73,8 @@ nlohmann::ordered_json json_of(const std::optional<T>& value) {
 
 // As `queue list -o json` names it.
 std::string json_name(std::string_view key) {
-    return std::string(key) + (key == "lease" || key == "retry" ? "_ms" : "");
+    return std::string(key) +
+           (key == "lease" || key == "retry" || key == "expire_idle" ? "_ms" : "");
 }
 
 // The values, in `options`, of those options that `said` says.

@@ -395,6 +395,7 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"max_bytes", SizeField{&queue.max_bytes, 0, bytes_limit_max}},
         {"on_full", OnFullField{&queue.on_full}},
         {"retry", DelaysField{&queue.retry, wire::retry_delays_max, wire::retry_delay_max}},
+        {"expire_idle", DurationField{&queue.expire_idle, milliseconds(0), wire::expire_idle_max}},
     };
 }
 

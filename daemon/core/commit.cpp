@@ -287,7 +287,10 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             backlog_->removed(*command.queue, ranges);
             break;
         }
-        case PendingCommand::Kind::create: engine_.apply(group.creates[command.first]); break;
+        case PendingCommand::Kind::create:
+            engine_.apply(group.creates[command.first]);
+            lifetimes_.made(*engine_.find(group.creates[command.first].id));
+            break;
         case PendingCommand::Kind::update: apply_update(group.updates[command.first]); break;
         case PendingCommand::Kind::remove_queue: {
             const QueueId id = command.queue->id();
@@ -313,6 +316,7 @@ void Core::apply_update(const PendingUpdate& update) {
     engine::QueueDefinition definition = queue->definition();
     set_options(definition, options);
     engine_.apply(engine::UpdateQueue{update.id, std::move(definition)});
+    lifetimes_.made(*queue);
 }
 
 // The queue is about to go: no handle may point to it any more.
@@ -321,6 +325,7 @@ void Core::forget_queue(engine::Queue& queue) {
     for (Session* session : sessions_) {
         session->forget_queue(queue);
     }
+    lifetimes_.forget(queue);
 }
 
 // --- journal files

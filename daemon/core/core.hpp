@@ -25,7 +25,10 @@
 #include "daemon/core/dead_letters.hpp"
 #include "daemon/core/handle.hpp"
 #include "daemon/core/journal_blocks.hpp"
+#include "daemon/core/message_mover.hpp"
+#include "daemon/core/move_requests.hpp"
 #include "daemon/core/on_damage.hpp"
+#include "daemon/core/queue_lifetimes.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/journal.hpp"
 #include "mqd/wire/admin.hpp"
@@ -74,6 +77,7 @@ struct Waiter {
     HandleId handle;
     wire::Settled settled;
     std::uint64_t count = 0;  // done
+    MessageNumber next{};     // done, of MESSAGES_MOVE: see wire::Done
     std::string queue;        // queue_info
 };
 
@@ -81,9 +85,7 @@ struct Waiter {
 struct PendingPeek {
     Session* session = nullptr;
     CorrelationId correlation;
-    std::string queue;
-    MessageNumber from;
-    std::uint32_t max = 0;
+    std::vector<std::byte> frame;  // the rest of what it asks for
 };
 
 class Core : public storage::JournalListener {
@@ -116,7 +118,7 @@ class Core : public storage::JournalListener {
     [[nodiscard]] bool wants_turn() const {
         return !failure_ &&
                ((!stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn() ||
-                backup_->wants_turn() || dead_letters_.wants_turn());
+                backup_->wants_turn() || dead_letters_.wants_turn() || lifetimes_.wants_turn());
     }
 
     // Refuses what is new and finishes what is old; stopped() when the journal is sealed. Sessions
@@ -161,6 +163,9 @@ class Core : public storage::JournalListener {
     friend class Backlog;
     friend class Backup;
     friend class DeadLetters;
+    friend class MessageMover;
+    friend class MoveRequests;
+    friend class QueueLifetimes;
     friend class CheckpointPass;
     friend class Salvage;
     friend class Start;
@@ -189,6 +194,7 @@ class Core : public storage::JournalListener {
     Result<void> update_queue(engine::Queue& queue, const wire::QueueOptions& options,
                               Session& session, CorrelationId correlation);
     Result<void> delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
+    void append_delete(engine::Queue& queue);
     void purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
     void delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
                          CorrelationId correlation);
@@ -342,7 +348,10 @@ class Core : public storage::JournalListener {
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;
     std::unique_ptr<Backup> backup_;
+    MessageMover mover_{*this};
     DeadLetters dead_letters_{*this};
+    MoveRequests moves_{*this};
+    QueueLifetimes lifetimes_{*this};
 };
 
 }  // namespace mqd::core

@@ -46,7 +46,6 @@ class DeadLetters {
                             const engine::LiveRun& run);
     [[nodiscard]] Block* make_block(const engine::Queue& queue, const Block& block,
                                     const engine::LiveRun& run) const;
-    void append(engine::Queue& queue, engine::Queue& target, MessageRange range, Block& dead);
 
     Core& core_;
     engine::Time retry_deadline_ = engine::Time::max();

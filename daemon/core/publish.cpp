@@ -399,6 +399,7 @@ void Core::close_producer(Producer& producer) {
     granted_credit_bytes_ -= producer.window_bytes;
     if (producer.queue != nullptr) {
         producer.queue->producer_closed();
+        lifetimes_.used(*producer.queue);
     }
     if (producer.pending_listed) {
         std::erase(pending_producers_, &producer);

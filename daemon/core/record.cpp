@@ -50,7 +50,7 @@ wire::QueueOptions stored_options(const engine::QueueDefinition& definition) {
 }
 
 // Without what dead_letter and retry hold.
-constexpr std::size_t options_bytes_max = 80;
+constexpr std::size_t options_bytes_max = 97;
 
 }  // namespace
 

@@ -26,6 +26,10 @@ struct QueueDefinition {
     std::vector<std::chrono::milliseconds> retry{};
     bool publishing_paused = false;  // nothing is taken but dead letters; core sees to it
     bool consuming_paused = false;   // nothing is delivered
+    // It is deleted when it was empty and not used for so long, and with the session that made it;
+    // core sees to both.
+    std::chrono::milliseconds expire_idle{0};  // 0: never
+    bool temporary = false;
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

@@ -37,6 +37,9 @@ struct Habits {
     unsigned admin_percent = 3;           // of a client's acts
     bool deletes = false;
     bool purges = false;
+    std::string moves_to;  // messages are moved there from other queues; empty: none are
+    bool rejects = true;   // some messages are given back as dead letters
+    std::uint64_t expire_idle_ms = 0;  // of all queues
     // Every so manieth message is not acked before the end of the run: what lies around it ends,
     // and it stays. 0: none.
     std::uint64_t straggler_every = 0;
@@ -86,6 +89,7 @@ class Actor {
     }
     void administer();
     void end_some();
+    void move_some();
     void open_something();
     void close_something();
     void leave();

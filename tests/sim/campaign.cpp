@@ -35,6 +35,7 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.acked += more.acked;
     sum.leases_lost += more.leases_lost;
     sum.dead_letters += more.dead_letters;
+    sum.moved += more.moved;
 }
 
 void add(Paths& sum, const Paths& more) {
@@ -109,6 +110,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("acked", of.acked);
     figure("leases_lost", of.leases_lost);
     figure("dead_letters", of.dead_letters);
+    figure("moved", of.moved);
     figure("pages_written", result.paths.pages_written);
     figure("pages_read", result.paths.pages_read);
     figure("pages_carried", result.paths.pages_carried);

@@ -21,6 +21,7 @@
 #include "mqd/types.hpp"
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/message_move.hpp"
 
 namespace mqd::sim {
 
@@ -40,6 +41,7 @@ struct QueueRecord {
     std::uint32_t lease_ms = 0;
     bool dead = false;                     // nothing of it may be seen any more
     bool delete_asked = false;             // it may be gone
+    std::string moves_to;                  // somebody asked to move messages of it there
     std::map<MessageNumber, Uid> numbers;  // those that anybody saw, for ever
     MessageNumber first_seen_up_to;        // the highest number that was delivered
     std::vector<const ConsumerRecord*> attached;
@@ -115,6 +117,8 @@ class Judge {
     [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
     void violate(std::string what);
 
+    // Queues that are empty and not used may go.
+    void set_expires() { expires_ = true; }
     // Of all queues but dead letters; 0: none.
     void set_attempts_limit(std::uint32_t limit) { attempts_limit_ = limit; }
     // Likewise: how long a message waits after each failure, in milliseconds.
@@ -135,6 +139,11 @@ class Judge {
     void deleted(std::string_view name);
     [[nodiscard]] EndingRecord purge_asked(QueueRecord& queue);
     [[nodiscard]] EndingRecord end_asked(QueueRecord& queue, const wire::RangeList& ranges);
+    // Any message of it may be there from now on, and in one of the two only.
+    void move_asked(QueueRecord& queue, std::string_view target) {
+        queue.moves_to = target;
+        moved_into_.emplace(target);
+    }
     // Also of dead letters that nobody has seen yet.
     void purge_asked(std::string_view name);
     void purged(const EndingRecord& ending, std::uint64_t count);
@@ -187,6 +196,7 @@ class Judge {
         std::uint64_t leases_lost = 0;
         std::uint64_t dead_letters = 0;  // that were delivered as such
         std::uint64_t waited = 0;        // that were published to wait
+        std::uint64_t moved = 0;         // that were delivered where they were moved to
 
         bool operator==(const Figures&) const = default;
     };
@@ -209,8 +219,9 @@ class Judge {
     [[nodiscard]] std::string early(const MessageRecord& message) const;
     void note_times(Uid uid, MessageRecord& message, wire::Bytes attributes);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
+    void check_expired(const QueueRecord& queue);
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
-    void move(MessageRecord& message, QueueRecord& dead_letters);
+    void move(MessageRecord& message, QueueRecord& target);
     static void age(MessageRecord& message, End end);
     [[nodiscard]] std::string name(Uid uid) const;
     template <typename Fn>
@@ -221,7 +232,9 @@ class Judge {
     std::int64_t wall_us_ = 0;
     std::uint32_t attempts_limit_ = 0;
     std::uint64_t messages_limit_ = 0;
-    bool drops_ = false;  // any message may be dropped for a younger one
+    bool expires_ = false;
+    std::set<std::string, std::less<>> moved_into_;  // names of queues
+    bool drops_ = false;                             // any message may be dropped for a younger one
     std::vector<std::uint32_t> retry_;
     // Times of messages, on either clock. When one has come it counts no more: a message that was
     // due may be delivered, though a clock be set back.

@@ -23,7 +23,8 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
     for (const std::chrono::milliseconds delay : definition.retry) {
         out << ' ' << delay.count();
     }
-    out << " paused " << definition.publishing_paused << definition.consuming_paused << '\n';
+    out << " paused " << definition.publishing_paused << definition.consuming_paused << " idle "
+        << definition.expire_idle.count() << " temporary " << definition.temporary << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {

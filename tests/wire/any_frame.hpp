@@ -12,6 +12,7 @@
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/frame.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/message_move.hpp"
 
 namespace mqd::wire::test {
 
@@ -36,6 +37,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::queue_delete: return visit(QueueDelete{}), true;
         case FrameType::queue_purge: return visit(QueuePurge{}), true;
         case FrameType::messages_delete: return visit(MessagesDelete{}), true;
+        case FrameType::messages_move: return visit(MessagesMove{}), true;
         case FrameType::queue_list: return visit(QueueList{}), true;
         case FrameType::queue_show: return visit(QueueShow{}), true;
         case FrameType::peek: return visit(Peek{}), true;

@@ -5,11 +5,13 @@
 #include <chrono>
 
 #include "mqd/wire/frame.hpp"
+#include "mqd/wire/peek_filter.hpp"
 
 namespace mqd::wire {
 
 inline constexpr std::size_t retry_delays_max = 32;
 inline constexpr std::chrono::milliseconds retry_delay_max = std::chrono::hours(30 * 24);
+inline constexpr std::chrono::milliseconds expire_idle_max = delay_max;
 
 // Options of a queue, as they travel and as records keep them:
 //
@@ -27,6 +29,8 @@ enum class QueueOptionId : std::uint16_t {
     on_full = 7,       // u8
     retry = 8,         // n x u32, milliseconds: how long a message waits after a failed delivery
     paused = 9,        // u8: see Paused
+    expire_idle = 15,  // u64, milliseconds: it is deleted after so long without use; 0: never
+    temporary = 16,    // u8: 1: it is deleted with the session that made it
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -63,7 +67,9 @@ struct QueueOptions {
     std::optional<std::uint64_t> max_bytes;
     std::optional<OnFull> on_full;  // 0 on the wire: as if not there
     std::optional<std::vector<std::chrono::milliseconds>> retry;
-    std::optional<std::uint8_t> paused;       // bits of Paused, sound or not
+    std::optional<std::uint8_t> paused;  // bits of Paused, sound or not
+    std::optional<std::uint64_t> expire_idle_ms;
+    std::optional<std::uint8_t> temporary;    // sound if 0 or 1
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -78,6 +84,8 @@ struct QueueOptions {
         fn(QueueOptionId::on_full, options.on_full);
         fn(QueueOptionId::retry, options.retry);
         fn(QueueOptionId::paused, options.paused);
+        fn(QueueOptionId::expire_idle, options.expire_idle_ms);
+        fn(QueueOptionId::temporary, options.temporary);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -346,15 +354,26 @@ struct MessagesDeleteRequest {
 };
 
 // Answers what has no answer of its own: queue_delete, queue_purge and messages_delete with the
-// messages removed.
+// messages removed, messages_move with those moved.
 struct Done {
     static constexpr FrameType type = FrameType::done;
     std::uint64_t count = 0;
+    // Of messages_move: the first of the numbers that were asked for that it did not come to; 0,
+    // and not on the wire: it came to all of them.
+    MessageNumber next{};
 
-    void encode(Writer& w) const { w.number(count); }
+    void encode(Writer& w) const {
+        w.number(count);
+        if (next.value() != 0) {
+            w.number(next.value());
+        }
+    }
     [[nodiscard]] static std::optional<Done> decode(Bytes body) {
         Reader r(body);
-        const Done f{r.number<std::uint64_t>()};
+        Done f{r.number<std::uint64_t>()};
+        if (!r.rest().empty()) {
+            f.next = MessageNumber(r.number<std::uint64_t>());
+        }
         return r.ok() ? std::optional(f) : std::nullopt;
     }
 };
@@ -365,19 +384,26 @@ struct Peek {
     std::string_view queue;
     MessageNumber from;     // the first number looked at
     std::uint32_t max = 0;  // messages; 1..1000
+    std::optional<PeekFilter> filter{};
 
-    void encode(Writer& w) const { w.string8(queue).number(from.value()).number(max); }
+    void encode(Writer& w) const {
+        w.string8(queue).number(from.value()).number(max);
+        if (filter) {
+            filter->encode(w);
+        }
+    }
     [[nodiscard]] static std::optional<Peek> decode(Bytes body) {
         Reader r(body);
         Peek f;
         f.queue = r.string8();
         f.from = MessageNumber(r.number<std::uint64_t>());
         f.max = r.number<std::uint32_t>();
+        if (!r.rest().empty()) {
+            f.filter = PeekFilter::decode(r);
+        }
         return r.ok() ? std::optional(f) : std::nullopt;
     }
 };
-
-enum class MessageState : std::uint8_t { ready = 1, leased = 2, delayed = 3 };
 
 // Consecutive messages in one state: the fields of DELIVER, `attempt` counting the deliveries so
 // far.
