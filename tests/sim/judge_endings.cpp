@@ -108,9 +108,11 @@ void Judge::move(MessageRecord& message, QueueRecord& target) {
     message.attempts = 0;
     message.attempts_max = message.dead_attempts_max;
     message.attempts_exact = message.attempts_max == 0;
-    if (dead) {  // others wait on
+    if (dead) {
         message.ready_at_ns.reset();
         message.due_us.reset();
+    } else {  // it may wait on, there too, while younger ones are delivered
+        message.waited = message.waited || message.failed_once;
     }
     ++(dead ? figures_.dead_letters : figures_.moved);
 }

@@ -47,7 +47,7 @@ void Judge::check_expired(const QueueRecord& queue) {
     }
     for (const auto& [uid, message] : messages_) {
         if (message.queue == &queue && message.kept != Durability::unspecified &&
-            may_exist(message) && !message.uncertain && queue.moves_to.empty()) {
+            may_exist(message) && !message.uncertain && !message.dying && queue.moves_to.empty()) {
             violate("queue " + queue.name + ':' + std::to_string(queue.id.value()) +
                     " is gone, and " + name(uid) + " with it");
             return;
