@@ -102,6 +102,9 @@ std::vector<std::byte> encode_body(const Frame& frame) {
         writer.string8(frame.reason);
     } else if constexpr (requires { frame.incarnation, frame.ranges; }) {
         writer.string8(frame.queue).number(frame.incarnation.value());
+        if constexpr (requires { frame.target; }) {
+            writer.string8(frame.target);
+        }
         encode_ranges(writer, frame.ranges);
     } else if constexpr (requires { frame.ranges; }) {
         encode_ranges(writer, frame.ranges);
