@@ -5,8 +5,10 @@
 
 #include "client/connection.hpp"
 #include "client/lease.hpp"
+#include "client/message_filter.hpp"
 #include "mqd/client.hpp"
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/message_move.hpp"
 
 namespace mqd {
 
@@ -38,6 +40,12 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     }
     if (from.priorities) {
         options.priorities = *from.priorities != 0;
+    }
+    if (from.expire_idle_ms) {
+        options.expire_idle = std::chrono::milliseconds(*from.expire_idle_ms);
+    }
+    if (from.temporary) {
+        options.temporary = *from.temporary != 0;
     }
     return options;
 }
@@ -88,6 +96,11 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         return Error{ErrorCode::bad_option, "a TTL is at most ten years long",
                      static_cast<std::uint64_t>(wire::ttl_max.count())};
     }
+    if (from.expire_idle &&
+        (from.expire_idle->count() < 0 || *from.expire_idle > wire::expire_idle_max)) {
+        return Error{ErrorCode::bad_option, "expire_idle is at most ten years",
+                     static_cast<std::uint64_t>(wire::expire_idle_max.count())};
+    }
     wire::QueueOptions options;
     if (from.durability != Durability::unspecified) {
         options.durability = from.durability;
@@ -109,6 +122,12 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     }
     if (from.on_expired != OnExpired::unspecified) {
         options.on_expired = from.on_expired;
+    }
+    if (from.expire_idle) {
+        options.expire_idle_ms = static_cast<std::uint64_t>(from.expire_idle->count());
+    }
+    if (from.temporary) {
+        options.temporary = static_cast<std::uint8_t>(*from.temporary);
     }
     if (from.publishing_paused || from.consuming_paused) {
         options.paused = wire::Paused{from.publishing_paused, from.consuming_paused}.bits();
@@ -148,6 +167,26 @@ std::optional<Error> check_name(std::string_view name) {
                  wire::queue_name_bytes_max};
 }
 
+// A daemon closes the connection.
+std::optional<Error> check_ranges(std::span<const MessageRange> ranges) {
+    const bool sane = std::all_of(ranges.begin(), ranges.end(), [](const MessageRange& range) {
+        return range.count > 0 && range.first.value() > 0 &&
+               range.first.value() <= UINT64_MAX - range.count;
+    });
+    if (sane) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::bad_option, "a range of messages begins with 1 or more, and has one"};
+}
+
+// Leaves out what lies before a number. In order of their numbers.
+void cut_before(std::vector<MessageRange>& ranges, MessageNumber number) {
+    std::erase_if(ranges, [&](const MessageRange& range) { return range.end() <= number; });
+    if (!ranges.empty() && ranges.front().first < number) {
+        ranges.front() = {number, ranges.front().end() - number};
+    }
+}
+
 // Appends the messages of a run; false if they are malformed.
 bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run) {
     wire::BatchReader reader(run.messages.batch);
@@ -179,7 +218,9 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
     return reader.ok() && count == run.messages.count;
 }
 
-Result<PeekPage> to_peek_page(const Result<std::vector<std::byte>>& body, MessageNumber from) {
+// A daemon of an earlier release does not heed the filter.
+Result<PeekPage> to_peek_page(const Result<std::vector<std::byte>>& body, MessageNumber from,
+                              const MessageFilter& filter) {
     if (!body) {
         return body.error();
     }
@@ -193,6 +234,8 @@ Result<PeekPage> to_peek_page(const Result<std::vector<std::byte>>& body, Messag
             return malformed("PEEK_REPLY");
         }
     }
+    std::erase_if(page.messages,
+                  [&](const PeekedMessage& message) { return !filter.lets_through(message); });
     return page;
 }
 
@@ -249,13 +292,8 @@ Result<std::uint64_t> Client::delete_messages(std::string_view queue, QueueId in
     if (const auto bad = check_name(queue)) {
         return *bad;
     }
-    const bool sane = std::all_of(ranges.begin(), ranges.end(), [](const MessageRange& range) {
-        return range.count > 0 && range.first.value() > 0 &&
-               range.first.value() <= UINT64_MAX - range.count;
-    });
-    if (!sane) {  // a daemon closes the connection
-        return Error{ErrorCode::bad_option,
-                     "a range of messages begins with 1 or more, and has one"};
+    if (const auto bad = check_ranges(ranges)) {
+        return *bad;
     }
     std::uint64_t deleted = 0;
     while (!ranges.empty()) {
@@ -269,6 +307,47 @@ Result<std::uint64_t> Client::delete_messages(std::string_view queue, QueueId in
         ranges = ranges.subspan(part.size());
     }
     return deleted;
+}
+
+Result<MovedMessages> Client::move_messages(std::string_view queue, QueueId incarnation,
+                                            std::string_view target,
+                                            std::span<const MessageRange> ranges) {
+    for (const std::string_view name : {queue, target}) {
+        if (const auto bad = check_name(name)) {
+            return *bad;
+        }
+    }
+    if (const auto bad = check_ranges(ranges)) {
+        return *bad;
+    }
+    std::vector<MessageRange> rest(ranges.begin(), ranges.end());
+    std::sort(rest.begin(), rest.end(),
+              [](const MessageRange& a, const MessageRange& b) { return a.first < b.first; });
+    MovedMessages moved;
+    while (!rest.empty()) {
+        const auto part = std::span(rest).first(std::min(rest.size(), wire::ranges_max));
+        const wire::MessagesMoveRequest request{queue, incarnation, target, part};
+        const auto body = connection_->call(request, wire::FrameType::done);
+        if (!body) {
+            if (moved.count == 0) {
+                return body.error();
+            }
+            moved.stopped = body.error();
+            break;
+        }
+        const auto done = wire::Done::decode(*body);
+        const bool more = done && done->next.value() != 0;
+        if (!done || (more && done->count == 0 && done->next <= rest.front().first)) {
+            return malformed("DONE");  // it would never end
+        }
+        moved.count += done->count;
+        if (more) {
+            cut_before(rest, done->next);
+        } else {
+            rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(part.size()));
+        }
+    }
+    return moved;
 }
 
 Result<std::vector<QueueInfo>> Client::list_queues() {
@@ -303,25 +382,33 @@ Result<QueueInfo> Client::show_queue(std::string_view name) {
     return to_queue_info(connection_->call(wire::QueueShow{name}, wire::FrameType::queue_info));
 }
 
-Result<PeekPage> Client::peek(std::string_view queue, MessageNumber from, std::uint32_t max) {
-    const auto request = begin_peek(queue, from, max);
+Result<PeekPage> Client::peek(std::string_view queue, MessageNumber from, std::uint32_t max,
+                              const MessageFilter& filter) {
+    const auto request = begin_peek(queue, from, max, filter);
     if (!request) {
         return request.error();
     }
     return to_peek_page(
-        connection_->await_reply(*request->correlation_, connection_->default_deadline()), from);
+        connection_->await_reply(*request->correlation_, connection_->default_deadline()), from,
+        filter);
 }
 
 Result<PeekRequest> Client::begin_peek(std::string_view queue, MessageNumber from,
-                                       std::uint32_t max) {
+                                       std::uint32_t max, const MessageFilter& filter) {
     if (const auto bad = check_name(queue)) {
         return *bad;
+    }
+    auto wanted = client::to_wire(filter);
+    if (!wanted) {
+        return wanted.error();
     }
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
-    const wire::Peek frame{queue, from, std::clamp<std::uint32_t>(max, 1, page_max)};
-    return PeekRequest(connection_->session().request(frame, wire::FrameType::peek_reply), from);
+    const wire::Peek frame{queue, from, std::clamp<std::uint32_t>(max, 1, page_max),
+                           *std::move(wanted)};
+    return PeekRequest(connection_->session().request(frame, wire::FrameType::peek_reply), from,
+                       filter);
 }
 
 Result<std::optional<PeekPage>> Client::take_peek(PeekRequest& request) {
@@ -332,7 +419,7 @@ Result<std::optional<PeekPage>> Client::take_peek(PeekRequest& request) {
     if (!*body) {
         return std::optional<PeekPage>();
     }
-    auto page = to_peek_page(std::move(**body), request.from_);
+    auto page = to_peek_page(std::move(**body), request.from_, request.filter_);
     if (!page) {
         return page.error();
     }

@@ -22,7 +22,8 @@ Result<std::vector<std::byte>> pack(std::string_view queue, std::span<const Mess
                                     client::PublishLimits limits) {
     limits.gather_bytes = wire::frame_header_bytes + wire::Publish::fixed_bytes;
     for (const Message& message : messages) {
-        limits.gather_bytes += message.body.size() + attributes_plenty;
+        limits.gather_bytes +=
+            message.body.size() + message.options.group.size() + attributes_plenty;
         for (const Header& header : message.headers) {
             limits.gather_bytes +=
                 wire::attribute_header_bytes + 1 + header.key.size() + header.value.size();
@@ -30,7 +31,7 @@ Result<std::vector<std::byte>> pack(std::string_view queue, std::span<const Mess
     }
     limits.gather_bytes = std::min(limits.gather_bytes, limits.frame_body_bytes_max);
     client::Output output(limits.gather_bytes);
-    client::ProducerHandle packer(HandleId(0), queue, Durability::unspecified, output, limits);
+    client::ProducerHandle packer(HandleId(0), queue, ProducerOptions(), output, limits);
     wire::Opened opened;
     opened.message_limit = opened.byte_limit = UINT64_MAX;
     packer.opened(opened);

@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 23> command_rows{{
+inline constexpr std::array<CommandRow, 24> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -25,6 +25,8 @@ inline constexpr std::array<CommandRow, 23> command_rows{{
     {Command::peek, "peek", "", "QUEUE", "Look at messages without taking them"},
     {Command::delete_messages, "delete", "", "ID...",
      "End messages that wait, ready or delayed, by their ids"},
+    {Command::move_messages, "move", "", "FROM TO",
+     "Move messages that wait to the end of another queue, in their order"},
     {Command::export_messages, "export", "", "QUEUE",
      "Write all messages as lines of JSON, without taking them"},
     {Command::import_messages, "import", "", "QUEUE",
@@ -38,7 +40,8 @@ inline constexpr std::array<CommandRow, 23> command_rows{{
      "Take no messages and deliver none, until it is resumed"},
     {Command::queue_resume, "queue resume", "", "QUEUE", "Take messages and deliver them again"},
     {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
-    {Command::queue_purge, "queue purge", "", "QUEUE", "Remove the messages that are ready"},
+    {Command::queue_purge, "queue purge", "", "QUEUE",
+     "Remove the messages that wait, or some of them"},
     {Command::queue_apply, "queue apply", "", "FILE",
      "Make the queues what a file says, and show what that changes"},
     {Command::dead_list, "dead list", "", "QUEUE", "The dead letters of a queue"},

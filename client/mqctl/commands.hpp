@@ -15,6 +15,8 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode export_messages(Session& session);  // export.cpp
 [[nodiscard]] ExitCode backup(Session& session);           // backup.cpp
 [[nodiscard]] ExitCode delete_messages(Session& session);  // delete_messages.cpp
+[[nodiscard]] ExitCode move_messages(Session& session);    // move.cpp
+[[nodiscard]] ExitCode queue_purge(Session& session);      // purge.cpp
 
 // queue_commands.cpp
 [[nodiscard]] ExitCode queue_list(Session& session);
@@ -24,7 +26,6 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode queue_pause(Session& session);
 [[nodiscard]] ExitCode queue_resume(Session& session);
 [[nodiscard]] ExitCode queue_delete(Session& session);
-[[nodiscard]] ExitCode queue_purge(Session& session);
 
 [[nodiscard]] ExitCode queue_apply(Session& session);  // queue_apply.cpp
 

@@ -11,8 +11,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "tail",
     "request",
     "serve",
-    // queues
-    "move",
     // watching
     "top",
     "stats",
@@ -38,11 +36,7 @@ constexpr auto options = std::to_array<std::string_view>({
     // of a queue
     "--dedup-window",
     "--group-rate",
-    "--expire-idle",
     "--history",
-    // of the commands above, and what they will share
-    "--filter",
-    "--rate",
 });
 
 }  // namespace

@@ -187,12 +187,14 @@ void QueueOptionValues::add_to(CLI::App& app) {
     ttl_ = add_value(app, "--ttl", "DURATION", "How long a message waits at most, or none");
     on_expired_ =
         add_value(app, "--on-expired", "WHAT", "What becomes of it then: drop or dead-letter");
+    expire_idle_ = add_value(app, "--expire-idle", "DURATION",
+                             "Delete it once it was empty and unused for so long (0: never)");
 }
 
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
            given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_) ||
-           given(ttl_) || given(on_expired_);
+           given(ttl_) || given(on_expired_) || given(expire_idle_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -243,6 +245,12 @@ void QueueOptionValues::read(QueueOptions& into) const {
             throw Mistake{"--on-expired: \"" + text + "\" is neither drop nor dead-letter"};
         }
         into.on_expired = text == "drop" ? OnExpired::drop : OnExpired::dead_letter;
+    }
+    if (given(expire_idle_)) {
+        into.expire_idle = duration(expire_idle_, {});
+        if (*into.expire_idle > wire::expire_idle_max) {
+            throw Mistake{"--expire-idle: ten years at most"};
+        }
     }
 }
 

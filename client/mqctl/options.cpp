@@ -9,8 +9,8 @@
 #include "client/mqctl/not_built.hpp"
 #include "client/mqctl/option_value.hpp"
 #include "client/mqctl/parser.hpp"
-#include "client/mqctl/suggestion.hpp"
 #include "client/mqctl/units.hpp"
+#include "daemon/config/nearest_name.hpp"
 #include "mqd/wire/batch.hpp"
 
 namespace mqd::mqctl {
@@ -55,8 +55,9 @@ CommandLine Parser::parse(const std::vector<std::string>& arguments) {
     if (given(dead_count_)) {
         line_.dead.count = number(dead_count_, 1);
     }
-    line_.peek.count = number(peek_count_, line_.peek.count);
-    line_.peek.from = message_number(from_, MessageNumber(1));
+    read_peek();
+    read_move();
+    read_selection();
     if (line_.command == Command::queue_create) {
         if (given(memory_) && given(create_durability_)) {
             throw Mistake{"--memory and --durability exclude each other"};
@@ -163,6 +164,17 @@ void Parser::take_operands(const std::vector<std::string>& operands) {
             throw Mistake{"delete needs the ids of messages (mqctl delete orders:3:1842)"};
         }
         line_.message_ids = message_ids(operands);
+        return;
+    }
+    if (line_.command == Command::move_messages) {
+        if (operands.size() != 2) {
+            throw Mistake{"move needs two queues (mqctl move FROM TO)"};
+        }
+        if (operands[0] == operands[1]) {
+            throw Mistake{"move needs two different queues"};
+        }
+        line_.queue = operands[0];
+        line_.move.target = operands[1];
         return;
     }
     const std::size_t most = line_.command == Command::publish

@@ -21,6 +21,7 @@ enum class Command {
     consume,
     peek,
     delete_messages,
+    move_messages,
     export_messages,
     import_messages,
     queue_list,
@@ -98,6 +99,21 @@ struct ConsumeOptions {
 struct PeekOptions {
     std::uint64_t count = 1;
     MessageNumber from{1};
+    std::optional<QueueId> incarnation;  // of the queue that `from` is a number of; absent: any
+};
+
+// Of which messages of a queue the command is; see message_selection.hpp.
+struct SelectionOptions {
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::vector<MessageState> states;  // peek; empty: all
+    std::optional<std::chrono::milliseconds> older;
+    std::optional<std::chrono::milliseconds> newer;
+};
+
+struct MoveOptions {
+    std::string target;
+    std::optional<std::uint64_t> count;  // at most so many; absent: all
+    std::optional<double> per_second;    // messages; absent: as fast as it goes
 };
 
 struct ExportOptions {
@@ -124,11 +140,14 @@ struct CommandLine {
     PublishOptions publish;              // and of `import`
     ConsumeOptions consume;
     PeekOptions peek;
+    SelectionOptions selection;  // of peek, move_messages and queue_purge
+    MoveOptions move;
     ExportOptions export_messages;
     ApplyOptions apply;
     QueueOptions queue_options;  // of queue_create, _update, _pause and _resume
     DeadOptions dead;
-    bool yes = false;  // do not ask: of what deletes queues or messages
+    bool dry_run = false;  // queue_purge, move_messages: only say how many
+    bool yes = false;      // do not ask: of what deletes queues or messages
 };
 
 // What came of reading the command line: a command to run, or an end at once (help, a mistake).

@@ -43,6 +43,10 @@ class Parser {
     void check_export();
     void check_import();
     void read_paused(bool paused);
+    void add_selection_options(CLI::App& app);
+    void read_selection();
+    void read_peek();
+    void read_move();
     void check_output() const;
 
     CLI::App app_{"Talk to mqd, the message-queue daemon."};
@@ -61,6 +65,13 @@ class Parser {
     CLI::Option *exclusive_{}, *single_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *priorities_{},
         *dead_count_{};
+    // One set for each command that has them.
+    struct SelectionValues {
+        CLI::Option *older{}, *newer{};
+    };
+    std::vector<SelectionValues> selections_;
+    std::vector<std::string> filters_, states_;
+    CLI::Option *move_count_{}, *rate_{};
     QueueOptionValues create_options_, update_options_;
     CLI::Option *export_file_{}, *import_file_{}, *import_durability_{};
 };

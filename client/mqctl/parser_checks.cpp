@@ -8,7 +8,6 @@
 #include "client/mqctl/not_built.hpp"
 #include "client/mqctl/option_value.hpp"
 #include "client/mqctl/parser.hpp"
-#include "client/mqctl/suggestion.hpp"
 #include "client/mqctl/units.hpp"
 #include "mqd/wire/batch.hpp"
 

@@ -8,7 +8,6 @@
 #include "client/mqctl/not_built.hpp"
 #include "client/mqctl/option_value.hpp"
 #include "client/mqctl/parser.hpp"
-#include "client/mqctl/suggestion.hpp"
 #include "client/mqctl/units.hpp"
 #include "mqd/wire/batch.hpp"
 
@@ -26,6 +25,10 @@ constexpr const char* format_help =
     "%t time, %s state and %u until when it is delayed (of peek), %p priority, %g group, %% and "
     "\\n \\t \\r \\0 \\\\: "
     "consume orders -o '%i %h{type} %b\\n'";
+
+constexpr const char* filter_help =
+    "--filter KEY=VALUE: the header KEY is exactly VALUE. Of several, all hold.\n"
+    "What is leased is left alone.";
 
 }  // namespace
 
@@ -85,7 +88,12 @@ void Parser::add_options_of(Command command, CLI::App& app) {
         case Command::peek:
             app.footer(format_help);
             peek_count_ = add_value(app, "-n", "N", "At most so many (1)");
-            from_ = add_value(app, "--from", "N", "Begin with this message number");
+            from_ = add_value(app, "--from", "ID", "Begin with this message: its id or number");
+            app.add_option("--state", states_,
+                           "Those that are ready, leased, delayed or dying (may be repeated)")
+                ->allow_extra_args(false)
+                ->type_name("STATE");
+            add_selection_options(app);
             break;
         case Command::export_messages:
             export_file_ =
@@ -130,9 +138,21 @@ void Parser::add_options_of(Command command, CLI::App& app) {
         case Command::dead_retry:
             dead_count_ = add_value(app, "-n", "N", "At most so many (all)");
             break;
+        case Command::move_messages:
+            move_count_ = add_value(app, "-n", "N", "At most so many (all that are there now)");
+            rate_ = add_value(app, "--rate", "RATE", "Not faster than that: 50/s");
+            app.add_flag("--dry-run", line_.dry_run, "Say how many they are, and move none");
+            add_selection_options(app);
+            app.footer(filter_help);
+            break;
+        case Command::queue_purge:
+            app.add_flag("-y,--yes", line_.yes, "Do not ask");
+            app.add_flag("--dry-run", line_.dry_run, "Say how many they are, and remove none");
+            add_selection_options(app);
+            app.footer(filter_help);
+            break;
         case Command::queue_delete:
-        case Command::dead_purge:
-        case Command::queue_purge: app.add_flag("-y,--yes", line_.yes, "Do not ask"); break;
+        case Command::dead_purge: app.add_flag("-y,--yes", line_.yes, "Do not ask"); break;
         case Command::check:
             app.footer(
                 "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a "

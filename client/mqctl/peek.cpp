@@ -6,6 +6,7 @@
 
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/message_format.hpp"
+#include "client/mqctl/message_selection.hpp"
 #include "client/mqctl/output_stream.hpp"
 #include "client/mqctl/peeked_message.hpp"
 #include "client/mqctl/units.hpp"
@@ -57,6 +58,12 @@ ExitCode peek(Session& session) {
     if (!queue) {
         return session.fail(what, queue.error());
     }
+    if (line.peek.incarnation.value_or(queue->incarnation) != queue->incarnation) {
+        session.talk().complain(what + ": the queue is incarnation " +
+                                std::to_string(queue->incarnation.value()) + " now");
+        return ExitCode::not_found;
+    }
+    const MessageFilter filter = filter_of(line.selection, wall_time_now());
     OutputStream out(STDOUT_FILENO);
     std::uint64_t left = line.peek.count;
     MessageNumber from = line.peek.from;
@@ -64,7 +71,7 @@ ExitCode peek(Session& session) {
     Delayed delayed;
     while (left > 0 && more) {
         const auto max = static_cast<std::uint32_t>(std::min(left, page_messages_max));
-        const auto page = session.client().peek(line.queue, from, max);
+        const auto page = session.client().peek(line.queue, from, max, filter);
         if (!page) {
             return session.fail(what, page.error());
         }

@@ -9,6 +9,7 @@ std::string_view state_name(MessageState state) {
         case MessageState::leased: return "leased";
         case MessageState::delayed: return "delayed";
         case MessageState::held: return "held";
+        case MessageState::dying: return "dying";
     }
     return "unknown";
 }

@@ -43,6 +43,7 @@ bool needs_output(const CommandLine& line) {
         case Command::consume: return line.consume.exec.empty();
         case Command::peek: return true;
         case Command::delete_messages:
+        case Command::move_messages:
         case Command::import_messages:
         case Command::queue_list:
         case Command::queue_show:
@@ -72,6 +73,7 @@ ExitCode run_command(Session& session) {
         case Command::consume: return consume(session);
         case Command::peek: return peek(session);
         case Command::delete_messages: return delete_messages(session);
+        case Command::move_messages: return move_messages(session);
         case Command::export_messages: return export_messages(session);
         case Command::queue_list: return queue_list(session);
         case Command::queue_show: return queue_show(session);

@@ -1,4 +1,4 @@
-// mqctl queue: list, show, create, update, pause, resume, delete, purge.
+// mqctl queue: list, show, create, update, pause, resume, delete.
 
 #include <unistd.h>
 
@@ -57,6 +57,10 @@ std::string to_json(const QueueInfo& queue) {
     if (queue.options.publishing_paused) {
         line["publishing_paused"] = *queue.options.publishing_paused;
         line["consuming_paused"] = queue.options.consuming_paused.value_or(false);
+    }
+    if (queue.options.expire_idle) {
+        line["expire_idle_ms"] = queue.options.expire_idle->count();
+        line["temporary"] = queue.options.temporary.value_or(false);
     }
     return line.dump() + '\n';
 }
@@ -140,6 +144,7 @@ ExitCode queue_show(Session& session) {
     if (json_wanted(session)) {
         return session.print(to_json(*queue));
     }
+    const auto idle = queue->options.expire_idle.value_or(std::chrono::milliseconds(0));
     Table table({{"NAME"}, {"VALUE"}});
     table.add({"queue", queue->name});
     table.add({"incarnation", std::to_string(queue->incarnation.value())});
@@ -167,6 +172,8 @@ ExitCode queue_show(Session& session) {
     table.add({"ttl", ttl.count() == 0 ? "none" : format_duration(ttl)});
     table.add({"on_expired", std::string(on_expired_name(queue->options.on_expired))});
     table.add({"expired", std::to_string(queue->expired)});
+    table.add({"expire_idle", idle.count() == 0 ? "never" : format_duration(idle)});
+    table.add({"temporary", queue->options.temporary.value_or(false) ? "yes" : "no"});
     return session.print(table.text(false));
 }
 
@@ -226,19 +233,6 @@ ExitCode queue_delete(Session& session) {
     }
     session.talk().note("queue \"" + name + "\" is gone, and " + format_messages(*removed) +
                         " with it");
-    return ExitCode::done;
-}
-
-ExitCode queue_purge(Session& session) {
-    if (const auto code = refused(session, "queue purge", "purge", session.line().queue)) {
-        return *code;
-    }
-    const std::string& name = session.line().queue;
-    const auto removed = session.client().purge_queue(name);
-    if (!removed) {
-        return session.fail("purging \"" + name + '"', removed.error());
-    }
-    session.talk().note(format_messages(*removed) + " removed from queue \"" + name + '"');
     return ExitCode::done;
 }
 

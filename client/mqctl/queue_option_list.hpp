@@ -30,6 +30,7 @@ void for_each_option(Fn&& fn) {
        &Definition::group_in_flight);
     fn(std::string_view("ttl"), &Options::ttl, &Definition::ttl);
     fn(std::string_view("on_expired"), &Options::on_expired, &Definition::on_expired);
+    fn(std::string_view("expire_idle"), &Options::expire_idle, &Definition::expire_idle);
 }
 
 // Whether a member of QueueOptions says anything.

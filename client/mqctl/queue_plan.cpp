@@ -29,8 +29,9 @@ std::string text_of(std::string_view, OnFull value) {
 std::string text_of(std::string_view, OnExpired value) {
     return std::string(on_expired_name(value));
 }
-std::string text_of(std::string_view, std::chrono::milliseconds value) {
-    return value.count() == 0 ? "none" : format_duration(value);
+std::string text_of(std::string_view key, std::chrono::milliseconds value) {
+    const char* const nothing = key == "expire_idle" ? "never" : "none";
+    return value.count() == 0 ? nothing : format_duration(value);
 }
 std::string text_of(std::string_view, const std::string& value) {
     return value;
@@ -79,7 +80,8 @@ nlohmann::ordered_json json_of(const std::optional<T>& value) {
 
 // As `queue list -o json` names it.
 std::string json_name(std::string_view key) {
-    return std::string(key) + (key == "lease" || key == "retry" || key == "ttl" ? "_ms" : "");
+    const bool time = key == "lease" || key == "retry" || key == "ttl" || key == "expire_idle";
+    return std::string(key) + (time ? "_ms" : "");
 }
 
 // The values, in `options`, of those options that `said` says.

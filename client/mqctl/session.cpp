@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "client/mqctl/output_stream.hpp"
-#include "client/mqctl/suggestion.hpp"
 #include "client/mqctl/units.hpp"
+#include "daemon/config/nearest_name.hpp"
 #include "mqd/wire/frame.hpp"
 
 namespace mqd::mqctl {

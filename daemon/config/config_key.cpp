@@ -415,6 +415,7 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"group_in_flight", CountField{&queue.group_in_flight, 1, wire::group_in_flight_max}},
         {"ttl", DurationField{&queue.ttl, milliseconds(0), wire::ttl_max}},
         {"on_expired", OnExpiredField{&queue.on_expired}},
+        {"expire_idle", DurationField{&queue.expire_idle, milliseconds(0), wire::expire_idle_max}},
     };
 }
 

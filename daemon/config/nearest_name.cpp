@@ -42,12 +42,16 @@ std::string_view nearest_name(std::string_view word, std::span<const std::string
     std::size_t least = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string_view name : names) {
         const std::size_t d = name.size() > word_bytes_max ? least : distance(word, name);
-        if (d < least) {
+        if (d < least && d < name.size()) {  // something of it is left
             least = d;
             nearest = name;
         }
     }
     return nearest;
+}
+
+std::string did_you_mean(std::string_view word, std::span<const std::string> names) {
+    return did_you_mean(word, std::vector<std::string_view>(names.begin(), names.end()));
 }
 
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> names) {

@@ -16,5 +16,6 @@ namespace mqd {
 // ` (did you mean "name"?)`, or nothing.
 [[nodiscard]] std::string did_you_mean(std::string_view word,
                                        std::span<const std::string_view> names);
+[[nodiscard]] std::string did_you_mean(std::string_view word, std::span<const std::string> names);
 
 }  // namespace mqd

@@ -306,7 +306,10 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
         case PendingCommand::Kind::reject:
             apply_reject(*command.queue, group.rejects[command.first]);
             break;
-        case PendingCommand::Kind::create: engine_.apply(group.creates[command.first]); break;
+        case PendingCommand::Kind::create:
+            engine_.apply(group.creates[command.first]);
+            lifetimes_.made(*engine_.find(group.creates[command.first].id));
+            break;
         case PendingCommand::Kind::update: apply_update(group.updates[command.first]); break;
         case PendingCommand::Kind::remove_queue: {
             const QueueId id = command.queue->id();
@@ -336,6 +339,7 @@ void Core::apply_update(const PendingUpdate& update) {
     if (other_ttl) {
         backlog_->ttl_changed(*queue);
     }
+    lifetimes_.made(*queue);
 }
 
 // The queue is about to go: no handle may point to it any more.
@@ -344,6 +348,7 @@ void Core::forget_queue(engine::Queue& queue) {
     for (Session* session : sessions_) {
         session->forget_queue(queue);
     }
+    lifetimes_.forget(queue);
 }
 
 // --- journal files

@@ -60,7 +60,9 @@ void Core::end_turn() {
         deliver();
     }
     answer_peeks();
+    moves_.turn();
     dead_letters_.turn();
+    lifetimes_.turn();
     retry_growth_turn();
     checkpoint_turn();
     backlog_->write_turn();
@@ -96,8 +98,8 @@ std::optional<engine::Time> Core::next_deadline() const {
     if (failure_) {
         return std::nullopt;
     }
-    engine::Time next =
-        std::min({retry_deadline_, backlog_->next_deadline(), dead_letters_.next_deadline()});
+    engine::Time next = std::min({retry_deadline_, backlog_->next_deadline(),
+                                  dead_letters_.next_deadline(), lifetimes_.next_deadline()});
     if (checkpoint_retry_ > now_.journal) {
         next = std::min(next, checkpoint_retry_);
     }
@@ -146,6 +148,7 @@ void Core::remove_session(Session& session) {
     std::erase(with_output_, &session);
     std::erase(leaving_, &session);
     std::erase(waiting_, &session);
+    moves_.session_ended(session);
     std::erase_if(peeks_, [&](const PendingPeek& peek) { return peek.session == &session; });
 }
 
@@ -284,6 +287,7 @@ void Core::remove(engine::Queue& queue, std::span<const MessageRange> ranges, Ne
 }
 
 void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
+    lifetimes_.used(queue);
     decided_.clear();
     engine_.admit_purge(queue, decided_);
     end_decided(queue, session, correlation);
@@ -291,6 +295,7 @@ void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId cor
 
 void Core::delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
                            CorrelationId correlation) {
+    lifetimes_.used(queue);
     decided_.clear();
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         engine_.admit_end(queue, ranges[i], decided_);
@@ -333,7 +338,9 @@ void Core::answer_peeks() {
         return;
     }
     for (const PendingPeek& peek : std::exchange(peeks_, {})) {
-        peek.session->peek({peek.queue, peek.from, peek.max}, peek.correlation);
+        const auto frame = wire::Peek::decode(peek.frame);
+        MQD_ASSERT(frame.has_value(), peek.frame.size());
+        peek.session->peek(*frame, peek.correlation);
     }
     answers_due_ = true;  // somebody may wait to say goodbye
 }
@@ -375,7 +382,9 @@ void Core::answer(Session& session, const Waiter& waiter) {
             session.send(waiter.settled, waiter.correlation, waiter.handle);
             break;
         case Waiter::Kind::transacted: answer_transaction(session, waiter); break;
-        case Waiter::Kind::done: session.send(wire::Done{waiter.count}, waiter.correlation); break;
+        case Waiter::Kind::done:
+            session.send(wire::Done{waiter.count, waiter.next}, waiter.correlation);
+            break;
         case Waiter::Kind::opened:
             session.send(waiter.opened, waiter.correlation, waiter.handle);
             break;

@@ -26,7 +26,10 @@
 #include "daemon/core/dead_letters.hpp"
 #include "daemon/core/handle.hpp"
 #include "daemon/core/journal_blocks.hpp"
+#include "daemon/core/message_mover.hpp"
+#include "daemon/core/move_requests.hpp"
 #include "daemon/core/on_damage.hpp"
+#include "daemon/core/queue_lifetimes.hpp"
 #include "daemon/core/taken_batch.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/journal.hpp"
@@ -97,6 +100,7 @@ struct Waiter {
     HandleId handle;
     wire::Settled settled;
     std::uint64_t count = 0;  // done
+    MessageNumber next{};     // done, of MESSAGES_MOVE: see wire::Done
     std::string queue;        // queue_info
     // transacted: what it published, and whether that may have to wait for memory
     std::vector<PublishedBatch> published;
@@ -108,9 +112,7 @@ struct Waiter {
 struct PendingPeek {
     Session* session = nullptr;
     CorrelationId correlation;
-    std::string queue;
-    MessageNumber from;
-    std::uint32_t max = 0;
+    std::vector<std::byte> frame;  // the rest of what it asks for
 };
 
 class Core : public storage::JournalListener {
@@ -143,7 +145,8 @@ class Core : public storage::JournalListener {
     [[nodiscard]] bool wants_turn() const {
         return !failure_ &&
                ((!stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn() ||
-                backup_->wants_turn() || dead_letters_.wants_turn() || owes_expiry());
+                backup_->wants_turn() || dead_letters_.wants_turn() || owes_expiry() ||
+                lifetimes_.wants_turn());
     }
     // More has expired than the last turn ended.
     [[nodiscard]] bool owes_expiry() const {
@@ -196,6 +199,9 @@ class Core : public storage::JournalListener {
     friend class Backlog;
     friend class Backup;
     friend class DeadLetters;
+    friend class MessageMover;
+    friend class MoveRequests;
+    friend class QueueLifetimes;
     friend class CheckpointPass;
     friend class Salvage;
     friend class Start;
@@ -229,6 +235,7 @@ class Core : public storage::JournalListener {
     Result<void> update_queue(engine::Queue& queue, const wire::QueueOptions& options,
                               Session& session, CorrelationId correlation);
     Result<void> delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
+    void append_delete(engine::Queue& queue);
     void purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
     void delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
                          CorrelationId correlation);
@@ -237,11 +244,17 @@ class Core : public storage::JournalListener {
     [[nodiscard]] wire::StatusReply status() const;
 
     // --- admission and confirms (core.cpp, publish.cpp)
-    // `mark_bytes` of records that go with it into its group.
+    struct Intake {
+        std::size_t mark_bytes = 0;  // of records that go with it into its group
+        wire::Author author = wire::Author::client;
+        // Until when messages wait that are moved here, in numbers of their lines, from 0 on.
+        std::span<const engine::DelayMessages> delays{};
+    };
     Result<void> take_batch(const wire::Publish& frame, const engine::Queue& queue,
-                            std::size_t mark_bytes = 0);
+                            const Intake& intake);
     Result<void> read_attributes(const wire::Publish& frame, const engine::Queue& queue,
-                                 const wire::AttributeSet& seen, const std::uint32_t* end_offsets);
+                                 const wire::AttributeSet& seen, const std::uint32_t* end_offsets,
+                                 wire::Author author);
     Result<void> read_times(wire::Bytes batch, std::uint64_t position, std::size_t joined_from);
     [[nodiscard]] Result<std::optional<engine::Due>> due_of(wire::Bytes attributes) const;
     void number_lines(PendingLines& lines) const;
@@ -258,6 +271,7 @@ class Core : public storage::JournalListener {
     void drop_oldest(engine::Queue& queue, std::uint64_t count);
     [[nodiscard]] static std::size_t mark_bytes(const Producer& producer);
     void append_parts(const Producer& producer, Durability level);
+    void append_batch(engine::Queue& queue, CommitGroup& group);
     void append_add_command(engine::Queue& queue, const BatchPart& part, CommitGroup& group);
     template <typename Fn>
     void for_each_part_run(wire::Bytes batch, const std::uint32_t* end_offsets, Fn&& fn) const;
@@ -415,7 +429,10 @@ class Core : public storage::JournalListener {
     std::unique_ptr<Backlog> backlog_;
     std::unique_ptr<CheckpointPass> checkpoint_;
     std::unique_ptr<Backup> backup_;
+    MessageMover mover_{*this};
     DeadLetters dead_letters_{*this};
+    MoveRequests moves_{*this};
+    QueueLifetimes lifetimes_{*this};
 };
 
 }  // namespace mqd::core

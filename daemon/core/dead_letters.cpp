@@ -1,12 +1,10 @@
 #include "daemon/core/dead_letters.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/storage/passing_error.hpp"
-#include "daemon/storage/planted_fault.hpp"
 #include "mqd/wire/batch.hpp"
 
 namespace mqd::core {
@@ -17,20 +15,6 @@ constexpr std::uint64_t moved_per_turn = 256;                // messages
 constexpr std::uint64_t moved_bytes_per_turn = 1024 * 1024;  // of batches
 constexpr std::uint64_t moved_at_once = 64;                  // in one batch
 constexpr std::size_t queue_name_bytes_max = 200;
-
-// What a dead letter does not take along: what was said of an earlier death, and when it was due.
-bool stays_behind(std::uint16_t attribute) {
-    switch (static_cast<wire::AttributeId>(attribute)) {
-        case wire::AttributeId::dead_letter:
-        case wire::AttributeId::delay:
-        case wire::AttributeId::due:
-        case wire::AttributeId::ttl: return true;
-        case wire::AttributeId::group:  // for people; a dead letter belongs to none
-        case wire::AttributeId::header:
-        case wire::AttributeId::priority: break;
-    }
-    return false;
-}
 
 // That of the first message of the range, which is cut to those behind it that have the same.
 unsigned cut_to_priority(const Block& block, MessageRange& range) {
@@ -45,20 +29,12 @@ unsigned cut_to_priority(const Block& block, MessageRange& range) {
     return priority;
 }
 
-// The message as it was, but for that.
+// The message as it was, but for what was said of an earlier death, and its time to live.
 void append_dead_letter(std::vector<std::byte>& batch, const wire::MessageView& message,
                         wire::DeadLetterView dead, std::vector<std::byte>& attributes) {
     attributes.clear();
+    MessageMover::copy_attributes(message.attributes, attributes, true);
     wire::Writer writer(attributes);
-    wire::AttributeReader reader(message.attributes);
-    while (const auto attribute = reader.next()) {
-        if (stays_behind(attribute->id)) {
-            continue;
-        }
-        writer.number(static_cast<std::uint16_t>(attribute->id |
-                                                 (attribute->critical ? wire::critical_bit : 0)));
-        writer.string16(wire::as_text(attribute->value));
-    }
     std::vector<std::byte> value;
     wire::Writer value_writer(value);
     wire::encode_dead_letter(value_writer, dead);
@@ -187,13 +163,12 @@ bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block&
         return false;
     }
     dead->charge(core_.memory_bytes_);
-    const engine::AddMessages added = core_.engine_.admit_add(target, dead->count, priority);
-    dead->first = added.range.first;
-    dead->queue = target.id();
     dead->published = block.published;
     dead->sender = block.sender;
     core_.engine_.admit_move(queue, run.range);
-    append(queue, target, run.range, *dead);
+    core_.batch_.clear();
+    core_.batch_.parts.push_back({dead, priority});
+    core_.mover_.append(queue, {&run.range, 1}, target);
     return true;
 }
 
@@ -233,56 +208,7 @@ Block* DeadLetters::make_block(const engine::Queue& queue, const Block& block,
         }
         append_dead_letter(batch, *message, dead, attributes);
     }
-    const auto count = static_cast<std::uint32_t>(run.range.count);
-    Block* made = Block::create(count, static_cast<std::uint32_t>(batch.size()));
-    const auto bad = wire::check_batch(batch, count, wire::message_body_bytes_hard_max,
-                                       made->offsets(), wire::Author::daemon);
-    MQD_ASSERT(!bad, run.range.first);
-    std::memcpy(made->data(), batch.data(), batch.size());
-    return made;
-}
-
-// Each end is applied when it is as durable as its own queue; that of a memory queue together with
-// the beginning in the other.
-void DeadLetters::append(engine::Queue& queue, engine::Queue& target, MessageRange range,
-                         Block& dead) {
-    const Durability there = target.definition().durability;
-    const Durability here = queue.durable() ? queue.definition().durability : there;
-    if (!target.durable()) {
-        dead.take(core_.now_.journal);
-        core_.engine_.apply(target, engine::AddMessages{target.id(), {dead.first, dead.count}});
-        core_.engine_.announce_resident(target, dead);
-    }
-    if (here == Durability::memory) {
-        core_.engine_.apply(queue, engine::RemoveMessages{queue.id(), {&range, 1}});
-        core_.free_released();
-        return;
-    }
-    CommitGroup& group =
-        core_.open_group(2 * record_header_bytes + 24 + messages_fixed_bytes + dead.bytes);
-    if (queue.durable() && !storage::planted(storage::Fault::double_dead_letter)) {
-        append_remove(group.buffer, queue.id(), {&range, 1});
-    }
-    group.commands.push_back({PendingCommand::Kind::remove, here, &queue, nullptr,
-                              static_cast<std::uint32_t>(group.ranges.size()), 1});
-    group.ranges.push_back(range);
-    if (target.durable()) {
-        append_messages(group.buffer, RecordType::add_messages,
-                        {target.id(),
-                         {dead.first, dead.count},
-                         dead.published,
-                         dead.sender,
-                         {dead.data(), dead.bytes}});
-        group.commands.push_back({PendingCommand::Kind::add, there, &target, &dead, 0, 0});
-        target.admitted(dead.bytes);
-    }
-    const auto need_of = [](Durability level) {
-        return level == Durability::written ? Need::written : Need::durable;
-    };
-    core_.raise_need(group, need_of(here));
-    if (target.durable()) {
-        core_.raise_need(group, need_of(there));
-    }
+    return MessageMover::make_block(batch, static_cast<std::uint32_t>(run.range.count));
 }
 
 }  // namespace mqd::core

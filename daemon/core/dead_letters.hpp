@@ -50,7 +50,6 @@ class DeadLetters {
                                                  std::uint32_t attempts) const;
     [[nodiscard]] Block* make_block(const engine::Queue& queue, const Block& block,
                                     const engine::LiveRun& run) const;
-    void append(engine::Queue& queue, engine::Queue& target, MessageRange range, Block& dead);
 
     Core& core_;
     engine::Time retry_deadline_ = engine::Time::max();

@@ -27,6 +27,7 @@ void Core::close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end) {
     engine_.detach(consumer,
                    gave_back ? engine::ConsumerEnd::gave_back : engine::ConsumerEnd::failed,
                    now_.journal);
+    lifetimes_.used(*queue);
     journal_delays();
     if (!gave_back) {
         note_failures(*queue, decided_, failure_of("the connection of its consumer ended"));

@@ -126,6 +126,7 @@ void Session::on_open_producer(const wire::FrameHeader& header, const wire::Open
         }
     }
     queue->producer_opened();
+    core_.lifetimes_.used(*queue);
     core_.open_window(*producer);
     const wire::Opened opened{queue->id(), queue->definition().durability, 0,
                               producer->credit.message_limit, producer->credit.byte_limit};
@@ -170,6 +171,7 @@ void Session::on_open_consumer(const wire::FrameHeader& header, const wire::Open
         piece_bytes_max, frame_body_bytes_max_ - wire::Deliver::fixed_bytes);
     consumer->room = &room_;
     consumer->sharing = frame.sharing;
+    core_.lifetimes_.used(*queue);
     core_.engine_.attach(*consumer, *queue);
     core_.engine_.grant(*consumer, frame.message_limit, frame.byte_limit);
     const wire::Turn turn = frame.sharing == Sharing::shared ? wire::Turn::unsaid
@@ -329,7 +331,8 @@ bool Session::unanswered() const {
             return true;
         }
     }
-    return !waiters_.empty() || core_.peeks_pending(*this) || core_.backup_->unanswered(*this) > 0;
+    return !waiters_.empty() || core_.peeks_pending(*this) || core_.moves_.waits(*this) ||
+           core_.backup_->unanswered(*this) > 0;
 }
 
 void Session::forget_queue(const engine::Queue& queue) {

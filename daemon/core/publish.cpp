@@ -50,7 +50,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     if (!dropped) {
         return dropped.error();
     }
-    if (const auto taken = take_batch(frame, queue, mark_bytes(producer)); !taken) {
+    if (const auto taken = take_batch(frame, queue, {mark_bytes(producer)}); !taken) {
         return taken.error();
     }
     if (*dropped > 0) {
@@ -145,7 +145,7 @@ void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
 
 // Checks the batch and copies it into batch_, with all that it needs reserved.
 Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& queue,
-                              std::size_t mark_bytes) {
+                              const Intake& intake) {
     if (frame.batch.size() / wire::message_header_bytes < frame.count) {
         return Error{ErrorCode::protocol_violation, "PUBLISH: fewer messages than its count says"};
     }
@@ -153,8 +153,11 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
     const auto bytes = static_cast<std::uint32_t>(frame.batch.size());
     Block* block = Block::create(frame.count, bytes);
     wire::AttributeSet seen;
-    const auto bad = wire::check_batch(frame.batch, frame.count, options_.message_bytes_max,
-                                       block->offsets(), wire::Author::client, seen);
+    const std::uint32_t body_bytes_max = intake.author == wire::Author::client
+                                             ? options_.message_bytes_max
+                                             : wire::message_body_bytes_hard_max;
+    const auto bad = wire::check_batch(frame.batch, frame.count, body_bytes_max, block->offsets(),
+                                       intake.author, seen);
     if (bad) {
         block->drop_reference();
         if (*bad == ErrorCode::message_too_big) {
@@ -169,8 +172,11 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
                                ? "a message has a critical attribute this daemon does not know"
                                : "PUBLISH: malformed batch"};
     }
-    const auto read = read_attributes(frame, queue, seen, block->offsets());
-    const auto reserved = read ? reserve(queue, frame, mark_bytes) : read;
+    const auto read = read_attributes(frame, queue, seen, block->offsets(), intake.author);
+    if (!intake.delays.empty()) {
+        batch_.delay_lines(intake.delays);
+    }
+    const auto reserved = read ? reserve(queue, frame, intake.mark_bytes) : read;
     if (!reserved) {
         block->drop_reference();
         return reserved.error();
@@ -199,10 +205,10 @@ Result<void> Core::take_batch(const wire::Publish& frame, const engine::Queue& q
 
 // What of the attributes the daemon has to heed.
 Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Queue& queue,
-                                   const wire::AttributeSet& seen,
-                                   const std::uint32_t* end_offsets) {
+                                   const wire::AttributeSet& seen, const std::uint32_t* end_offsets,
+                                   wire::Author author) {
     const bool ranked = queue.definition().priorities;
-    if (seen.has(wire::AttributeId::priority)) {
+    if (seen.has(wire::AttributeId::priority) && (ranked || author == wire::Author::client)) {
         if (!ranked) {
             return Error{ErrorCode::bad_option,
                          "queue \"" + queue.name() + "\" does not declare priorities"};
@@ -333,14 +339,8 @@ std::size_t Core::mark_bytes(const Producer& producer) {
     return producer.mark != nullptr ? mark_producer_record_bytes(producer.mark->name) : 0;
 }
 
-// What a batch became is in one group: after a crash all of it is there, or nothing.
-void Core::append_parts(const Producer& producer, Durability level) {
-    engine::Queue& queue = *producer.queue;
-    std::size_t bytes = delay_record_bytes(batch_.delays.size()) + mark_bytes(producer);
-    for (const BatchPart& part : batch_.parts) {
-        bytes += record_header_bytes + messages_fixed_bytes + part.block->bytes;
-    }
-    CommitGroup& group = open_group(bytes);
+// batch_, with all that goes with it, in a durable queue.
+void Core::append_batch(engine::Queue& queue, CommitGroup& group) {
     for (const BatchPart& part : batch_.parts) {
         Block& block = *part.block;
         const MessagesRecord record{queue.id(),
@@ -353,6 +353,17 @@ void Core::append_parts(const Producer& producer, Durability level) {
         queue.admitted(block.bytes);
     }
     append_delays(queue, group);
+}
+
+// What a batch became is in one group: after a crash all of it is there, or nothing.
+void Core::append_parts(const Producer& producer, Durability level) {
+    engine::Queue& queue = *producer.queue;
+    std::size_t bytes = delay_record_bytes(batch_.delays.size()) + mark_bytes(producer);
+    for (const BatchPart& part : batch_.parts) {
+        bytes += record_header_bytes + messages_fixed_bytes + part.block->bytes;
+    }
+    CommitGroup& group = open_group(bytes);
+    append_batch(queue, group);
     // It becomes visible when it is as durable as its queue, whatever its confirm waits for.
     const Durability most = std::max(level, queue.definition().durability);
     raise_need(group, most == Durability::disk ? Need::durable : Need::written);
@@ -526,6 +537,7 @@ void Core::close_producer(Producer& producer) {
     if (producer.queue != nullptr) {
         producer.queue->producer_closed();
         close_named(producer);
+        lifetimes_.used(*producer.queue);
     }
     if (producer.pending_listed) {
         std::erase(pending_producers_, &producer);

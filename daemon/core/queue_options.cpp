@@ -33,6 +33,12 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     if (otherwise == nullptr || definition.ttl != otherwise->ttl) {
         options.ttl_ms = static_cast<std::uint64_t>(definition.ttl.count());
     }
+    if (otherwise == nullptr || definition.expire_idle != otherwise->expire_idle) {
+        options.expire_idle_ms = static_cast<std::uint64_t>(definition.expire_idle.count());
+    }
+    if (otherwise == nullptr || definition.temporary != otherwise->temporary) {
+        options.temporary = static_cast<std::uint8_t>(definition.temporary);
+    }
     if (otherwise == nullptr || definition.publishing_paused != otherwise->publishing_paused ||
         definition.consuming_paused != otherwise->consuming_paused) {
         options.paused =
@@ -62,6 +68,12 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.on_expired, options.on_expired);
     if (options.ttl_ms) {
         definition.ttl = std::chrono::milliseconds(*options.ttl_ms);
+    }
+    if (options.expire_idle_ms) {
+        definition.expire_idle = std::chrono::milliseconds(*options.expire_idle_ms);
+    }
+    if (options.temporary) {
+        definition.temporary = *options.temporary != 0;
     }
     if (const auto paused = wire::Paused::from_bits(options.paused.value_or(0))) {
         set(definition.publishing_paused, paused->publishing);
@@ -101,6 +113,13 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
         return Error{ErrorCode::bad_option, "group_in_flight: 1 to 65536",
                      wire::group_in_flight_max};
     }
+    if (options.expire_idle_ms > static_cast<std::uint64_t>(wire::expire_idle_max.count())) {
+        return Error{ErrorCode::bad_option, "expire_idle is more than ten years",
+                     static_cast<std::uint64_t>(wire::expire_idle_max.count())};
+    }
+    if (options.temporary > 1) {
+        return Error{ErrorCode::bad_option, "temporary: 0 or 1"};
+    }
     if (options.retry) {
         if (options.retry->size() > wire::retry_delays_max) {
             return Error{ErrorCode::bad_option, "retry has more than 32 delays",
@@ -129,6 +148,9 @@ Result<void> check_definition(const engine::QueueDefinition& definition) {
     if (definition.on_full == OnFull::drop_oldest && definition.max_bytes != 0) {
         return Error{ErrorCode::bad_option,
                      "on_full drop-oldest goes with max_messages, and not with max_bytes"};
+    }
+    if (definition.temporary && definition.durability != Durability::memory) {
+        return Error{ErrorCode::bad_option, "a temporary queue is kept in memory"};
     }
     return {};
 }

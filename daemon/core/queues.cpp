@@ -41,6 +41,9 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
     engine::QueueDefinition definition = options_.queue_defaults;
     definition.name = frame.queue;
     set_options(definition, frame.options);
+    if (definition.temporary && !frame.options.durability) {
+        definition.durability = Durability::memory;
+    }
     if (const auto sound = check_definition(definition); !sound) {
         return sound.error();
     }
@@ -59,11 +62,19 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
             return Error{ErrorCode::queue_exists,
                          "queue \"" + definition.name + "\" exists with other options"};
         }
+        if (wanted.temporary && !lifetimes_.owns(session, *same)) {
+            return Error{ErrorCode::queue_exists,
+                         "queue \"" + definition.name + "\" exists, and goes with another session"};
+        }
+        lifetimes_.used(*same);
         waiter.commit = CommitId(0);
     } else {
         auto created = engine_.admit_create(std::move(definition));
         if (!created) {
             return created.error();  // being created at this moment
+        }
+        if (created->definition.temporary) {
+            lifetimes_.own(session, created->id);
         }
         append_create(*std::move(created));
         waiter.commit = pending_.back().id;
@@ -82,6 +93,9 @@ Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& 
         queue.definition().priorities) {
         return Error{ErrorCode::bad_option,
                      "whether queue \"" + queue.name() + "\" has priorities cannot be changed"};
+    }
+    if (options.temporary && (*options.temporary != 0) != queue.definition().temporary) {
+        return Error{ErrorCode::bad_option, "whether a queue is temporary cannot be changed"};
     }
     engine::QueueDefinition changed = queue.definition();
     set_options(changed, options);
@@ -104,19 +118,24 @@ Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& 
     return {};
 }
 
-Result<void> Core::delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
-    if (queue.deleting()) {
-        return Error{ErrorCode::no_such_queue, "queue \"" + queue.name() + "\" is being deleted"};
-    }
+// Precondition: !queue.deleting().
+void Core::append_delete(engine::Queue& queue) {
     engine_.admit_delete(queue);
     CommitGroup& group = open_group(record_header_bytes + 4);
     append_delete_queue(group.buffer, queue.id());
     group.commands.push_back(
         {PendingCommand::Kind::remove_queue, Durability::disk, &queue, nullptr, 0, 0});
     raise_need(group, Need::durable);
+}
+
+Result<void> Core::delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
+    if (queue.deleting()) {
+        return Error{ErrorCode::no_such_queue, "queue \"" + queue.name() + "\" is being deleted"};
+    }
+    append_delete(queue);
     Waiter waiter;
     waiter.kind = Waiter::Kind::done;
-    waiter.commit = group.id;
+    waiter.commit = pending_.back().id;
     waiter.level = Durability::disk;
     waiter.correlation = correlation;
     waiter.count = queue.live();

@@ -64,7 +64,7 @@ bool sane_time(engine::Time time) {
 }
 
 // Without what dead_letter and retry hold.
-constexpr std::size_t options_bytes_max = 160;
+constexpr std::size_t options_bytes_max = 200;
 
 }  // namespace
 

@@ -12,9 +12,6 @@ namespace {
 
 constexpr std::uint32_t list_max = 1000;
 constexpr std::size_t list_fixed_bytes = 5;
-constexpr std::uint32_t peek_max = 1000;
-// Of batches in one PEEK_REPLY; the first message goes in whatever its size.
-constexpr std::uint64_t peek_bytes_max = 1024 * 1024;
 
 }  // namespace
 
@@ -81,6 +78,13 @@ void Session::on_messages_delete(CorrelationId correlation, const wire::Messages
     core_.delete_messages(*queue, frame.ranges, *this, correlation);
 }
 
+void Session::on_messages_move(CorrelationId correlation, const wire::MessagesMove& frame) {
+    if (!frame.ranges.sane()) {
+        return violation("MESSAGES_MOVE: bad range");
+    }
+    core_.moves_.take(*this, frame, correlation);
+}
+
 void Session::on_queue_show(CorrelationId correlation, const wire::QueueShow& frame) {
     if (const engine::Queue* queue = find_queue(frame.queue, correlation)) {
         send(core_.queue_info(*queue), correlation);
@@ -121,72 +125,6 @@ void Session::on_backup_next(CorrelationId correlation) {
     if (const auto next = core_.backup_->next(*this, correlation); !next) {
         send_error(next.error(), correlation);
     }
-}
-
-void Session::peek(const wire::Peek& frame, CorrelationId correlation) {
-    engine::Queue* queue = find_queue(frame.queue, correlation);
-    if (queue == nullptr || !takes_largest(correlation)) {
-        return;
-    }
-    wire::PeekReply reply;
-    reply.next = frame.from;
-    for (wire::Peek rest = frame;;) {
-        const MessageNumber unread = collect(*queue, rest, reply);
-        const bool more = unread.value() != UINT64_MAX;
-        const bool coming = more && core_.backlog_->want(*queue, unread);
-        if (reply.runs.empty() && coming) {
-            core_.peeks_.push_back(
-                {this, correlation, std::string(frame.queue), rest.from, frame.max});
-            return;
-        }
-        if (!reply.runs.empty() || !more) {
-            reply.more = reply.more || more;
-            break;
-        }
-        rest.from = core_.backlog_->behind_unreadable(*queue, unread);
-        reply.next = rest.from;
-    }
-    send(reply, correlation);
-}
-
-// Appends what is in memory. Returns the first message that is not, if that is why it ended.
-MessageNumber Session::collect(const engine::Queue& queue, const wire::Peek& frame,
-                               wire::PeekReply& reply) const {
-    std::uint64_t left = std::clamp(frame.max, 1u, peek_max);
-    std::uint64_t bytes_left = std::min<std::uint64_t>(peek_bytes_max, frame_body_bytes_max_ / 2);
-    return queue.peek(frame.from, [&](const engine::Extent& extent, MessageRange range,
-                                      std::uint32_t attempts, engine::LiveState state) {
-        if (left == 0 || bytes_left == 0) {
-            reply.more = true;
-            return false;
-        }
-        const auto& block = static_cast<const Block&>(extent);
-        wire::PeekedRun run;
-        run.state = state == engine::LiveState::ready ? wire::MessageState::ready
-                                                      : wire::MessageState::leased;
-        if (state == engine::LiveState::held) {
-            run.state = wire::MessageState::held;
-        } else if (state == engine::LiveState::delayed) {
-            run.state = wire::MessageState::delayed;
-            run.due = core_.wall_time_of(queue.delay_of(range.first).due);
-        }
-        const std::uint64_t fitting = std::max<std::uint64_t>(
-            extent.fitting(range.first, bytes_left), reply.runs.empty() ? 1 : 0);
-        const bool whole = std::min(fitting, left) >= range.count;
-        range.count = std::min({range.count, left, fitting});
-        if (range.count > 0) {
-            const wire::Bytes batch = block.slice(range);
-            run.messages = {range.first, block.published, static_cast<std::uint32_t>(range.count),
-                            attempts,    block.sender,    batch};
-            reply.runs.push_back(run);
-            reply.next = range.end();
-            left -= range.count;
-            bytes_left -= std::min<std::uint64_t>(bytes_left,
-                                                  batch.size() + wire::PeekReply::run_fixed_bytes);
-        }
-        reply.more = reply.more || !whole;
-        return whole;
-    });
 }
 
 }  // namespace mqd::core

@@ -38,6 +38,7 @@ Session::~Session() {
 // What the consumers had leased is ready for others, at once; a backup ends likewise.
 void Session::end_handles(engine::ConsumerEnd end) {
     core_.backup_->session_ended(*this);
+    core_.lifetimes_.session_ended(*this);
     for (Handle& handle : handles_) {
         if (auto* producer = std::get_if<std::unique_ptr<Producer>>(&handle)) {
             core_.close_producer(**producer);
@@ -171,6 +172,8 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::messages_delete:
             return with<wire::MessagesDelete>(body,
                                               [&](const auto& f) { on_messages_delete(id, f); });
+        case FrameType::messages_move:
+            return with<wire::MessagesMove>(body, [&](const auto& f) { on_messages_move(id, f); });
         case FrameType::queue_show:
             return with<wire::QueueShow>(body, [&](const auto& f) { on_queue_show(id, f); });
         case FrameType::queue_list:

@@ -343,6 +343,7 @@ void Core::append_start_records() {
         queues.push_back(queue);
     }
     for (engine::Queue* queue : queues) {
+        lifetimes_.made(*queue);
         const std::size_t bytes = 4 * record_header_bytes + 64 + queue->name().size();
         if (!queue->durable()) {
             CommitGroup& group = open_group(bytes + create_queue_bytes(queue->definition()));
@@ -350,7 +351,10 @@ void Core::append_start_records() {
             append_delete_queue(group.buffer, queue->id());
             group.commands.push_back(
                 {PendingCommand::Kind::remove_queue, Durability::disk, queue, nullptr, 0, 0});
-            append_create(engine_.admit_recreate(*queue));
+            raise_need(group, Need::durable);
+            if (!queue->definition().temporary) {  // its session is gone
+                append_create(engine_.admit_recreate(*queue));
+            }
         } else if (!journal_->recovery().clean) {
             append_skips(*queue);
         }

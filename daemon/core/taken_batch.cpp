@@ -17,6 +17,29 @@ std::uint32_t TakenBatch::count() const {
     return sum;
 }
 
+void TakenBatch::delay_lines(std::span<const engine::DelayMessages> lines) {
+    delays.assign(lines.begin(), lines.end());
+    if (!split.mixed()) {
+        return;
+    }
+    // One by one, as neighbours may go different ways.
+    std::vector<engine::DelayMessages> placed;
+    std::uint64_t position = 0;
+    split.for_each([&](unsigned, std::span<const BatchRun> runs) {
+        for (const BatchRun& run : runs) {
+            for (std::uint64_t line = run.first; line < run.first + run.count; ++line, ++position) {
+                for (const engine::DelayMessages& delayed : lines) {
+                    const std::uint64_t first = delayed.range.first.value();
+                    if (line >= first && line - first < delayed.range.count) {
+                        placed.push_back({{}, {MessageNumber(position), 1}, delayed.due});
+                    }
+                }
+            }
+        }
+    });
+    delays = std::move(placed);
+}
+
 void TakenBatch::place(QueueId id) {
     place_delays(id);
     place_members();

@@ -35,6 +35,8 @@ struct TakenBatch {
     [[nodiscard]] std::span<const engine::GroupMember> members_of(const BatchPart& part) const {
         return std::span(members).subspan(part.first_member, part.members);
     }
+    // Lines of it, from 0 on, wait until then. Precondition: `split` is that of the batch.
+    void delay_lines(std::span<const engine::DelayMessages> lines);
     // The blocks have their numbers, in that queue.
     void place(QueueId id);
 

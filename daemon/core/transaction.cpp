@@ -150,7 +150,7 @@ Result<void> Transaction::admit_publish(const wire::TransactPublish& frame) {
     wire::Publish publish;
     publish.count = frame.count;
     publish.batch = frame.batch;
-    if (const auto taken = core_.take_batch(publish, *queue); !taken) {
+    if (const auto taken = core_.take_batch(publish, *queue, {}); !taken) {
         return taken.error();
     }
     const TakenBatch& batch =

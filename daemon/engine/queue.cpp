@@ -139,14 +139,14 @@ bool Queue::find_dying(MessageNumber from, LiveRun& out) const {
 
 bool Queue::find_live(MessageNumber from, LiveRun& out) const {
     Peeked found;
-    if (!peek_state(from, found)) {
+    if (!peek_state(from, LiveStates::all(), found)) {
         return false;
     }
     out = {found.range, found.attempts};
     return true;
 }
 
-bool Queue::peek_state(MessageNumber from, Peeked& out) const {
+bool Queue::peek_state(MessageNumber from, LiveStates states, Peeked& out) const {
     bool found = false;
     // Of all runs that hold `from` or lie behind it, the one that is nearest.
     const auto offer = [&](MessageRange range, std::uint32_t attempts, LiveState state) {
@@ -158,7 +158,7 @@ bool Queue::peek_state(MessageNumber from, Peeked& out) const {
     };
     RangeMap<std::uint32_t>::Run run;
     for (std::size_t i = 0; i < live_states; ++i) {
-        if (states_[i].find_from(from, run)) {
+        if (states.has(static_cast<LiveState>(i)) && states_[i].find_from(from, run)) {
             offer(run.range, run.value, static_cast<LiveState>(i));
         }
     }

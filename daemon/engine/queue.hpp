@@ -27,6 +27,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -55,6 +56,28 @@ struct Delivery {
 
 enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying, delayed, held };
 inline constexpr std::size_t live_states = 7;
+
+// Some of them.
+class LiveStates {
+  public:
+    constexpr LiveStates(std::initializer_list<LiveState> states) {
+        for (const LiveState state : states) {
+            add(state);
+        }
+    }
+    [[nodiscard]] static constexpr LiveStates all() {
+        LiveStates states{};
+        states.bits_ = (1u << live_states) - 1;
+        return states;
+    }
+    constexpr void add(LiveState state) { bits_ |= 1u << static_cast<unsigned>(state); }
+    [[nodiscard]] constexpr bool has(LiveState state) const {
+        return (bits_ >> static_cast<unsigned>(state) & 1u) != 0;
+    }
+
+  private:
+    unsigned bits_ = 0;
+};
 
 // What went wrong with a message, the last time and the first.
 struct Failure {
@@ -191,12 +214,17 @@ class Queue {
     // That of a delayed message, and of its neighbours that are due at the same time.
     [[nodiscard]] DelayTable::Run delay_of(MessageNumber number) const;
 
-    // Looks at live messages from `from` on, in order, until fn(extent, range, attempts, state)
-    // says false; those that are set aside are passed over. A range lies in one extent, has one
-    // state, one delivery count and, if it is delayed, one due time. Returns the first message that
-    // it did not come to because it is not resident; the last of all numbers: there was none.
+    // Looks at live messages of these states from `from` on, in order, until fn(extent, range,
+    // attempts, state) says false; those that are set aside are passed over. A range lies in one
+    // extent, has one state, one delivery count and, if it is delayed, one due time. Returns the
+    // first message that it did not come to because it is not resident; the last of all numbers:
+    // there was none.
     template <typename Fn>
-    MessageNumber peek(MessageNumber from, Fn&& fn) const;
+    MessageNumber peek(MessageNumber from, LiveStates states, Fn&& fn) const;
+    template <typename Fn>
+    MessageNumber peek(MessageNumber from, Fn&& fn) const {
+        return peek(from, LiveStates::all(), std::forward<Fn>(fn));
+    }
 
   private:
     friend class Engine;
@@ -213,7 +241,7 @@ class Queue {
         std::uint32_t attempts = 0;
         LiveState state{};
     };
-    [[nodiscard]] bool peek_state(MessageNumber from, Peeked& out) const;
+    [[nodiscard]] bool peek_state(MessageNumber from, LiveStates states, Peeked& out) const;
 
     QueueId id_;
     QueueDefinition definition_;
@@ -248,9 +276,9 @@ class Queue {
 };
 
 template <typename Fn>
-MessageNumber Queue::peek(MessageNumber from, Fn&& fn) const {
+MessageNumber Queue::peek(MessageNumber from, LiveStates states, Fn&& fn) const {
     Peeked piece;
-    while (peek_state(from, piece)) {
+    while (peek_state(from, states, piece)) {
         from = piece.range.end();
         if (piece.state == LiveState::aside) {
             continue;

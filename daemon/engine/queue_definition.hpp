@@ -33,6 +33,10 @@ struct QueueDefinition {
     // shorter one counts, of this and the message's own.
     std::chrono::milliseconds ttl{0};
     OnExpired on_expired = OnExpired::drop;
+    // It is deleted when it was empty and not used for so long, and with the session that made it;
+    // core sees to both.
+    std::chrono::milliseconds expire_idle{0};  // 0: never
+    bool temporary = false;
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

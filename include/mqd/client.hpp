@@ -127,18 +127,32 @@ class Client {
     // incarnation now, unknown_frame from a daemon that is too old.
     [[nodiscard]] Result<std::uint64_t> delete_messages(std::string_view queue, QueueId incarnation,
                                                         std::span<const MessageRange> ranges);
+    // Moves messages that wait, ready or delayed, in the order of their numbers, to the end of
+    // another queue. They keep time and sender, and until when they are delayed; they begin anew
+    // to be delivered, and what was said of an earlier death is gone. Each is in one of the queues
+    // at any time, whatever fails. What is leased stays, what is gone counts for nothing. Many take
+    // several requests, of which an error may leave the first done: MovedMessages::stopped says it.
+    // Errors, if nothing was moved: as delete_messages(), no_such_queue also of the target,
+    // queue_paused, queue_full, memory_full, disk_full, bad_option (the same queue twice).
+    [[nodiscard]] Result<MovedMessages> move_messages(std::string_view queue, QueueId incarnation,
+                                                      std::string_view target,
+                                                      std::span<const MessageRange> ranges);
     // All queues, in byte order of their names.
     [[nodiscard]] Result<std::vector<QueueInfo>> list_queues();
     [[nodiscard]] Result<QueueInfo> show_queue(std::string_view name);
-    // At most `max` messages (1..1000) from the number `from` on; takes nothing.
+    // At most `max` messages (1..1000) from the number `from` on that the filter lets through;
+    // takes nothing. The daemon looks at some thousands of messages for one page: it may be empty,
+    // and say that there is more. Errors: no_such_queue, bad_name, bad_option (a filter that cannot
+    // travel).
     [[nodiscard]] Result<PeekPage> peek(std::string_view queue, MessageNumber from,
-                                        std::uint32_t max);
+                                        std::uint32_t max, const MessageFilter& filter = {});
     // peek() in two steps, for event loops: what lies on the disk alone may take its time.
     // begin_peek() does not block; take_peek() neither: the page, once process() has read it, else
     // nothing. What the daemon answers instead comes from take_peek(), and from then on it is
     // usage. Take what you ask for, from the same client: an answer is kept until then.
     [[nodiscard]] Result<PeekRequest> begin_peek(std::string_view queue, MessageNumber from,
-                                                 std::uint32_t max);
+                                                 std::uint32_t max,
+                                                 const MessageFilter& filter = {});
     [[nodiscard]] Result<std::optional<PeekPage>> take_peek(PeekRequest& request);
     // A copy of the whole store as it is between the call and its answer, in two steps as peek():
     // all that was confirmed before the call is in it. The parts are asked for one by one, some of

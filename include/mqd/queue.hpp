@@ -45,6 +45,12 @@ struct QueueOptions {
     // own. Changed, it counts for those that are there too. 0: no limit.
     std::optional<std::chrono::milliseconds> ttl{};
     OnExpired on_expired = OnExpired::unspecified;  // what becomes of it then
+    // It is deleted once it was empty and unused for so long: no handle was open, and nobody looked
+    // into it. At most ten years; 0: never.
+    std::optional<std::chrono::milliseconds> expire_idle{};
+    // When it is made: it is kept in memory, and deleted when this connection ends. Cannot be
+    // changed.
+    std::optional<bool> temporary{};
 };
 
 struct QueueInfo {
@@ -112,6 +118,23 @@ struct PeekedMessage {
     std::optional<WallTime> expires;
 };
 
+// Which messages one wants to look at. What is not said lets all through.
+struct MessageFilter {
+    std::vector<MessageState> states{};
+    std::optional<WallTime> published_from{};    // then or later
+    std::optional<WallTime> published_before{};  // earlier than that
+    // All of them are among its headers; at most 16, with 1 to 255 bytes of key.
+    std::vector<std::pair<std::string, std::string>> headers{};
+
+    [[nodiscard]] bool lets_through(const PeekedMessage& message) const;
+};
+
+// What became of messages that were to be moved.
+struct MovedMessages {
+    std::uint64_t count = 0;
+    std::optional<Error> stopped{};  // why the rest was not
+};
+
 struct PeekPage {
     std::vector<PeekedMessage> messages;
     MessageNumber next;  // where to go on
@@ -122,11 +145,12 @@ struct PeekPage {
 class PeekRequest {
   private:
     friend class Client;
-    PeekRequest(CorrelationId correlation, MessageNumber from)
-        : correlation_(correlation), from_(from) {}
+    PeekRequest(CorrelationId correlation, MessageNumber from, MessageFilter filter)
+        : correlation_(correlation), from_(from), filter_(std::move(filter)) {}
 
     std::optional<CorrelationId> correlation_;  // nothing once its page was taken
     MessageNumber from_;
+    MessageFilter filter_;
 };
 
 // A copy of the whole store, ready to be given out: how much there is of it.

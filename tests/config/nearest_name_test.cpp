@@ -24,5 +24,8 @@ TEST_CASE("nearest name: nothing is guessed for what is far from all names") {
     CHECK(nearest_name(std::string(1'000'000, 'p'), names).empty());
     CHECK(nearest_name("path", {}).empty());
     CHECK(did_you_mean("lease", names).empty());
+    const std::array<std::string, 2> texts{"orders", "a"};
+    CHECK(did_you_mean("x", texts).empty());  // one letter is no word
+    CHECK(did_you_mean("ordesr", texts) == " (did you mean \"orders\"?)");
     CHECK(did_you_mean("pth", names) == " (did you mean \"path\"?)");
 }

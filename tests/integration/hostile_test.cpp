@@ -73,6 +73,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::queue_delete:
         case FrameType::queue_purge:
         case FrameType::messages_delete:
+        case FrameType::messages_move:
         case FrameType::queue_list:
         case FrameType::queue_show:
         case FrameType::peek:

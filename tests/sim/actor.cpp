@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/message_move.hpp"
 
 namespace mqd::sim {
 
@@ -127,6 +128,9 @@ void Actor::create(std::size_t index) {
         }
         frame.options.ttl_ms = habits_.ttl_ms;
         frame.options.on_expired = habits_.on_expired;
+    }
+    if (habits_.expire_idle_ms != 0) {
+        frame.options.expire_idle_ms = habits_.expire_idle_ms;
     }
     ask(frame, FrameType::queue_info);
 }
@@ -403,7 +407,8 @@ void Actor::settle(Consuming& consuming) {
             }
         } else if (what < habits_.ack_percent + 12) {
             NackOptions options;
-            options.dead_letter = !consuming.queue.ends_with(".dead") && dice_.one_in(5);
+            options.dead_letter =
+                habits_.rejects && !consuming.queue.ends_with(".dead") && dice_.one_in(5);
             options.reason = dice_.one_in(2) ? "the dice said so" : "";
             if (habits_.waits && dice_.one_in(2)) {
                 options.delay = std::chrono::milliseconds(dice_.below(delay_ms_max));
@@ -436,7 +441,26 @@ void Actor::end_some() {
     }
 }
 
+// Likewise, to the end of the one queue to which messages are moved.
+void Actor::move_some() {
+    for (const Consuming& one : consuming_) {
+        if (session_.is_open(one.handle) && one.queue != habits_.moves_to &&
+            !one.queue.ends_with(".dead")) {
+            const MessageRange range{MessageNumber(dice_.between(1, 100)), dice_.between(1, 40)};
+            const MessageRange other{MessageNumber(dice_.between(1, 100)), dice_.between(1, 3)};
+            const std::vector<MessageRange> ranges{range, other};
+            ask(wire::MessagesMoveRequest{one.queue, session_.consumer(one.handle).incarnation,
+                                          habits_.moves_to, ranges},
+                FrameType::done);
+            return;
+        }
+    }
+}
+
 void Actor::administer() {
+    if (!habits_.moves_to.empty() && dice_.one_in(3)) {
+        return move_some();
+    }
     const std::string& queue = some_queue();
     switch (dice_.below(10)) {
         case 0:
@@ -483,6 +507,13 @@ void Actor::administer() {
             frame.queue = queue;
             frame.from = dice_.one_in(20) ? MessageNumber() : some_number(queue, 40);
             frame.max = static_cast<std::uint32_t>(dice_.between(1, 30));
+            if (dice_.one_in(3)) {
+                frame.filter.emplace();
+                frame.filter->states = static_cast<std::uint8_t>(dice_.below(16));
+                if (dice_.one_in(2)) {
+                    frame.filter->headers.push_back({"n", "v"});
+                }
+            }
             ask(frame, FrameType::peek_reply);
             break;
         }

@@ -45,6 +45,9 @@ struct Habits {
     bool deletes = false;
     bool purges = false;
     bool transacts = false;
+    std::string moves_to;  // messages are moved there from other queues; empty: none are
+    bool rejects = true;   // some messages are given back as dead letters
+    std::uint64_t expire_idle_ms = 0;  // of all queues
     // Every so manieth message is not acked before the end of the run: what lies around it ends,
     // and it stays. 0: none.
     std::uint64_t straggler_every = 0;
@@ -111,6 +114,7 @@ class Actor {
     void publish_together(std::vector<std::byte>& operations, const std::string& queue);
     void look_at_transaction();
     void end_some();
+    void move_some();
     void open_something();
     void close_something();
     void leave();

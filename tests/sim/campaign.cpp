@@ -36,6 +36,7 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.leases_lost += more.leases_lost;
     sum.expired += more.expired;
     sum.dead_letters += more.dead_letters;
+    sum.moved += more.moved;
 }
 
 void add(Paths& sum, const Paths& more) {
@@ -111,6 +112,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("leases_lost", of.leases_lost);
     figure("expired", of.expired);
     figure("dead_letters", of.dead_letters);
+    figure("moved", of.moved);
     figure("pages_written", result.paths.pages_written);
     figure("pages_read", result.paths.pages_read);
     figure("pages_carried", result.paths.pages_carried);

@@ -218,7 +218,9 @@ void Simulation::check_queues() {
     }
     for (const auto& [name, known] : last) {
         const engine::Queue* queue = daemon_.core().engine().find(name);
-        if (known->delete_asked) {
+        const bool expired =
+            habits_.expire_idle_ms != 0 && (queue == nullptr || queue->id() != known->id);
+        if (known->delete_asked || expired) {
             continue;
         }
         if (queue == nullptr || queue->definition().durability != known->durability) {

@@ -22,6 +22,7 @@
 #include "mqd/types.hpp"
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/message_move.hpp"
 #include "mqd/wire/transact.hpp"
 
 namespace mqd::sim {
@@ -43,6 +44,7 @@ struct QueueRecord {
     std::uint32_t lease_ms = 0;
     bool dead = false;                     // nothing of it may be seen any more
     bool delete_asked = false;             // it may be gone
+    std::string moves_to;                  // somebody asked to move messages of it there
     std::map<MessageNumber, Uid> numbers;  // those that anybody saw, for ever
     // The highest number that was delivered, of each level; 0 without priorities.
     std::array<MessageNumber, number_levels + 1> first_seen_up_to{};
@@ -163,6 +165,8 @@ class Judge {
     [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
     void violate(std::string what);
 
+    // Queues that are empty and not used may go.
+    void set_expires() { expires_ = true; }
     // Of all queues but dead letters; 0: none.
     void set_attempts_limit(std::uint32_t limit) { attempts_limit_ = limit; }
     // Likewise: how long a message waits after each failure, in milliseconds.
@@ -193,6 +197,11 @@ class Judge {
     void deleted(std::string_view name);
     [[nodiscard]] EndingRecord purge_asked(QueueRecord& queue);
     [[nodiscard]] EndingRecord end_asked(QueueRecord& queue, const wire::RangeList& ranges);
+    // Any message of it may be there from now on, and in one of the two only.
+    void move_asked(QueueRecord& queue, std::string_view target) {
+        queue.moves_to = target;
+        moved_into_.emplace(target);
+    }
     // Also of dead letters that nobody has seen yet.
     void purge_asked(std::string_view name);
     void purged(const EndingRecord& ending, std::uint64_t count);
@@ -259,6 +268,7 @@ class Judge {
         std::uint64_t transactions = 0;  // taken
         std::uint64_t expired = 0;       // whose time to live was over
         std::uint64_t sent_again = 0;    // by producers with names
+        std::uint64_t moved = 0;         // that were delivered where they were moved to
 
         bool operator==(const Figures&) const = default;
     };
@@ -302,8 +312,9 @@ class Judge {
     void check_group_deliveries();
     void check_group(const MessageRecord& delivered, Uid uid);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
+    void check_expired(const QueueRecord& queue);
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
-    void move(MessageRecord& message, QueueRecord& dead_letters);
+    void move(MessageRecord& message, QueueRecord& target);
     static void age(MessageRecord& message, End end);
     [[nodiscard]] std::string name(Uid uid) const;
     template <typename Fn>
@@ -317,7 +328,9 @@ class Judge {
     std::uint32_t group_in_flight_ = 1;
     std::vector<Uid> group_deliveries_;     // of this turn: messages with a group
     std::vector<MessageRecord*> released_;  // likewise
-    bool drops_ = false;                    // any message may be dropped for a younger one
+    bool expires_ = false;
+    std::set<std::string, std::less<>> moved_into_;  // names of queues
+    bool drops_ = false;                             // any message may be dropped for a younger one
     std::vector<std::uint32_t> retry_;
     std::set<std::string, std::less<>> with_priorities_;
     std::uint64_t turn_ = 1;

@@ -15,8 +15,11 @@ std::uint32_t Judge::limit_of(const QueueRecord& queue) const {
 
 // Whether it may have been moved there without anybody having seen it.
 bool Judge::may_be_in(const MessageRecord& message, const QueueRecord& queue) {
-    return message.dying && message.origin == nullptr &&
-           queue.name == message.queue->name + std::string(dead_suffix);
+    if (message.origin != nullptr) {
+        return false;
+    }
+    return queue.name == message.queue->moves_to ||
+           (message.dying && queue.name == message.queue->name + std::string(dead_suffix));
 }
 
 void Judge::failed(Uid uid, MessageRecord& message, bool rejected, std::uint32_t delay_ms) {
@@ -94,20 +97,25 @@ void Judge::consumer_ended(ConsumerRecord& consumer, Lent how) {
     }
 }
 
-// It is seen among the dead letters: so it is there, and nowhere else.
-void Judge::move(MessageRecord& message, QueueRecord& dead_letters) {
+// It is seen among the dead letters, or where somebody moved it: so it is there, and nowhere else.
+void Judge::move(MessageRecord& message, QueueRecord& target) {
+    const bool dead = is_dead_letters(target.name);
     message.origin = message.queue;
     message.origin_number = message.number;
-    message.moved = dead_letters.durability;
-    message.queue = &dead_letters;
+    message.moved = target.durability;
+    message.queue = &target;
     message.number = MessageNumber();
     message.delivered = message.dead_attempts_max != 0;
     message.attempts = 0;
     message.attempts_max = message.dead_attempts_max;
     message.attempts_exact = message.attempts_max == 0;
-    message.ready_at_ns.reset();
-    message.due_us.reset();
-    ++figures_.dead_letters;
+    if (dead) {
+        message.ready_at_ns.reset();
+        message.due_us.reset();
+    } else {  // it may wait on, there too, while younger ones are delivered
+        message.waited = message.waited || message.failed_once;
+    }
+    ++(dead ? figures_.dead_letters : figures_.moved);
 }
 
 // --- the process

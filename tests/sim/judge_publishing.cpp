@@ -167,8 +167,8 @@ bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
                 " and " + name(uid));
         return false;
     }
-    if (is_dead_letters(queue.name)) {
-        return true;  // in the order in which they died
+    if (is_dead_letters(queue.name) || moved_into_.contains(queue.name)) {
+        return true;  // in the order in which they died, or were moved
     }
     // Of one producer, the lines and the numbers rise together; it is enough to look at the
     // neighbours.

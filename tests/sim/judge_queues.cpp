@@ -22,7 +22,8 @@ QueueRecord& Judge::queue_seen(std::string_view queue_name, QueueId id, Durabili
     }
     for (QueueRecord& queue : queues_) {
         if (queue.name == queue_name && !queue.dead) {
-            if (!queue.delete_asked && queue.durability != Durability::memory) {
+            check_expired(queue);
+            if (!queue.delete_asked && queue.durability != Durability::memory && !expires_) {
                 violate("queue " + queue.name + ":" + std::to_string(queue.id.value()) +
                         " was lost: another one has its name");
             }
@@ -38,6 +39,21 @@ QueueRecord& Judge::queue_seen(std::string_view queue_name, QueueId id, Durabili
     queue.delete_asked =
         deletes_asked_.contains(queue_name);  // and opened before, in the same turn
     return queue;
+}
+
+// Nobody asked for its end: it was empty then.
+void Judge::check_expired(const QueueRecord& queue) {
+    if (queue.delete_asked || queue.durability == Durability::memory) {
+        return;
+    }
+    for (const auto& [uid, message] : messages_) {
+        if (message.queue == &queue && message.kept != Durability::unspecified &&
+            may_exist(message) && !message.uncertain && !message.dying && queue.moves_to.empty()) {
+            violate("queue " + queue.name + ':' + std::to_string(queue.id.value()) +
+                    " is gone, and " + name(uid) + " with it");
+            return;
+        }
+    }
 }
 
 std::vector<QueueRecord*> Judge::queues_named(std::string_view queue_name) {
@@ -82,7 +98,7 @@ EndingRecord Judge::purge_asked(QueueRecord& queue) {
         }
         // What is dying is not purged, and may be in either queue.
         if (message.queue == &queue && !queue.dead && !message.dying && message.visible &&
-            !message.uncertain) {
+            !message.uncertain && queue.moves_to.empty()) {
             ending.messages.push_back(uid);
         }
         message.uncertain = true;
@@ -93,7 +109,8 @@ EndingRecord Judge::purge_asked(QueueRecord& queue) {
 
 void Judge::purge_asked(std::string_view queue_name) {
     for (auto& [uid, message] : messages_) {
-        if (message.dying && message.queue->name + std::string(dead_suffix) == queue_name) {
+        if (message.queue->moves_to == queue_name ||
+            (message.dying && message.queue->name + std::string(dead_suffix) == queue_name)) {
             message.uncertain = true;
             message.kept = Durability::unspecified;
         }
@@ -121,7 +138,7 @@ EndingRecord Judge::end_asked(QueueRecord& queue, const wire::RangeList& ranges)
             continue;
         }
         if (!elsewhere && !queue.dead && !message.dying && message.visible && !message.uncertain &&
-            message.number.value() != 0) {
+            queue.moves_to.empty() && message.number.value() != 0) {
             ending.messages.push_back(uid);
         }
         message.uncertain = true;

@@ -95,6 +95,26 @@ void Simulation::choose_options() {
     pipe_bytes_max_ = dice_.one_in(3) ? 700 : 16 * 1024;
     work_steps_max_ = dice_.one_in(3) ? 1 : 4;
     turn_time_max_ = std::chrono::microseconds(dice_.one_in(2) ? 500 : 8000);
+    choose_moves();
+}
+
+// To one queue, which is as durable as any, so that what is moved is no less safe there. Such runs
+// have no dead letters, which could be moved on.
+void Simulation::choose_moves() {
+    if (dice_.one_in(4)) {
+        habits_.expire_idle_ms = dice_.between(1, 60);
+        judge_.set_expires();
+    }
+    const std::size_t queues = habits_.queues.size() / 2;
+    if (queues < 2 || habits_.max_attempts[0] != 0 || !dice_.one_in(2)) {
+        return;
+    }
+    const auto begin = habits_.durabilities.begin();
+    const auto safest = std::max_element(begin, begin + static_cast<std::ptrdiff_t>(queues));
+    habits_.moves_to = habits_.queues[static_cast<std::size_t>(safest - begin)];
+    habits_.rejects = false;
+    habits_.deletes = false;
+    habits_.admin_percent = 15;
 }
 
 // Each queue has its dead letters, which clients consume too, and make in some runs.

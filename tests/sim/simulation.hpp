@@ -72,6 +72,7 @@ class Simulation {
     [[nodiscard]] bool over() const { return judge_.violation().has_value(); }
     void choose_options();
     void choose_dead_letters();
+    void choose_moves();
 
     // --- a turn (simulation.cpp)
     void turn();

@@ -157,6 +157,15 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::queue_purge:
         case FrameType::messages_delete:
         case FrameType::peek: take_request(header, body); break;
+        case FrameType::messages_move: {
+            const auto frame = wire::MessagesMove::decode(body);
+            for (QueueRecord* queue : judge_.queues_named(frame->queue)) {
+                if (queue->id == frame->incarnation) {
+                    judge_.move_asked(*queue, frame->target);
+                }
+            }
+            break;
+        }
         case FrameType::queue_update: requests_[header.correlation].type = header.type; break;
         default: break;
     }

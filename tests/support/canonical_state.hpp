@@ -26,6 +26,7 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
     out << " in_flight " << definition.group_in_flight << " paused " << definition.publishing_paused
         << definition.consuming_paused << " priorities " << definition.priorities << " ttl "
         << definition.ttl.count() << " on_expired " << static_cast<int>(definition.on_expired)
+        << " idle " << definition.expire_idle.count() << " temporary " << definition.temporary
         << '\n';
 }
 

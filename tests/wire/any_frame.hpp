@@ -12,6 +12,7 @@
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/frame.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/message_move.hpp"
 #include "mqd/wire/transact.hpp"
 
 namespace mqd::wire::test {
@@ -38,6 +39,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::queue_delete: return visit(QueueDelete{}), true;
         case FrameType::queue_purge: return visit(QueuePurge{}), true;
         case FrameType::messages_delete: return visit(MessagesDelete{}), true;
+        case FrameType::messages_move: return visit(MessagesMove{}), true;
         case FrameType::queue_list: return visit(QueueList{}), true;
         case FrameType::queue_show: return visit(QueueShow{}), true;
         case FrameType::peek: return visit(Peek{}), true;
@@ -103,6 +105,9 @@ std::vector<std::byte> encode_body(const Frame& frame) {
         writer.string8(frame.reason);
     } else if constexpr (requires { frame.incarnation, frame.ranges; }) {
         writer.string8(frame.queue).number(frame.incarnation.value());
+        if constexpr (requires { frame.target; }) {
+            writer.string8(frame.target);
+        }
         encode_ranges(writer, frame.ranges);
     } else if constexpr (requires { frame.ranges; }) {
         encode_ranges(writer, frame.ranges);

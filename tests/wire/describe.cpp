@@ -125,6 +125,13 @@ void describe_body(Description& d, const MessagesDelete& f) {
     describe_ranges(d, f.ranges);
 }
 
+void describe_body(Description& d, const MessagesMove& f) {
+    d.text("queue", f.queue);
+    d.number("incarnation", f.incarnation.value());
+    d.text("target", f.target);
+    describe_ranges(d, f.ranges);
+}
+
 void describe_body(Description& d, const Nack& f) {
     d.number("delay_ms", f.delay_ms);
     describe_ranges(d, f.ranges);
@@ -314,9 +321,11 @@ void describe_options(Description& d, const QueueOptions& o) {
     }
     number(QueueOptionId::paused, "paused", o.paused);
     number(QueueOptionId::priorities, "priorities", o.priorities);
-    number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
     number(QueueOptionId::ttl, "ttl_ms", o.ttl_ms);
     number(QueueOptionId::on_expired, "on_expired", o.on_expired);
+    number(QueueOptionId::expire_idle, "expire_idle_ms", o.expire_idle_ms);
+    number(QueueOptionId::temporary, "temporary", o.temporary);
+    number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
 }
 
 template <FrameType Type>
@@ -363,12 +372,25 @@ void describe_body(Description& d, const QueueListReply& f) {
 
 void describe_body(Description& d, const Done& f) {
     d.number("count", f.count);
+    if (f.next.value() != 0) {
+        d.number("next", f.next.value());
+    }
 }
 
 void describe_body(Description& d, const Peek& f) {
     d.text("queue", f.queue);
     d.number("from", f.from.value());
     d.number("max", f.max);
+    if (f.filter) {
+        d.number("states", f.filter->states);
+        d.signed_number("published_from", to_micros(f.filter->published_from));
+        d.signed_number("published_before", to_micros(f.filter->published_before));
+        d.number("headers", f.filter->headers.size());
+        for (const HeaderView& header : f.filter->headers) {
+            d.text("key", header.key);
+            d.text("value", header.value);
+        }
+    }
 }
 
 void describe_body(Description& d, const PeekReply& f) {

@@ -5,12 +5,14 @@
 #include <chrono>
 
 #include "mqd/wire/frame.hpp"
+#include "mqd/wire/peek_filter.hpp"
 
 namespace mqd::wire {
 
 inline constexpr std::size_t retry_delays_max = 32;
 inline constexpr std::uint32_t group_in_flight_max = 65'536;
 inline constexpr std::chrono::milliseconds retry_delay_max = std::chrono::hours(30 * 24);
+inline constexpr std::chrono::milliseconds expire_idle_max = delay_max;
 
 // Options of a queue, as they travel and as records keep them:
 //
@@ -32,6 +34,8 @@ enum class QueueOptionId : std::uint16_t {
     group_in_flight = 17,  // u32: messages of one group at a time; at least 1
     ttl = 11,              // u64, milliseconds: how long a message waits at most; 0: no limit
     on_expired = 12,       // u8
+    expire_idle = 15,      // u64, milliseconds: it is deleted after so long without use; 0: never
+    temporary = 16,        // u8: 1: it is deleted with the session that made it
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -72,6 +76,8 @@ struct QueueOptions {
     std::optional<std::uint8_t> priorities;  // 0 or 1, sound or not
     std::optional<std::uint64_t> ttl_ms;     // 0: no limit
     std::optional<OnExpired> on_expired;     // 0 on the wire: as if not there
+    std::optional<std::uint64_t> expire_idle_ms;
+    std::optional<std::uint8_t> temporary;  // sound if 0 or 1
     std::optional<std::uint32_t> group_in_flight;
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
@@ -88,9 +94,11 @@ struct QueueOptions {
         fn(QueueOptionId::retry, options.retry);
         fn(QueueOptionId::paused, options.paused);
         fn(QueueOptionId::priorities, options.priorities);
-        fn(QueueOptionId::group_in_flight, options.group_in_flight);
         fn(QueueOptionId::ttl, options.ttl_ms);
         fn(QueueOptionId::on_expired, options.on_expired);
+        fn(QueueOptionId::expire_idle, options.expire_idle_ms);
+        fn(QueueOptionId::temporary, options.temporary);
+        fn(QueueOptionId::group_in_flight, options.group_in_flight);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -381,15 +389,26 @@ struct MessagesDeleteRequest {
 };
 
 // Answers what has no answer of its own: queue_delete, queue_purge and messages_delete with the
-// messages removed.
+// messages removed, messages_move with those moved.
 struct Done {
     static constexpr FrameType type = FrameType::done;
     std::uint64_t count = 0;
+    // Of messages_move: the first of the numbers that were asked for that it did not come to; 0,
+    // and not on the wire: it came to all of them.
+    MessageNumber next{};
 
-    void encode(Writer& w) const { w.number(count); }
+    void encode(Writer& w) const {
+        w.number(count);
+        if (next.value() != 0) {
+            w.number(next.value());
+        }
+    }
     [[nodiscard]] static std::optional<Done> decode(Bytes body) {
         Reader r(body);
-        const Done f{r.number<std::uint64_t>()};
+        Done f{r.number<std::uint64_t>()};
+        if (!r.rest().empty()) {
+            f.next = MessageNumber(r.number<std::uint64_t>());
+        }
         return r.ok() ? std::optional(f) : std::nullopt;
     }
 };
@@ -400,19 +419,26 @@ struct Peek {
     std::string_view queue;
     MessageNumber from;     // the first number looked at
     std::uint32_t max = 0;  // messages; 1..1000
+    std::optional<PeekFilter> filter{};
 
-    void encode(Writer& w) const { w.string8(queue).number(from.value()).number(max); }
+    void encode(Writer& w) const {
+        w.string8(queue).number(from.value()).number(max);
+        if (filter) {
+            filter->encode(w);
+        }
+    }
     [[nodiscard]] static std::optional<Peek> decode(Bytes body) {
         Reader r(body);
         Peek f;
         f.queue = r.string8();
         f.from = MessageNumber(r.number<std::uint64_t>());
         f.max = r.number<std::uint32_t>();
+        if (!r.rest().empty()) {
+            f.filter = PeekFilter::decode(r);
+        }
         return r.ok() ? std::optional(f) : std::nullopt;
     }
 };
-
-enum class MessageState : std::uint8_t { ready = 1, leased = 2, delayed = 3, held = 4 };
 
 // Consecutive messages in one state: the fields of DELIVER, `attempt` counting the deliveries so
 // far.

@@ -57,6 +57,7 @@ enum class FrameType : std::uint8_t {
     backup_next = 0x28,
     queue_update = 0x29,
     messages_delete = 0x2A,
+    messages_move = 0x2B,
     // daemon to client
     welcome = 0x81,
     goodbye_reply = 0x82,

@@ -1,0 +1,129 @@
+// Which messages a command is about, as the command line says it.
+
+#include <doctest/doctest.h>
+
+#include "client/mqctl/message_selection.hpp"
+#include "client/mqctl/options.hpp"
+
+namespace mqd::mqctl {
+namespace {
+
+using namespace std::chrono_literals;
+using Arguments = std::vector<std::string>;
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+CommandLine accepted(const Arguments& arguments) {
+    const ParseOutcome outcome = parse_command_line(arguments);
+    CAPTURE(outcome.complaint);
+    REQUIRE(outcome.command_line);
+    return *outcome.command_line;
+}
+
+std::string refused(const Arguments& arguments) {
+    const ParseOutcome outcome = parse_command_line(arguments);
+    REQUIRE(!outcome.command_line);
+    CHECK(outcome.exit == ExitCode::usage);
+    CHECK(outcome.complaint.find('\n') == std::string::npos);
+    return outcome.complaint;
+}
+
+bool mentions(const std::string& text, std::string_view part) {
+    return text.find(part) != std::string::npos;
+}
+
+TEST_CASE("selection: a filter is cut at its first equals sign") {
+    for (const Arguments& command :
+         {Arguments{"peek", "a"}, Arguments{"queue", "purge", "a"}, Arguments{"move", "a", "b"}}) {
+        Arguments arguments = command;
+        arguments.insert(arguments.end(), {"--filter", "type=invoice", "--filter=x=1=2", "--filter",
+                                           "empty=", "--older", "1h", "--newer=2d"});
+        const CommandLine line = accepted(arguments);
+        CHECK(line.selection.headers == Pairs{{"type", "invoice"}, {"x", "1=2"}, {"empty", ""}});
+        CHECK(line.selection.older == 1h);
+        CHECK(line.selection.newer == 48h);
+    }
+    CHECK(accepted({"peek", "a"}).selection.headers.empty());
+}
+
+TEST_CASE("selection: a filter that does not parse is named, with the place") {
+    CHECK(refused({"peek", "a", "--filter", "type"}) ==
+          "--filter \"type\": '=' is missing behind character 4 (KEY=VALUE)");
+    CHECK(refused({"move", "a", "b", "--filter", "=v"}) ==
+          "--filter \"=v\": the key is missing before character 1 (KEY=VALUE)");
+    CHECK(mentions(refused({"peek", "a", "--filter", std::string(256, 'k') + "=v"}), "255 bytes"));
+    Arguments many{"peek", "a"};
+    for (int i = 0; i < 17; ++i) {
+        many.insert(many.end(), {"--filter", "k=v"});
+    }
+    CHECK(mentions(refused(many), "at most 16"));
+    CHECK(mentions(refused({"peek", "a", "--older", "soon"}), "--older: "));
+    CHECK(mentions(refused({"peek", "a", "--older", "2h", "--newer", "1h"}), "is nothing"));
+    CHECK(mentions(refused({"consume", "a", "--filter", "k=v"}), "unknown option --filter"));
+}
+
+TEST_CASE("selection: states, and where to begin") {
+    const CommandLine line =
+        accepted({"peek", "a", "--state", "delayed", "--state=dying", "--from", "a:3:1842"});
+    CHECK(line.selection.states ==
+          std::vector<MessageState>{MessageState::delayed, MessageState::dying});
+    CHECK(line.peek.from == MessageNumber(1842));
+    CHECK(line.peek.incarnation == QueueId(3));
+    CHECK(mentions(refused({"peek", "a", "--state", "gone"}), "\"gone\" is none of ready"));
+    CHECK(mentions(refused({"peek", "a", "--from", "b:3:1842"}), "not of \"a\""));
+    CHECK(mentions(refused({"peek", "a", "--from", "a:3"}), "is not the id of a message"));
+    CHECK(mentions(refused({"peek", "a", "--from", "0"}), "number from 1 on"));
+}
+
+TEST_CASE("selection: move has two queues, a limit and a rate") {
+    const CommandLine line = accepted({"move", "a", "b", "-n", "7", "--rate", "50/s"});
+    CHECK(line.command == Command::move_messages);
+    CHECK(line.queue == "a");
+    CHECK(line.move.target == "b");
+    CHECK(line.move.count == 7u);
+    CHECK(line.move.per_second == 50.0);
+    CHECK(accepted({"move", "a", "b", "--rate", "120/m"}).move.per_second == 2.0);
+    CHECK(accepted({"move", "a", "b", "--rate", "5"}).move.per_second == 5.0);
+    CHECK_FALSE(accepted({"move", "a", "b"}).move.per_second);
+    CHECK(accepted({"move", "a", "b", "--dry-run"}).dry_run);
+    for (const char* const rate :
+         {"", "0", "0/s", "/s", "5/x", "5/", "-5/s", "1e3", "9999999999"}) {
+        CAPTURE(rate);
+        CHECK(mentions(refused({"move", "a", "b", std::string("--rate=") + rate}), "--rate"));
+    }
+    CHECK(mentions(refused({"move", "a"}), "two queues"));
+    CHECK(mentions(refused({"move", "a", "b", "c"}), "two queues"));
+    CHECK(mentions(refused({"move", "a", "a"}), "different"));
+}
+
+TEST_CASE("selection: in words, and with ages counted from a time") {
+    SelectionOptions said;
+    CHECK(describe(said).empty());
+    said.headers = {{"type", "invoice"}, {"x", ""}};
+    said.older = 1h;
+    CHECK(describe(said) == "with type=invoice, x=, older than 1h");
+    said.newer = 24h;
+    const WallTime now(std::chrono::hours(1000));
+    const MessageFilter filter = filter_of(said, now);
+    CHECK(filter.published_before == now - 1h);
+    CHECK(filter.published_from == now - 24h);
+    PeekedMessage message;
+    message.published = now - 2h;
+    message.headers = said.headers;
+    CHECK(filter.lets_through(message));
+    message.published = now - 1h;
+    CHECK_FALSE(filter.lets_through(message));
+    message.published = now - 2h;
+    message.headers.pop_back();
+    CHECK_FALSE(filter.lets_through(message));
+}
+
+TEST_CASE("selection: queues that end by themselves") {
+    CHECK(accepted({"queue", "create", "a", "--expire-idle", "1h"}).queue_options.expire_idle ==
+          1h);
+    CHECK(accepted({"queue", "update", "a", "--expire-idle=0"}).queue_options.expire_idle == 0ms);
+    CHECK_FALSE(accepted({"queue", "create", "a"}).queue_options.expire_idle);
+    CHECK(mentions(refused({"queue", "create", "a", "--expire-idle", "9999d"}), "ten years"));
+}
+
+}  // namespace
+}  // namespace mqd::mqctl
