@@ -65,38 +65,49 @@ Contender make_bare_broker(const Place& place, Transport transport, const LoadSh
             }};
 }
 
+namespace {
+
+const char* words_of(Feature feature) {
+    switch (feature) {
+        case Feature::none: return "";
+        case Feature::delay: return ", delayed 1 ms";
+        case Feature::priority: return ", priorities";
+        case Feature::ttl: return ", each with a TTL";
+        case Feature::group: return ", 10,000 groups";
+    }
+    return "";
+}
+
+}  // namespace
+
 Contender make_mqd(const Place& place, Transport transport, const LoadShape& shape,
                    Durability durability) {
-    const std::string name =
-        shape.ranked ? std::string(mqd_name) + ", priorities"
-        : shape.ttls ? std::string(mqd_name) + ", each with a TTL"
-        : shape.delay.count() == 0
-            ? std::string(mqd_name)
-            : std::string(mqd_name) + ", delayed " + std::to_string(shape.delay.count()) + " ms";
-    return {
-        name, [=]() -> Result<Figures> {
-            auto daemon = MqdDaemon::start({.program = place.mqd_program,
-                                            .folder = place.folder,
-                                            .core = shape.core(),
-                                            .sync_delay = {}});
-            if (!daemon) {
-                return daemon.error();
-            }
-            if (auto queue = (*daemon)->create_queue("bench", durability, shape.ranked); !queue) {
-                return queue.error();
-            }
-            (*daemon)->process().await_quiet();
-            auto figures =
-                measure_load((*daemon)->process(), shape,
-                             make_mqd_client({(*daemon)->url(transport), "bench", shape, ""}));
-            if (!figures) {
-                return Error{
-                    figures.error().code,
-                    figures.error().text + "; the daemon's log ends: " + (*daemon)->last_words(), 0,
-                    0, 0};
-            }
-            return figures;
-        }};
+    const std::string name = std::string(mqd_name) + words_of(shape.feature);
+    return {name, [=]() -> Result<Figures> {
+                auto daemon = MqdDaemon::start({.program = place.mqd_program,
+                                                .folder = place.folder,
+                                                .core = shape.core(),
+                                                .sync_delay = {}});
+                if (!daemon) {
+                    return daemon.error();
+                }
+                if (auto queue = (*daemon)->create_queue("bench", durability,
+                                                         shape.feature == Feature::priority);
+                    !queue) {
+                    return queue.error();
+                }
+                (*daemon)->process().await_quiet();
+                auto figures =
+                    measure_load((*daemon)->process(), shape,
+                                 make_mqd_client({(*daemon)->url(transport), "bench", shape, ""}));
+                if (!figures) {
+                    return Error{figures.error().code,
+                                 figures.error().text +
+                                     "; the daemon's log ends: " + (*daemon)->last_words(),
+                                 0, 0, 0};
+                }
+                return figures;
+            }};
 }
 
 Contender make_mqd_with_slow_disk(const Place& place, const LoadShape& shape,

@@ -18,6 +18,15 @@
 
 namespace mqd::bench {
 
+// What each message of mqd's pipelined producers has beside its body.
+enum class Feature : std::uint8_t {
+    none,
+    delay,     // as short as it may be
+    priority,  // any of ten
+    ttl,       // of its own, which is not reached
+    group,     // one of 10,000
+};
+
 struct LoadShape {
     std::size_t producers = 1;
     // Messages that a producer may have unconfirmed, and that the consumer may have unacked.
@@ -32,9 +41,7 @@ struct LoadShape {
     bool receipt_first = false;
     // On one core, all of them: what is measured is the work of a hop, not the wake-up of a core.
     bool pinned = false;
-    bool ranked = false;                 // mqd's pipelined messages have priorities
-    std::chrono::milliseconds delay{0};  // with which mqd's pipelined producers publish
-    bool ttls = false;  // they give each message a TTL of its own, which is not reached
+    Feature feature{};                          // that mqd's pipelined messages have
     std::chrono::milliseconds duration{1'000};  // of publishing
     std::uint64_t messages_max = 50'000'000;    // per producer
 

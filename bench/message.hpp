@@ -109,6 +109,53 @@ class RankedArrivalCheck {
     std::uint64_t messages_ = 0;
 };
 
+inline constexpr std::uint32_t groups = 10'000;
+
+// That of a message, spread over all as if by chance (the mixer of splitmix64).
+[[nodiscard]] inline std::uint32_t group_of(std::uint64_t sequence) {
+    std::uint64_t z = sequence + 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return static_cast<std::uint32_t>((z ^ (z >> 31)) % groups);
+}
+
+// The same as ArrivalCheck where messages have groups: those of each in order, and all of them.
+class GroupedArrivalCheck {
+  public:
+    explicit GroupedArrivalCheck(std::size_t producers)
+        : producers_(producers), unfinished_(producers) {}
+
+    void take(const MessageHead& head) {
+        if (head.producer >= producers_.size()) {
+            fail("a message of an unknown producer, " + std::to_string(head.producer));
+        }
+        Arrived& from = producers_[head.producer];
+        std::uint64_t& behind = from.behind[group_of(head.sequence)];
+        if (head.sequence < behind) {
+            fail("producer " + std::to_string(head.producer) + ": message " +
+                 std::to_string(head.sequence) + " came behind " + std::to_string(behind - 1) +
+                 " of its group");
+        }
+        behind = head.sequence + 1;
+        from.all = head.last != 0 ? head.sequence + 1 : from.all;
+        ++messages_;
+        unfinished_ -= ++from.count == from.all ? 1 : 0;
+    }
+
+    [[nodiscard]] bool complete() const { return unfinished_ == 0; }
+    [[nodiscard]] std::uint64_t messages() const { return messages_; }
+
+  private:
+    struct Arrived {
+        std::vector<std::uint64_t> behind = std::vector<std::uint64_t>(groups);  // of each
+        std::uint64_t count = 0;
+        std::uint64_t all = 0;  // known when the last one came
+    };
+    std::vector<Arrived> producers_;
+    std::size_t unfinished_;
+    std::uint64_t messages_ = 0;
+};
+
 // Ends the process when a message is missing, comes twice or out of order: figures of a load that
 // lost messages must not be printed.
 class ArrivalCheck {

@@ -1,5 +1,7 @@
 #include "bench/mqd_client.hpp"
 
+#include <array>
+#include <cstring>
 #include <memory>
 #include <string_view>
 
@@ -37,15 +39,44 @@ Producer open_producer(Client& client, const std::string& queue) {
     return take(client.producer(queue), "opening a producer");
 }
 
+// The options of one message after the other.
+class FeaturedOptions {
+  public:
+    explicit FeaturedOptions(Feature feature) : feature_(feature) {
+        if (feature == Feature::delay) {
+            options_.delay = std::chrono::milliseconds(1);
+        }
+    }
+    // What it views is there until the next call.
+    [[nodiscard]] const MessageOptions& of(std::uint64_t sequence) {
+        constexpr std::int64_t ttl_ms_min = 3'600'000;
+        constexpr std::uint64_t ttl_step = 7'919;  // a prime: neighbours differ
+        constexpr std::uint64_t ttl_range = 3'600'000;
+        if (feature_ == Feature::priority) {
+            options_.priority = priority_of(sequence);
+        } else if (feature_ == Feature::ttl) {
+            options_.ttl = std::chrono::milliseconds(
+                ttl_ms_min + static_cast<std::int64_t>(sequence * ttl_step % ttl_range));
+        } else if (feature_ == Feature::group) {
+            const std::uint32_t key = group_of(sequence);
+            std::memcpy(key_.data(), &key, sizeof key);
+            options_.group = {key_.data(), sizeof key};
+        }
+        return options_;
+    }
+
+  private:
+    Feature feature_;
+    MessageOptions options_;
+    std::array<char, sizeof(std::uint32_t)> key_{};
+};
+
 void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
                        WorkerContext& context) {
     constexpr std::uint64_t messages_per_clock = 256;
     auto client = take(Client::connect(options.url), "connecting");
     auto producer = open_producer(client, options.queue);
-    MessageOptions message_options{.delay = options.shape.delay};
-    constexpr std::int64_t ttl_ms_min = 3'600'000;
-    constexpr std::uint64_t ttl_step = 7'919;  // a prime: neighbours differ
-    constexpr std::uint64_t ttl_range = 3'600'000;
+    FeaturedOptions featured(options.shape.feature);
     MessageBody body;
     context.ready();
     const EndOfLoad end(context, options.shape);
@@ -61,14 +92,7 @@ void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
         last = end.reached(now, sent);
         const MessageHead head{
             .sequence = sent, .sent_ns = now, .producer = number, .last = last ? 1u : 0u};
-        if (options.shape.ranked) {
-            message_options.priority = priority_of(sent);
-        }
-        if (options.shape.ttls) {
-            message_options.ttl = std::chrono::milliseconds(
-                ttl_ms_min + static_cast<std::int64_t>(sent * ttl_step % ttl_range));
-        }
-        (void)take(producer.send(as_text(body.with(head)), {}, message_options), "publishing");
+        (void)take(producer.send(as_text(body.with(head)), {}, featured.of(sent)), "publishing");
     }
     take(producer.wait_all(), "waiting for all confirms");
     context.done();
@@ -211,8 +235,15 @@ LoadClient make_mqd_client(const MqdClientOptions& options) {
         if (one_by_one) {
             consume_one_by_one(options, token.get(), context);
         } else {
-            options.shape.ranked ? consume_pipelined<RankedArrivalCheck>(options, context)
-                                 : consume_pipelined<ArrivalCheck>(options, context);
+            switch (options.shape.feature) {
+                case Feature::priority:
+                    return consume_pipelined<RankedArrivalCheck>(options, context);
+                case Feature::group:
+                    return consume_pipelined<GroupedArrivalCheck>(options, context);
+                case Feature::none:
+                case Feature::delay:
+                case Feature::ttl: return consume_pipelined<ArrivalCheck>(options, context);
+            }
         }
     };
     if (!options.disturbed_queue.empty()) {

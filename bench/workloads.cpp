@@ -54,13 +54,10 @@ class WorkloadList {
         add_disk_latency();
         add_disk_many_producers();
         add_slow_disk();
-        add_delay("delay_memory", Durability::memory, memory_words, options.memory_duration);
-        add_delay("delay_disk", Durability::disk, disk_words, options.disk_duration);
-        add_priorities("priority_memory", Durability::memory, memory_words,
-                       options.memory_duration);
-        add_priorities("priority_disk", Durability::disk, disk_words, options.disk_duration);
-        add_ttl("ttl_memory", Durability::memory, memory_words, options.memory_duration);
-        add_ttl("ttl_disk", Durability::disk, disk_words, options.disk_duration);
+        add_feature("delay", Feature::delay, "each message delayed", 0.4);
+        add_feature("priority", Feature::priority, "any of ten priorities", 0.6);
+        add_feature("ttl", Feature::ttl, "a TTL for each", 0.6);
+        add_feature("group", Feature::group, "10,000 groups", 0.4);
         add_start();
     }
 
@@ -229,79 +226,31 @@ class WorkloadList {
         list_.push_back(std::move(workload));
     }
 
-    // Every message waits for its time, as short as it may be: what that costs beside the plain
-    // path.
-    void add_delay(const char* name, Durability durability, const char* words,
-                   std::chrono::milliseconds duration) {
+    // What a feature costs that every message has, beside the plain path.
+    void add_feature(const std::string& name, Feature feature, const char* title, double share) {
         if (options_.place.mqd_program.empty()) {
             return;
         }
-        LoadShape plain = shape(duration);
-        plain.unconfirmed_max = plain.unacked_max = 10'000;
-        LoadShape delayed = plain;
-        delayed.delay = std::chrono::milliseconds(1);
-        Workload workload;
-        workload.name = name;
-        workload.title =
-            "10,000 unconfirmed and unacked at most, each message delayed, Unix socket";
-        workload.durability = words;
-        workload.uses_disk = durability != Durability::memory;
-        workload.columns = throughput_columns;
-        workload.contenders = {
-            make_mqd(options_.place, Transport::unix_socket, plain, durability),
-            make_mqd(options_.place, Transport::unix_socket, delayed, durability)};
-        workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.4,
-                           workload.contenders[0].name}};
-        list_.push_back(std::move(workload));
-    }
-
-    // Messages of all priorities, in batches as they come: what that costs beside the plain path.
-    void add_priorities(const char* name, Durability durability, const char* words,
-                        std::chrono::milliseconds duration) {
-        if (options_.place.mqd_program.empty()) {
-            return;
+        for (const Durability durability : {Durability::memory, Durability::disk}) {
+            const bool disk = durability == Durability::disk;
+            LoadShape plain = shape(disk ? options_.disk_duration : options_.memory_duration);
+            plain.unconfirmed_max = plain.unacked_max = 10'000;
+            LoadShape featured = plain;
+            featured.feature = feature;
+            Workload workload;
+            workload.name = name + (disk ? "_disk" : "_memory");
+            workload.title =
+                std::string("10,000 unconfirmed and unacked at most, ") + title + ", Unix socket";
+            workload.durability = disk ? disk_words : memory_words;
+            workload.uses_disk = disk;
+            workload.columns = throughput_columns;
+            workload.contenders = {
+                make_mqd(options_.place, Transport::unix_socket, plain, durability),
+                make_mqd(options_.place, Transport::unix_socket, featured, durability)};
+            workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least,
+                               share, workload.contenders[0].name}};
+            list_.push_back(std::move(workload));
         }
-        LoadShape plain = shape(duration);
-        plain.unconfirmed_max = plain.unacked_max = 10'000;
-        LoadShape ranked = plain;
-        ranked.ranked = true;
-        Workload workload;
-        workload.name = name;
-        workload.title =
-            "10,000 unconfirmed and unacked at most, any of ten priorities, Unix socket";
-        workload.durability = words;
-        workload.uses_disk = durability != Durability::memory;
-        workload.columns = throughput_columns;
-        workload.contenders = {
-            make_mqd(options_.place, Transport::unix_socket, plain, durability),
-            make_mqd(options_.place, Transport::unix_socket, ranked, durability)};
-        workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.6,
-                           workload.contenders[0].name}};
-        list_.push_back(std::move(workload));
-    }
-
-    // Every message has a TTL of its own, and none expires.
-    void add_ttl(const char* name, Durability durability, const char* words,
-                 std::chrono::milliseconds duration) {
-        if (options_.place.mqd_program.empty()) {
-            return;
-        }
-        LoadShape plain = shape(duration);
-        plain.unconfirmed_max = plain.unacked_max = 10'000;
-        LoadShape mortal = plain;
-        mortal.ttls = true;
-        Workload workload;
-        workload.name = name;
-        workload.title = "10,000 unconfirmed and unacked at most, a TTL for each, Unix socket";
-        workload.durability = words;
-        workload.uses_disk = durability != Durability::memory;
-        workload.columns = throughput_columns;
-        workload.contenders = {
-            make_mqd(options_.place, Transport::unix_socket, plain, durability),
-            make_mqd(options_.place, Transport::unix_socket, mortal, durability)};
-        workload.goals = {{workload.contenders[1].name, "messages_per_s", Bound::at_least, 0.6,
-                           workload.contenders[0].name}};
-        list_.push_back(std::move(workload));
     }
 
     void add_start() {
