@@ -172,7 +172,9 @@ Result<NextMessage> InputSource::cut_json(Message& message) {
     }
     message.body = body_;
     message.headers = header_views_;
+    group_ = std::move(parsed->group);
     message.options = parsed->options;
+    message.options.group = group_;
     return NextMessage::ready;
 }
 

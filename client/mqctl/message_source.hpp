@@ -97,6 +97,7 @@ class InputSource final : public MessageSource {
     // Of the JSON line that was handed out last.
     std::string body_;
     std::vector<std::pair<std::string, std::string>> headers_;
+    std::string group_;  // likewise, of a line of JSON
     std::vector<Header> header_views_;
 };
 

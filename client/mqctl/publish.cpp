@@ -223,7 +223,7 @@ MessageOptions Publisher::options_of_message() const {
     }
     options.priority = own.priority ? own.priority : options.priority;
     options.ttl = own.ttl.count() != 0 ? own.ttl : options.ttl;
-    options.group = message_.group.empty() ? otherwise.group : message_.group;
+    options.group = own.group.empty() ? otherwise.group : own.group;
     return options;
 }
 
