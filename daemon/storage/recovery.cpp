@@ -581,6 +581,10 @@ Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal) {
             if (auto synced = sync_file(disk, stored); !synced) {
                 return synced;
             }
+        } else if (undone) {
+            // Its length never came, so it is no spare, and goes when the files are opened. The
+            // next file that is begun gets its ordinal.
+            stored.header = FileHeader{};
         }
     }
     return disk.sync_directory();

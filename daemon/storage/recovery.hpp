@@ -46,7 +46,7 @@ Result<RecoveredJournal> recover_journal(Disk& disk, const ReplayFunction& repla
 Result<RecoveredJournal> salvage_journal(Disk& disk, const ReplayFunction& replay,
                                          const JournalSalvage& salvage);
 
-// Leaves blocks_to_zero empty and no unused file suspect.
+// Leaves blocks_to_zero empty, no unused file in use, and none suspect that has a journal's size.
 Result<void> tidy_journal(Disk& disk, RecoveredJournal& journal);
 
 }  // namespace mqd::storage

@@ -212,12 +212,41 @@ TEST_CASE_FIXTURE(JournalFixture,
         disk.fill(name, 2 * block_bytes, small_file_bytes - 2 * block_bytes, std::byte{0});
         disk.fill(name, block_bytes + 60, 8, std::byte{9});
     }
+    // Too short for a spare, so it is removed.
+    SUBCASE("the header came, and nothing of its length") {
+        disk.truncate(name, block_bytes);
+    }
+    SUBCASE("the header came, and a part of its length") {
+        disk.truncate(name, 2 * block_bytes + 100);
+        disk.fill(name, block_bytes, block_bytes + 100, std::byte{0});
+    }
     open();
     CHECK(journal->last() == Sequence(last));
     CHECK(journal->current_file() == FileOrdinal(1));
     expect_replayed_up_to(last);
     durable = written = Sequence(last);
     commit_into_file(3);
+    restart();
+    expect_replayed_up_to(durable.value());
+}
+
+TEST_CASE_FIXTURE(JournalFixture, "recovery: row M, the first file was begun in vain") {
+    open();
+    run_all();
+    commit("lost");
+    end();
+    const std::string name = file_of(1);
+    SUBCASE("the state group never came") {
+        disk.fill(name, block_bytes, small_file_bytes - block_bytes, std::byte{0});
+    }
+    SUBCASE("the header came, and nothing of its length") {
+        disk.truncate(name, block_bytes);
+    }
+    open();
+    CHECK(replayed.empty());
+    durable = written = Sequence(0);
+    commit("goes on");
+    CHECK(journal->current_file() == FileOrdinal(1));
     restart();
     expect_replayed_up_to(durable.value());
 }
@@ -331,8 +360,15 @@ TEST_CASE_FIXTURE(RecoveryFixture, "recovery: a crash at any of its writes is ha
     end();
     const Place torn = from_end(3);
     disk.fill(file_of(3), torn.offset + block_bytes, 512, std::byte{0xFF});
+    std::uint64_t begun_bytes = 0;
     SUBCASE("in the middle of a file") {}
     SUBCASE("with a file that was begun in vain") {
+        begun_bytes = small_file_bytes;
+    }
+    SUBCASE("with one that has not got its length either") {
+        begun_bytes = block_bytes;
+    }
+    if (begun_bytes > 0) {
         // As if file 4 had been begun when the rest was still in the page cache: its header came.
         disk.fill(file_of(3), torn.offset, static_cast<std::size_t>(small_file_bytes - torn.offset),
                   std::byte{0});
@@ -342,7 +378,7 @@ TEST_CASE_FIXTURE(RecoveryFixture, "recovery: a crash at any of its writes is ha
         header.salt += 1;
         BlockMemory block(block_bytes);
         encode_file_header(header, block.bytes());
-        SimDisk::Bytes begun(small_file_bytes);
+        SimDisk::Bytes begun(begun_bytes);
         std::copy(block.bytes().begin(), block.bytes().end(), begun.begin());
         disk.put("journal-0050", begun);
     }
