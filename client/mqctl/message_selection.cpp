@@ -48,8 +48,8 @@ Result<std::vector<MessageRange>> Selection::next(std::uint64_t max) {
             return page.error();
         }
         for (const PeekedMessage& message : page->messages) {
-            if (message.number >= queue_.next_number) {
-                break;
+            if (message.number >= queue_.next_like(message.number)) {
+                continue;  // it came since
             }
             if (!ranges.empty() && ranges.back().end() == message.number) {
                 ++ranges.back().count;

@@ -110,7 +110,7 @@ void Parser::read_peek() {
         return;
     }
     if (const auto text = from_->as<std::string>(); text.find(':') == std::string::npos) {
-        line_.peek.from = MessageNumber(number(from_, 1));
+        line_.peek.from = message_number(from_, MessageNumber(1));
     } else {
         const MessageId id = message_ids({text}).front();
         if (id.queue != line_.queue) {

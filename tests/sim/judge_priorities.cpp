@@ -16,7 +16,9 @@ bool Judge::check_level(const QueueRecord& queue, MessageNumber number,
 // It waits for nothing but a consumer, from the next turn on.
 void Judge::note_visible(MessageNumber number, Uid uid, MessageRecord& message) {
     QueueRecord& queue = *message.queue;
-    if (!queue.priorities || message.delivered || message.waited || message.origin != nullptr) {
+    // One with a group waits for the others of it, too.
+    if (!queue.priorities || message.delivered || message.waited || message.origin != nullptr ||
+        !message.group.empty()) {
         return;
     }
     message.visible_since = turn_;
