@@ -99,7 +99,7 @@ void Engine::restore_next_queue_id(QueueId id) {
 }
 
 AddMessages Engine::admit_add(Queue& queue, std::uint32_t count, unsigned priority) {
-    MQD_ASSERT(count > 0 && !queue.deleting_);
+    MQD_ASSERT(count > 0);
     return {queue.id_, queue.numbers_.admit(priority, count)};
 }
 
