@@ -302,6 +302,7 @@ class Judge {
     [[nodiscard]] std::string early(const MessageRecord& message) const;
     void note_ttl(Uid uid, MessageRecord& message, wire::Bytes attributes);
     void note_taken(MessageRecord& message);
+    void note_sent(Uid uid, MessageRecord& message, const wire::MessageView& view);
     [[nodiscard]] bool is_over(const MessageRecord& message) const;
     void let_expire();
     [[nodiscard]] static std::int64_t ttl_ns(const MessageRecord& message) {

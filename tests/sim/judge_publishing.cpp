@@ -35,20 +35,24 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         MessageRecord& record = at->second;
         record.queue = producer.queue;
         record.producer = &producer;
-        record.hash = hash_of(*message);
         record.asked = frame.durability != Durability::unspecified ? frame.durability
                                                                    : producer.queue->durability;
         record.uncertain = producer.queue->delete_asked || drops_;
-        record.priority = wire::decode_priority(message->attributes).value_or(0);
-        note_times(uid, record, message->attributes);
-        record.group =
-            wire::as_text(wire::find_attribute(message->attributes, wire::AttributeId::group)
-                              .value_or(wire::Bytes()));
-        note_ttl(uid, record, message->attributes);
-        figures_.waited += record.waited ? 1 : 0;
+        note_sent(uid, record, *message);
         producer.lines.push_back(uid);
         ++figures_.published;
     }
+}
+
+// What its sender said of it, however it was sent.
+void Judge::note_sent(Uid uid, MessageRecord& message, const wire::MessageView& view) {
+    message.hash = hash_of(view);
+    message.priority = wire::decode_priority(view.attributes).value_or(0);
+    message.group = wire::as_text(
+        wire::find_attribute(view.attributes, wire::AttributeId::group).value_or(wire::Bytes()));
+    note_times(uid, message, view.attributes);
+    note_ttl(uid, message, view.attributes);
+    figures_.waited += message.waited ? 1 : 0;
 }
 
 void Judge::counted(const wire::QueueInfo& info) {

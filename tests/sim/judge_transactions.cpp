@@ -60,11 +60,9 @@ void Judge::publish(TransactionRecord& record, const wire::TransactPublish& fram
         MessageRecord& one = at->second;
         one.queue = &queue;
         one.producer = &producer;
-        one.hash = hash_of(*message);
         one.uncertain = queue.delete_asked || drops_;
         one.born = &record;
-        note_times(uid, one, message->attributes);
-        figures_.waited += one.waited ? 1 : 0;
+        note_sent(uid, one, *message);
         producer.lines.push_back(uid);
         ++figures_.published;
     }
