@@ -106,7 +106,9 @@ void Simulation::choose_moves() {
         judge_.set_expires();
     }
     const std::size_t queues = habits_.queues.size() / 2;
-    if (queues < 2 || habits_.max_attempts[0] != 0 || !dice_.one_in(2)) {
+    // What is moved begins to live anew, which the judge does not follow.
+    const bool expires = habits_.ttls || habits_.ttl_ms != 0;
+    if (queues < 2 || habits_.max_attempts[0] != 0 || expires || !dice_.one_in(2)) {
         return;
     }
     const auto begin = habits_.durabilities.begin();
