@@ -31,6 +31,11 @@ Core::~Core() {
                     command.block->drop_reference();
                 }
             }
+            for (const TakenBatch& batch : group.batches) {
+                for (const BatchPart& part : batch.parts) {
+                    part.block->drop_reference();
+                }
+            }
             for (Block* block : group.carried) {
                 block->drop_reference();
             }

@@ -131,7 +131,9 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
             target->definition().priorities ? cut_to_priority(*block, run.range) : 0;
         const std::uint64_t bytes = block->bytes_of(run.range);  // it may end with its messages
         if (!move(queue, *target, *block, run, priority)) {
-            return Outcome::refused;
+            // What is on its way may leave room behind: it is not a time to wait for then.
+            const bool more_to_come = !core_.pending_.empty() || !core_.in_flight_.empty();
+            return more_to_come ? Outcome::waits : Outcome::refused;
         }
         left.messages -= run.range.count;
         left.bytes -= std::min(left.bytes, bytes);

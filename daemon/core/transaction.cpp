@@ -449,6 +449,7 @@ void Core::add_batch(engine::Queue& queue, TakenBatch& batch) {
     apply_batch(queue, batch);
     admitted_delays_ -= batch.delays.size();
     admitted_members_ -= batch.members.size();
+    batch.parts.clear();  // the engine's from now on
 }
 
 void Core::apply_reject(engine::Queue& queue, const PendingReject& reject) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -45,6 +46,9 @@ struct CanonicalState {
     // Until when messages wait, and what time it was. That a time has come is nowhere written: a
     // message that is due is ready after a start as well, unless a clock was set back.
     std::map<std::pair<QueueId, MessageNumber>, engine::Due> waiting;
+    // Nor that the time of a message is over: what is on its way to the dead letters for that waits
+    // once more after a start, if it did, until that is seen again.
+    std::set<std::pair<QueueId, MessageNumber>> dying;
     engine::Clocks now;
 
     [[nodiscard]] std::string describe() const {
@@ -61,7 +65,8 @@ struct CanonicalState {
             auto left = state.waiting;
             std::erase_if(left, [&](const auto& one) {
                 const engine::DueClock clock = one.second.clock;
-                return one.second.at <= std::max(a.now.on(clock), b.now.on(clock));
+                return a.dying.contains(one.first) || b.dying.contains(one.first) ||
+                       one.second.at <= std::max(a.now.on(clock), b.now.on(clock));
             });
             return left;
         };
@@ -91,6 +96,12 @@ struct CanonicalState {
         for (MessageNumber at(0); queue->delays() && queue->delays()->find_from(at, delay);) {
             for (at = delay.range.first; at < delay.range.end(); at = at.plus(1)) {
                 state.waiting.emplace(std::pair(queue->id(), at), delay.due);
+            }
+        }
+        engine::LiveRun dying;
+        for (MessageNumber at(0); queue->find_dying(at, dying);) {
+            for (at = dying.range.first; at < dying.range.end(); at = at.plus(1)) {
+                state.dying.emplace(queue->id(), at);
             }
         }
         engine::GroupMember member;
