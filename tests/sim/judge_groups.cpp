@@ -43,7 +43,9 @@ void Judge::check_group_deliveries() {
 // published for later, is under way too: or it failed and may wait, which takes up one of as many
 // as may be.
 void Judge::check_group(const MessageRecord& delivered, Uid uid) {
-    if (is_dead_letters(delivered.queue->name) || overtaking_ || delivered.holder == nullptr) {
+    // Where messages are moved away, none is there for certain.
+    if (!delivered.queue->moves_to.empty() || is_dead_letters(delivered.queue->name) ||
+        overtaking_ || delivered.holder == nullptr) {
         return;
     }
     for (const auto& [other_uid, other] : messages_) {

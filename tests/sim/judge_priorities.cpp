@@ -39,7 +39,7 @@ void Judge::check_overtaken() {
                 at = queue->undelivered.erase(at);
                 continue;
             }
-            if (message.visible_since < turn_ && !overtaking_) {
+            if (message.visible_since < turn_ && !overtaking_ && queue->moves_to.empty()) {
                 violate(name(at->second) + " of priority " + std::to_string(message.priority) +
                         " is overtaken by number " + format_number(last));
                 return;
