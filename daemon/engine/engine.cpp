@@ -293,10 +293,12 @@ void Engine::apply(const DelayMessages& command) {
         });
     }
     forget_delay(*queue, command.range);
+    std::vector<MessageRange> ranges;
     for (const LiveRun& piece : pieces) {
         make_delayed(*queue, piece.range, piece.attempts, command.due);
-        leave_groups(*queue, {&piece.range, 1});  // its place in its group is free meanwhile
+        ranges.push_back(piece.range);
     }
+    leave_groups(*queue, ranges);  // their places in their groups are free meanwhile
 }
 
 void Engine::judge_attempts() {

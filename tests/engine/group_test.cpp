@@ -100,6 +100,18 @@ TEST_CASE_FIXTURE(GroupFixture, "groups: a message that is published for later i
     CHECK(delivered(100) == Numbers{1});
 }
 
+TEST_CASE_FIXTURE(GroupFixture, "groups: of those that are put off together, none gets the turn") {
+    Queue& queue = create("q");
+    publish_groups(queue, "aabaa");
+    engine.apply(DelayMessages{queue.id(), range(1, 4), Due::on(at_ms(100))});
+    CHECK(queue.delayed() == 4);
+    Consumer& consumer = consume(queue);
+    CHECK(delivered() == Numbers{5});
+    ack(consumer, range(5, 1));
+    engine.wake_due({at_ms(100), WallTime()}, 10);
+    CHECK(delivered(100) == Numbers{1, 3});
+}
+
 TEST_CASE_FIXTURE(GroupFixture, "groups: as many at a time as the queue says") {
     Queue& queue = create("q");
     allow(queue, 2);
