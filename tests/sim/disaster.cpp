@@ -300,6 +300,7 @@ void Simulation::drain() {
     disk_.heal();
     disk_.power_off_at(never);
     power_off_.reset();
+    options_.output_bytes_max = output_bytes_plenty;  // the last consumer is to stay
     const End ends[] = {End::power_lost, End::killed};
     end_process(disasters_.power_losses > 0 ? ends[dice_.below(2)] : End::killed);
     start();

@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::uint64_t backup_salt = 0xB4C;
 constexpr std::uint64_t turns_between_backups = 60;  // on the average
-constexpr std::uint64_t output_bytes_plenty = 1'000'000;
 
 }  // namespace
 

@@ -18,6 +18,9 @@
 
 namespace mqd::sim {
 
+// Of a session, so that it is never thrown out.
+inline constexpr std::uint64_t output_bytes_plenty = 1'000'000;
+
 // What may go wrong, as shares of the disasters of a run.
 struct Disasters {
     std::uint64_t power_losses = 0;
