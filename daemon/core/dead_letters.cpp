@@ -15,6 +15,9 @@ constexpr std::uint64_t moved_per_turn = 256;                // messages
 constexpr std::uint64_t moved_bytes_per_turn = 1024 * 1024;  // of batches
 constexpr std::uint64_t moved_at_once = 64;                  // in one batch
 constexpr std::size_t queue_name_bytes_max = 200;
+// The attribute that a dead letter has: its fixed fields, the name of its queue, and a reason.
+constexpr std::size_t dead_letter_bytes_max =
+    wire::attribute_header_bytes + 37 + queue_name_bytes_max + UINT8_MAX;
 
 // That of the first message of the range, which is cut to those behind it that have the same.
 unsigned cut_to_priority(const Block& block, MessageRange& range) {
@@ -127,6 +130,9 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
         const std::uint64_t fitting = std::max<std::uint64_t>(1, block->fitting(at, left.bytes));
         run.range.count =
             std::min({run.range.count, block->end() - at, left.messages, moved_at_once, fitting});
+        if (target->durable()) {
+            cut_to_group(*block, run.range);
+        }
         const unsigned priority =
             target->definition().priorities ? cut_to_priority(*block, run.range) : 0;
         const std::uint64_t bytes = block->bytes_of(run.range);  // it may end with its messages
@@ -139,6 +145,17 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
         left.bytes -= std::min(left.bytes, bytes);
     }
     return Outcome::moved;
+}
+
+// To as many as fit into one commit group, with what they say of their death.
+void DeadLetters::cut_to_group(const Block& block, MessageRange& range) const {
+    const auto bytes = [&] {
+        return carry_bytes_max(block.bytes_of(range) + range.count * dead_letter_bytes_max,
+                               range.count);
+    };
+    while (range.count > 1 && bytes() > core_.journal_->group_bytes_max()) {
+        range.count /= 2;
+    }
 }
 
 // False: there is no room for it now.

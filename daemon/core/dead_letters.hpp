@@ -43,6 +43,7 @@ class DeadLetters {
 
     [[nodiscard]] Outcome declare_target(const engine::Queue& queue, std::string name);
     [[nodiscard]] Outcome move_some(engine::Queue& queue, Budget& left);
+    void cut_to_group(const Block& block, MessageRange& range) const;
     [[nodiscard]] bool move(engine::Queue& queue, engine::Queue& target, const Block& block,
                             const engine::LiveRun& run, unsigned priority);
     [[nodiscard]] wire::DeadLetterCause cause_of(const engine::Queue& queue, const Block& block,

@@ -436,6 +436,22 @@ TEST_CASE_FIXTURE(DeadLetter,
     CHECK(queue("a").live() == 0);
 }
 
+// With what they say of their death, they may not fit into one commit group as they once did.
+TEST_CASE_FIXTURE(DeadLetter, "dead letter: a batch as large as may be is moved in parts") {
+    options.journal = {64 * 1024, 512 * 1024};
+    start();
+    create_with("q", Durability::disk, 1);
+    const std::string body(1950, 'x');
+    fill("q", {body, body, body, body});
+    WireClient& client = connect();
+    (void)client.open_consumer("q");
+    daemon.settle();
+    nack(client, {MessageNumber(1), 4}, std::string(255, 'r'));
+    daemon.settle_for(std::chrono::seconds(2));
+    CHECK(queue("q").live() == 0);
+    CHECK(dead_in("q.dead").size() == 4);
+}
+
 TEST_CASE_FIXTURE(DeadLetter,
                   "dead letter: a name of any length is an error, and no more than that") {
     start();
