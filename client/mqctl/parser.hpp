@@ -28,6 +28,8 @@ class Parser {
     void refuse_commands_not_built(CLI::App& queue);
     void add_publish_options(CLI::App& app);
     void add_consume_options(CLI::App& app);
+    void add_peek_options(CLI::App& app);
+    void add_create_options(CLI::App& app);
 
     void refuse_not_built(const std::vector<std::string>& options) const;
     [[nodiscard]] Command chosen_command(std::vector<std::string>& rest) const;

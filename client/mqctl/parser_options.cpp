@@ -85,16 +85,7 @@ void Parser::add_options_of(Command command, CLI::App& app) {
     switch (command) {
         case Command::publish: add_publish_options(app); break;
         case Command::consume: add_consume_options(app); break;
-        case Command::peek:
-            app.footer(format_help);
-            peek_count_ = add_value(app, "-n", "N", "At most so many (1)");
-            from_ = add_value(app, "--from", "ID", "Begin with this message: its id or number");
-            app.add_option("--state", states_,
-                           "Those that are ready, leased, delayed or dying (may be repeated)")
-                ->allow_extra_args(false)
-                ->type_name("STATE");
-            add_selection_options(app);
-            break;
+        case Command::peek: add_peek_options(app); break;
         case Command::export_messages:
             export_file_ =
                 add_value(app, "-f,--file", "FILE",
@@ -108,15 +99,7 @@ void Parser::add_options_of(Command command, CLI::App& app) {
                 add_value(app, "--durability", "LEVEL",
                           "What to wait for: memory, written or disk (the queue's)");
             break;
-        case Command::queue_create:
-            memory_ = app.add_flag("--memory")
-                          ->description("In memory only: the messages go when the daemon ends");
-            create_durability_ =
-                add_value(app, "--durability", "LEVEL", "memory, written or disk (disk)");
-            create_options_.add_to(app);
-            priorities_ = app.add_flag("--priorities")
-                              ->description("Its messages have priorities, 0 to 9; for good");
-            break;
+        case Command::queue_create: add_create_options(app); break;
         case Command::queue_update:
             update_options_.add_to(app);
             app.footer("What is not said stays as it is.");
@@ -170,6 +153,26 @@ void Parser::add_options_of(Command command, CLI::App& app) {
         case Command::ping:
         case Command::version: break;
     }
+}
+
+void Parser::add_peek_options(CLI::App& app) {
+    app.footer(format_help);
+    peek_count_ = add_value(app, "-n", "N", "At most so many (1)");
+    from_ = add_value(app, "--from", "ID", "Begin with this message: its id or number");
+    app.add_option("--state", states_,
+                   "Those that are ready, leased, delayed, dying or held (may be repeated)")
+        ->allow_extra_args(false)
+        ->type_name("STATE");
+    add_selection_options(app);
+}
+
+void Parser::add_create_options(CLI::App& app) {
+    memory_ = app.add_flag("--memory")
+                  ->description("In memory only: the messages go when the daemon ends");
+    create_durability_ = add_value(app, "--durability", "LEVEL", "memory, written or disk (disk)");
+    create_options_.add_to(app);
+    priorities_ =
+        app.add_flag("--priorities")->description("Its messages have priorities, 0 to 9; for good");
 }
 
 void Parser::refuse_commands_not_built(CLI::App& queue) {

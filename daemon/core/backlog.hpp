@@ -182,8 +182,8 @@ class Backlog {
                                          const Block& next);
     [[nodiscard]] storage::SegmentGroup group_of(const engine::Queue& queue,
                                                  std::uint64_t bytes) const;
-    static void append_living(storage::GroupBuffer& body, const engine::Queue& queue,
-                              const Block& block, engine::Time& taken);
+    void append_living(storage::GroupBuffer& body, const engine::Queue& queue, const Block& block,
+                       engine::Time& taken);
     void batch_done(const Result<void>& written);
     void page_written(Written& written, bool ok);
     CommitGroup& append_place(const Page& page);

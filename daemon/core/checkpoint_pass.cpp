@@ -216,7 +216,7 @@ bool CheckpointPass::encode_marks(const engine::Queue& queue, std::size_t& left)
 // What failed before, as it is now: what the journal tells of it besides is merged with it. Returns
 // whether more follow.
 bool CheckpointPass::encode_failures(const engine::Queue& queue, std::size_t& left) {
-    if (!queue.durable() || leaves_out_failures_) {
+    if (!queue.durable()) {
         return false;
     }
     engine::RangeMap<engine::Failure>::Run run;
@@ -224,7 +224,13 @@ bool CheckpointPass::encode_failures(const engine::Queue& queue, std::size_t& le
         if (left == 0 || buffer_.body_bytes() >= core_.options_.backlog.checkpoint_chunk_bytes) {
             return true;
         }
-        append_note_failure(buffer_, {queue.id(), run.range, run.value});
+        if (leaves_out_failures_) {
+            run.value.reason.reset();
+        }
+        // That it was rejected is no word for people: it may be part of a transaction.
+        if (!leaves_out_failures_ || run.value.rejected) {
+            append_note_failure(buffer_, {queue.id(), run.range, run.value});
+        }
         from_ = run.range.end();
         --left;
     }

@@ -485,7 +485,7 @@ void Core::carry_block(Block& block) {
     CommitGroup& group =
         open_group(block.bytes + block.count * (record_header_bytes + messages_fixed_bytes) +
                    taken_record_bytes);
-    if (queue->may_expire()) {
+    if (tells_taken(*queue, block)) {
         append_taken(group.buffer, {queue->id(), block.taken});
     }
     for (const MessageRange& range : living) {

@@ -144,7 +144,7 @@ class Core : public storage::JournalListener {
     // has a piece to be written.
     [[nodiscard]] bool wants_turn() const {
         return !failure_ &&
-               ((!stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn() ||
+               ((serving_ && !stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn() ||
                 backup_->wants_turn() || dead_letters_.wants_turn() || owes_expiry() ||
                 lifetimes_.wants_turn());
     }
@@ -306,6 +306,7 @@ class Core : public storage::JournalListener {
     [[nodiscard]] engine::Time time_taken(WallTime published) const {
         return core::time_taken(published, now_);
     }
+    [[nodiscard]] bool tells_taken(const engine::Queue& queue, const Block& block) const;
     [[nodiscard]] WallTime wall_time_of(engine::Due due) const;
     [[nodiscard]] engine::Failure failure_of(std::string_view reason) const;
     void note_failures(engine::Queue& queue, std::span<const MessageRange> ranges,
@@ -327,6 +328,7 @@ class Core : public storage::JournalListener {
     void apply(CommitGroup& group, PendingCommand& command);
     void apply_update(const PendingUpdate& update);
     // --- transactions (transaction.cpp)
+    void append_later(engine::Queue& queue, Durability level, CommitGroup& group);
     void add_batch(engine::Queue& queue, TakenBatch& batch);
     void apply_batch(engine::Queue& queue, const TakenBatch& batch);
     void apply_reject(engine::Queue& queue, const PendingReject& reject);

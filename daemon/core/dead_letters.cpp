@@ -45,6 +45,8 @@ void append_dead_letter(std::vector<std::byte>& batch, const wire::MessageView& 
         wire::attributes_bytes_max) {
         writer.number(static_cast<std::uint16_t>(wire::AttributeId::dead_letter));
         writer.string16(wire::as_text(value));
+    } else {  // then nothing says that it is one, and it must not pass for a member of its group
+        MessageMover::leave_out_group(attributes);
     }
     wire::append_message(batch, attributes, message.body);
 }
@@ -130,6 +132,13 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
         const std::uint64_t fitting = std::max<std::uint64_t>(1, block->fitting(at, left.bytes));
         run.range.count =
             std::min({run.range.count, block->end() - at, left.messages, moved_at_once, fitting});
+        if (circles(queue, *block, run, *target)) {
+            const MessageRange one{at, 1};
+            core_.engine_.admit_move(queue, one);
+            core_.remove(queue, {&one, 1}, Need::nothing);
+            --left.messages;
+            continue;
+        }
         if (target->durable()) {
             cut_to_group(*block, run.range);
         }
@@ -145,6 +154,22 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
         left.bytes -= std::min(left.bytes, bytes);
     }
     return Outcome::moved;
+}
+
+// Whether the first one would go back to the queue in which it expired before, and so for ever.
+bool DeadLetters::circles(const engine::Queue& queue, const Block& block,
+                          const engine::LiveRun& run, const engine::Queue& target) const {
+    wire::BatchReader reader(block.slice({run.range.first, 1}));
+    const auto message = reader.next();
+    wire::AttributeReader attributes(message->attributes);
+    while (const auto attribute = attributes.next()) {
+        const auto dead = wire::decode_dead_letter(*attribute);
+        if (dead && dead->cause == wire::DeadLetterCause::expired) {
+            return dead->queue == target.name() &&
+                   cause_of(queue, block, *message, run.attempts) == wire::DeadLetterCause::expired;
+        }
+    }
+    return false;
 }
 
 // To as many as fit into one commit group, with what they say of their death.

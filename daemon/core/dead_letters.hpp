@@ -43,6 +43,8 @@ class DeadLetters {
 
     [[nodiscard]] Outcome declare_target(const engine::Queue& queue, std::string name);
     [[nodiscard]] Outcome move_some(engine::Queue& queue, Budget& left);
+    [[nodiscard]] bool circles(const engine::Queue& queue, const Block& block,
+                               const engine::LiveRun& run, const engine::Queue& target) const;
     void cut_to_group(const Block& block, MessageRange& range) const;
     [[nodiscard]] bool move(engine::Queue& queue, engine::Queue& target, const Block& block,
                             const engine::LiveRun& run, unsigned priority);

@@ -45,6 +45,14 @@ engine::Time Core::expiry_of(const engine::Queue& queue, const Block& block,
     return std::min(by_queue, own_expiry(block, message));
 }
 
+// Whether it has to be written when the block was taken: where it expires by that, or may some day,
+// and the time of publishing does not tell, as with what came from another queue.
+bool Core::tells_taken(const engine::Queue& queue, const Block& block) const {
+    constexpr std::chrono::seconds close_enough(1);
+    const auto off = block.taken - time_taken(block.published);
+    return queue.may_expire() || block.has_own_ttls() || off > close_enough || off < -close_enough;
+}
+
 void Core::expire_turn() {
     if (!expires()) {
         return;
@@ -75,7 +83,8 @@ void Core::expire_turn() {
         auto& block = static_cast<Block&>(*expired.extent);
         if (expired.whole) {
             (void)engine_.admit_expiry(*queue, {block.first, block.count}, decided_);
-            left -= std::min(left, whole_batch_cost);
+            const bool singly = queue->groups() != nullptr || queue->delayed() > 0;
+            left -= std::min<std::size_t>(left, singly ? block.count : whole_batch_cost);
         } else {
             expire_own(*queue, block, left);
         }

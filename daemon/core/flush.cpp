@@ -166,7 +166,7 @@ storage::SegmentGroup Backlog::group_of(const engine::Queue& queue, std::uint64_
 // Says first when it was taken, where that may matter and is not said yet.
 void Backlog::append_living(storage::GroupBuffer& body, const engine::Queue& queue,
                             const Block& block, engine::Time& taken) {
-    const bool matters = queue.may_expire() || block.has_own_ttls() || taken != engine::Time::min();
+    const bool matters = taken != engine::Time::min() || core_.tells_taken(queue, block);
     if (matters && block.knows_taken() && block.taken != taken) {
         append_taken(body, {queue.id(), block.taken});
         taken = block.taken;

@@ -38,6 +38,20 @@ void MessageMover::copy_attributes(wire::Bytes attributes, std::vector<std::byte
     }
 }
 
+void MessageMover::leave_out_group(std::vector<std::byte>& attributes) {
+    std::vector<std::byte> kept;
+    wire::Writer writer(kept);
+    wire::AttributeReader reader(attributes);
+    while (const auto attribute = reader.next()) {
+        if (attribute->id != static_cast<std::uint16_t>(wire::AttributeId::group)) {
+            writer.number(static_cast<std::uint16_t>(
+                attribute->id | (attribute->critical ? wire::critical_bit : 0)));
+            writer.string16(wire::as_text(attribute->value));
+        }
+    }
+    attributes = std::move(kept);
+}
+
 Block* MessageMover::make_block(const std::vector<std::byte>& batch, std::uint32_t count) {
     Block* made = Block::create(count, static_cast<std::uint32_t>(batch.size()));
     const auto bad = wire::check_batch(batch, count, wire::message_body_bytes_hard_max,
@@ -50,22 +64,27 @@ Block* MessageMover::make_block(const std::vector<std::byte>& batch, std::uint32
 void MessageMover::append(engine::Queue& from, std::span<const MessageRange> ranges,
                           engine::Queue& to) {
     TakenBatch& copy = core_.batch_;
+    core_.lifetimes_.used(from);
+    core_.lifetimes_.used(to);
     MQD_ASSERT(ranges.size() <= remove_ranges_max && ranges.size() <= copy.count(), ranges.size());
+    const Durability there = to.definition().durability;
+    const Durability here = from.durable() ? from.definition().durability : there;
+    const bool later = from.durable() && !to.durable();  // it is there when it is gone here
     std::size_t bytes =
         2 * record_header_bytes + 8 + ranges.size() * 16 + delay_record_bytes(copy.delays.size());
     for (const BatchPart& part : copy.parts) {
-        part.block->first =
-            core_.engine_.admit_add(to, part.block->count, part.priority).range.first;
         part.block->queue = to.id();
         bytes += record_header_bytes + messages_fixed_bytes + part.block->bytes;
+        if (!later) {
+            part.block->first =
+                core_.engine_.admit_add(to, part.block->count, part.priority).range.first;
+        }
     }
-    copy.place(to.id());
-    const Durability there = to.definition().durability;
-    const Durability here = from.durable() ? from.definition().durability : there;
-    if (!to.durable()) {
-        core_.apply_batch(to, copy);
+    if (!later) {
+        copy.place(to.id());
     }
     if (here == Durability::memory) {
+        core_.apply_batch(to, copy);
         core_.engine_.apply(from, engine::RemoveMessages{from.id(), ranges});
         core_.free_released();
         return;
@@ -78,7 +97,9 @@ void MessageMover::append(engine::Queue& from, std::span<const MessageRange> ran
                               static_cast<std::uint32_t>(group.ranges.size()),
                               static_cast<std::uint32_t>(ranges.size())});
     group.ranges.insert(group.ranges.end(), ranges.begin(), ranges.end());
-    if (to.durable()) {
+    if (later) {
+        core_.append_later(to, here, group);
+    } else {
         core_.append_batch(to, group);
     }
     const auto need_of = [](Durability level) {

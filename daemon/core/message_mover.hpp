@@ -24,6 +24,7 @@ class MessageMover {
     // A dead letter has no time to live either.
     static void copy_attributes(wire::Bytes attributes, std::vector<std::byte>& to,
                                 bool dead = false);
+    static void leave_out_group(std::vector<std::byte>& attributes);
     // A block of that batch, which is sound. One reference; the rest is for the caller to fill in.
     [[nodiscard]] static Block* make_block(const std::vector<std::byte>& batch,
                                            std::uint32_t count);

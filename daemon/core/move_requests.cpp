@@ -266,8 +266,7 @@ Result<void> MoveRequests::reserve(engine::Queue& to, const Gathered& gathered) 
     if (!dropped) {
         return dropped.error();
     }
-    const auto taken =
-        core_.take_batch(as_published, to, {0, wire::Author::daemon, gathered.delays});
+    auto taken = core_.take_batch(as_published, to, {0, wire::Author::daemon, gathered.delays});
     if (taken && *dropped > 0) {
         core_.drop_oldest(to, *dropped);
     }

@@ -272,7 +272,7 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
                          retry_after_ms};
         }
     }
-    if (const auto reserved = reserve_members(queue); !reserved) {
+    if (auto reserved = reserve_members(queue); !reserved) {
         return reserved;
     }
     // Carried forward message by message, it still has to fit into one group.

@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds look_again_min{1000};
 
 bool in_use(const engine::Queue& queue) {
     return queue.consumers() > 0 || queue.producers() > 0 || queue.live() > 0 ||
-           queue.next_number() != queue.next_applied();
+           queue.numbers().on_their_way() > 0 || queue.expected() > 0;
 }
 
 }  // namespace

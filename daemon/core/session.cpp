@@ -161,6 +161,14 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::pong: return;
         case FrameType::hello: return with<wire::Hello>(body, [&](const auto& f) { on_hello(f); });
         case FrameType::goodbye: return on_goodbye(id);
+        default: administer(header, body);
+    }
+}
+
+void Session::administer(const wire::FrameHeader& header, wire::Bytes body) {
+    using wire::FrameType;
+    const CorrelationId id = header.correlation;
+    switch (header.type) {
         case FrameType::queue_create:
             return with<wire::QueueCreate>(body, [&](const auto& f) { on_queue_create(id, f); });
         case FrameType::queue_update:
@@ -201,6 +209,7 @@ void Session::dispatch(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::backup_reply:
         case FrameType::backup_part:
         case FrameType::error: return violation("a frame that only the daemon sends");
+        default: break;
     }
     send_error({ErrorCode::unknown_frame,
                 "frame type " + std::to_string(static_cast<unsigned>(header.type))},

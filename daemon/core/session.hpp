@@ -90,6 +90,7 @@ class Session {
     [[nodiscard]] bool acceptable(const wire::FrameHeader& header);
     void handle_frame(const wire::FrameHeader& header, wire::Bytes body);
     void dispatch(const wire::FrameHeader& header, wire::Bytes body);
+    void administer(const wire::FrameHeader& header, wire::Bytes body);
     void violation(std::string_view text);
     template <typename Frame, typename Fn>
     void with(wire::Bytes body, Fn&& fn);

@@ -10,6 +10,7 @@ namespace mqd::core {
 
 namespace {
 
+constexpr std::uint32_t retry_after_ms = 200;
 constexpr std::size_t remove_fixed_bytes = record_header_bytes + 8;
 
 std::string_view verb_of(wire::TransactKind kind) {
@@ -157,6 +158,13 @@ Result<void> Transaction::admit_publish(const wire::TransactPublish& frame) {
         publishing_.emplace_back(Publishing{queue, std::exchange(core_.batch_, {})}).batch;
     core_.admitted_delays_ += batch.delays.size();
     core_.admitted_members_ += batch.members.size();
+    const std::size_t runs = batch.split.mixed() ? batch.split.lines().size() : 1;
+    answer_bytes_ += wire::TransactedPublish::fixed_bytes + runs * wire::Confirm::run_bytes;
+    if (runs > UINT16_MAX || answer_bytes_ > session_.frame_body_bytes_max_) {
+        return Error{ErrorCode::message_too_big,
+                     "so many changes of priority do not fit into the answer",
+                     session_.frame_body_bytes_max_};
+    }
     concern(*queue);
     (queue->durable() ? on_disk_ : in_memory_) = true;
     if (queue->durable()) {
@@ -213,6 +221,12 @@ Result<void> Transaction::admit_settling(const wire::TransactOperation& operatio
     }
     engine::Queue* queue = settling.consumer->queue;
     const bool ends = settling.kind == wire::TransactKind::ack;
+    // What it notes books no room, and the room of acks is not for it.
+    if (settling.kind == wire::TransactKind::reject && queue != nullptr && queue->durable() &&
+        (core_.backlog_->refusal() || core_.journal_->disk_full())) {
+        return Error{ErrorCode::disk_full, "the disk is full: nothing is rejected in transactions",
+                     0, retry_after_ms};
+    }
     if (queue != nullptr && (ends || settling.kind == wire::TransactKind::reject)) {
         concern(*queue);
         group_bytes_ += ends ? remove_fixed_bytes + settling.ranges.size() * sizeof(MessageRange)
@@ -363,19 +377,12 @@ void Transaction::append_end(CommitGroup& group, Settling& settling) {
 
 void Transaction::append_publish(CommitGroup& group, Publishing& publishing) {
     engine::Queue& queue = *publishing.queue;
+    core_.lifetimes_.used(queue);
     unreserve(publishing);
     core_.batch_ = std::move(publishing.batch);
     publishing.batch = {};
     if (!queue.durable()) {
-        for (const BatchPart& part : core_.batch_.parts) {
-            queue.admitted(part.block->bytes);
-        }
-        queue.expect(core_.batch_.count());
-        core_.admitted_delays_ += core_.batch_.delays.size();
-        core_.admitted_members_ += core_.batch_.members.size();
-        group.commands.push_back({PendingCommand::Kind::add_batch, strictest_, &queue, nullptr,
-                                  static_cast<std::uint32_t>(group.batches.size()), 0});
-        group.batches.push_back(std::exchange(core_.batch_, {}));
+        core_.append_later(queue, strictest_, group);
         return;
     }
     const bool left_out =
@@ -436,8 +443,20 @@ void Transaction::settle_at_once() {
 
 // --- the rest of it, when the group is there
 
-// Messages of a transaction for a memory queue: their numbers are given when they are there, so
-// that nobody's publish has to wait for them.
+// batch_ comes into a memory queue once the group is so durable: its messages get their numbers
+// then, so that nobody's publish has to wait for them.
+void Core::append_later(engine::Queue& queue, Durability level, CommitGroup& group) {
+    for (const BatchPart& part : batch_.parts) {
+        queue.admitted(part.block->bytes);
+    }
+    queue.expect(batch_.count());
+    admitted_delays_ += batch_.delays.size();
+    admitted_members_ += batch_.members.size();
+    group.commands.push_back({PendingCommand::Kind::add_batch, level, &queue, nullptr,
+                              static_cast<std::uint32_t>(group.batches.size()), 0});
+    group.batches.push_back(std::exchange(batch_, {}));
+}
+
 void Core::add_batch(engine::Queue& queue, TakenBatch& batch) {
     queue.came(batch.count());
     for (const BatchPart& part : batch.parts) {

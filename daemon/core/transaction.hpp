@@ -79,6 +79,7 @@ class Transaction {
     // What of each consumer ends or goes back; value: behind the last number.
     std::map<std::pair<HandleId, MessageNumber>, MessageNumber> given_up_;
     std::uint64_t group_bytes_ = 0;  // of its records, at most
+    std::uint64_t answer_bytes_ = wire::Transacted::fixed_bytes;
     // Of the durable queues concerned: memory if there is none.
     Durability strictest_ = Durability::memory;
     Durability laxest_ = Durability::disk;

@@ -23,10 +23,10 @@ constexpr std::chrono::milliseconds expiry_step{20};
 void Engine::dispatch(Time now, std::vector<Delivery>& out) {
     starved_.clear();
     dispatching_.swap(dirty_);
-    const bool some_expired = next_expiry().value_or(Time::max()) <= now;
+    const std::vector<QueueId> expired = expired_queues(now);
     for (Queue* queue : dispatching_) {
         queue->dirty_ = false;
-        if (some_expired && queue->may_expire()) {
+        if (!expired.empty() && std::binary_search(expired.begin(), expired.end(), queue->id_)) {
             mark_dirty(*queue);  // what has expired is ended first
             continue;
         }

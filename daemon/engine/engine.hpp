@@ -265,8 +265,8 @@ class Engine {
     void wake_due(const Clocks& now, std::size_t runs_max);
 
     // --- times to live (expiry.cpp)
-    // As long as this is not later than now, dispatch() delivers nothing of a queue whose messages
-    // may expire.
+    // As long as this is not later than now, dispatch() delivers nothing of the queues of which
+    // something is to be ended.
     [[nodiscard]] std::optional<Time> next_expiry() const;
     // Where to look next, now. If it is not the whole of it, set_expiry() has to follow.
     [[nodiscard]] ExpiredExtent next_expired(Time now);
@@ -293,6 +293,7 @@ class Engine {
     void list_expiry(Queue& queue, Time at);
     void ttl_changed(Queue& queue);
     void note_returned(Queue& queue, MessageRange range);
+    [[nodiscard]] std::vector<QueueId> expired_queues(Time now) const;
     [[nodiscard]] static bool by_extents(const Queue& queue);
     void mark_dirty(Queue& queue);
     void dispatch(Queue& queue, Time now, std::vector<Delivery>& out);

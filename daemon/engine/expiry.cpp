@@ -1,6 +1,8 @@
 // Messages whose time to live is over: which extents are to be looked at, and the decision to end
 // what waits in them. What a message says of its own TTL is core's to read.
 
+#include <algorithm>
+
 #include "daemon/engine/engine.hpp"
 
 namespace mqd::engine {
@@ -19,6 +21,28 @@ std::optional<Time> Engine::next_expiry() const {
     const Time extent = expiring_extents_.empty() ? Time::max() : expiring_extents_.begin()->at;
     const Time next = std::min(queue, extent);
     return next == Time::max() ? std::nullopt : std::optional(next);
+}
+
+// Of which something is to be ended first; in order.
+std::vector<QueueId> Engine::expired_queues(Time now) const {
+    std::vector<QueueId> ids;
+    for (auto at = expiring_queues_.begin(); at != expiring_queues_.end() && at->first <= now;
+         ++at) {
+        ids.push_back(at->second);
+    }
+    for (auto at = expiring_extents_.begin(); at != expiring_extents_.end() && at->at <= now;
+         ++at) {
+        if (ids.empty() || ids.back() != at->id) {
+            ids.push_back(at->id);
+        }
+    }
+    for (const ReturnedMessages& some : returned_) {
+        if (ids.empty() || ids.back() != some.id) {
+            ids.push_back(some.id);
+        }
+    }
+    std::sort(ids.begin(), ids.end());
+    return ids;
 }
 
 // By the TTL of their queues, extents expire in the order of their numbers: one look at the first

@@ -5,6 +5,7 @@ namespace mqd::engine {
 namespace {
 
 constexpr std::size_t erased_singly_max = 64;
+constexpr std::size_t pass_share = 16;
 
 }  // namespace
 
@@ -30,12 +31,15 @@ bool GroupTable::join(const GroupMember& member) {
 }
 
 void GroupTable::erase(MessageRange range) {
-    for (std::size_t singly = 0;; ++singly) {
+    for (std::size_t singly = 1;; ++singly) {
         const auto at = members_.lower_bound({range.first, 0});
         if (at == members_.end() || members_[at].number >= range.end()) {
             return;
         }
-        if (singly == erased_singly_max) {  // one pass over all, where look-ups would take longer
+        // One pass over all, where look-ups would take longer.
+        if (singly % erased_singly_max == 0 &&
+            (members_.lower_bound({range.end(), 0}).chunk - at.chunk) * pass_share >
+                members_.end().chunk) {
             members_.erase_if([&](const Member& member) {
                 return member.number >= range.first && member.number < range.end();
             });
@@ -55,21 +59,17 @@ bool GroupTable::find_from(MessageNumber number, GroupMember& out) const {
     return true;
 }
 
-bool GroupTable::has_slot(MessageNumber number) const {
-    return (members_[place_of(number)].bits & slot_bit) != 0;
-}
-
 bool GroupTable::take_slot(const GroupMember& member, std::uint32_t slots) {
     const auto at = place_of(member.number);
     if ((members_[at].bits & slot_bit) != 0) {
         return true;
     }
     MQD_ASSERT((members_[at].bits & held_bit) == 0, member.number);
-    std::uint32_t& taken = slots_taken_[member.group];
+    const std::uint32_t taken = slots_taken(member.group);
     if (taken >= slots) {
         return false;
     }
-    ++taken;
+    set_slots(member.group, taken + 1);
     mark(at, slot_bit);
     return true;
 }
@@ -77,7 +77,7 @@ bool GroupTable::take_slot(const GroupMember& member, std::uint32_t slots) {
 void GroupTable::force_slot(const GroupMember& member) {
     const auto at = place_of(member.number);
     MQD_ASSERT((members_[at].bits & (slot_bit | held_bit)) == 0, member.number);
-    ++slots_taken_[member.group];
+    set_slots(member.group, slots_taken(member.group) + 1);
     mark(at, slot_bit);
 }
 
@@ -104,10 +104,26 @@ void GroupTable::give_up(const GroupMember& member) {
 }
 
 void GroupTable::free_slot(GroupId group) {
-    const auto taken = slots_taken_.find(group);
-    MQD_ASSERT(taken != slots_taken_.end() && taken->second > 0, group);
-    if (--taken->second == 0) {
-        slots_taken_.erase(taken);
+    const std::uint32_t taken = slots_taken(group);
+    MQD_ASSERT(taken > 0, group);
+    set_slots(group, taken - 1);
+}
+
+std::uint32_t GroupTable::slots_taken(GroupId group) const {
+    const auto at = slots_.lower_bound({group, 0});
+    return at != slots_.end() && slots_[at].group == group ? slots_[at].taken : 0;
+}
+
+void GroupTable::set_slots(GroupId group, std::uint32_t taken) {
+    const auto at = slots_.lower_bound({group, 0});
+    const bool known = at != slots_.end() && slots_[at].group == group;
+    if (taken == 0) {
+        MQD_ASSERT(known, group);
+        slots_.erase(at);
+    } else if (known) {
+        slots_.replace(at, {group, taken});
+    } else {
+        slots_.insert({group, taken});
     }
 }
 
@@ -116,11 +132,11 @@ bool GroupTable::pass_on(GroupId group, std::uint32_t slots, MessageNumber& out)
     if (first == held_.end() || held_[first].group != group) {
         return false;
     }
-    const auto taken = slots_taken_.find(group);
-    if (taken != slots_taken_.end() && taken->second >= slots) {
+    const std::uint32_t taken = slots_taken(group);
+    if (taken >= slots) {
         return false;
     }
-    ++slots_taken_[group];
+    set_slots(group, taken + 1);
     out = held_[first].number;
     held_.erase(first);
     mark(place_of(out), slot_bit);

@@ -2,15 +2,14 @@
 
 // The messages of one queue that belong to groups: which one belongs to which, who of a group may
 // be delivered now, and who is next. 16 bytes a message, 16 more for one that is held behind others
-// of its group, and an entry of a hash table for each group that has any. Owned by a Queue.
+// of its group, and 16 for each group of which any is under way; in packed, sorted sets, which no
+// choice of keys makes slow. Owned by a Queue.
 //
 // A group has so many slots as its queue allows; a message is deliverable only while it has one,
 // from when it is first ready until its end was decided. Groups are told apart by a hash of their
 // keys: should two keys ever share one, the two groups share their slots, and no more.
 
 #include <cstdint>
-#include <memory_resource>
-#include <unordered_map>
 #include <vector>
 
 #include "daemon/engine/packed_set.hpp"
@@ -30,12 +29,10 @@ struct GroupMember {
 
 class GroupTable {
   public:
-    explicit GroupTable(std::pmr::memory_resource* memory) : slots_taken_(memory) {}
-
     [[nodiscard]] bool empty() const { return members_.empty(); }
     [[nodiscard]] std::size_t size() const { return members_.size(); }
     [[nodiscard]] std::size_t memory_bytes() const {
-        return members_.memory_bytes() + held_.memory_bytes();
+        return members_.memory_bytes() + held_.memory_bytes() + slots_.memory_bytes();
     }
 
     // Without a slot. False: it is a member already.
@@ -44,9 +41,6 @@ class GroupTable {
     void erase(MessageRange range);
     // The first member from `number` on. False: there is none.
     [[nodiscard]] bool find_from(MessageNumber number, GroupMember& out) const;
-    // Precondition: it is a member.
-    [[nodiscard]] bool has_slot(MessageNumber number) const;
-
     // Whether it got a slot: one of `slots` is free, or it has one. Precondition: a member, not
     // held.
     bool take_slot(const GroupMember& member, std::uint32_t slots);
@@ -80,15 +74,22 @@ class GroupTable {
             return a.group != b.group ? a.group < b.group : a.number < b.number;
         }
     };
-    static_assert(sizeof(Member) == 16 && sizeof(Held) == 16);
+    struct Slots {
+        GroupId group;
+        std::uint32_t taken = 0;
+        friend bool operator<(const Slots& a, const Slots& b) { return a.group < b.group; }
+    };
+    static_assert(sizeof(Member) == 16 && sizeof(Held) == 16 && sizeof(Slots) == 16);
 
     [[nodiscard]] PackedSet<Member>::Place place_of(MessageNumber number) const;
     void mark(PackedSet<Member>::Place at, std::uint64_t state);
     void free_slot(GroupId group);
+    [[nodiscard]] std::uint32_t slots_taken(GroupId group) const;
+    void set_slots(GroupId group, std::uint32_t taken);
 
     PackedSet<Member> members_;
     PackedSet<Held> held_;
-    std::pmr::unordered_map<GroupId, std::uint32_t> slots_taken_;  // of groups that have any
+    PackedSet<Slots> slots_;  // of groups that have any taken
 };
 
 }  // namespace mqd::engine

@@ -13,7 +13,7 @@ void Engine::join(Queue& queue, std::span<const GroupMember> members) {
         return;
     }
     if (!queue.groups_) {
-        queue.groups_ = std::make_unique<GroupTable>(&memory_);
+        queue.groups_ = std::make_unique<GroupTable>();
     }
     for (const GroupMember& member : members) {
         grouped_messages_ += queue.groups_->join(member) ? 1 : 0;

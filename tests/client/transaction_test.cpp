@@ -88,7 +88,7 @@ TEST_CASE("transaction: everything travels in one frame, behind the acks before 
     peer.join();
 }
 
-TEST_CASE("transaction: refused, everything is as it was; without an answer, nobody knows") {
+TEST_CASE("transaction: refused, everything is as it was, and without an answer, nobody knows") {
     Peer peer([](PeerSocket& socket) {
         const HandleId handle = socket.open_consumer();
         socket.write(encode_deliver(handle, 1, {"one"}));

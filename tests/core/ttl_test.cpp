@@ -188,7 +188,7 @@ TEST_CASE_FIXTURE(Ttl, "ttl: a change counts for what is there") {
     CHECK(ready_in("q") == Bodies{"c"});
 }
 
-TEST_CASE_FIXTURE(Ttl, "ttl: what is leased lives, and an ack wins; what comes back expires") {
+TEST_CASE_FIXTURE(Ttl, "ttl: what is leased lives, and an ack wins, what comes back expires") {
     start();
     for (const Durability durability : {Durability::memory, Durability::disk}) {
         CAPTURE(durability);

@@ -42,7 +42,7 @@ TEST_CASE("mqctl publish --priority: the highest is consumed first, also after a
     CHECK(mentions(f.publish("next", "9"), ":9.2\n"));
 }
 
-TEST_CASE("mqctl: where there are none, a priority is refused; they cannot be had later") {
+TEST_CASE("mqctl: where there are none, a priority is refused, and they cannot be had later") {
     const Fixture f;
     f.mqctl.must({"-q", "queue", "create", "plain"});
     const MqctlEnd refused = f.mqctl.run({"publish", "plain", "x", "--priority", "1"});

@@ -122,6 +122,7 @@ inline void append_settle_operation(std::vector<std::byte>& out, TransactKind ki
 
 // What became of one publish: `count` messages in order, in runs of consecutive numbers.
 struct TransactedPublish {
+    static constexpr std::size_t fixed_bytes = 6;
     QueueId incarnation;
     std::vector<ConfirmedRun> runs;
 };
@@ -130,6 +131,7 @@ struct TransactedPublish {
 // count)), one for each publish, in order.
 struct Transacted {
     static constexpr FrameType type = FrameType::transacted;
+    static constexpr std::size_t fixed_bytes = 6;
     Durability durability{};  // reached
     std::vector<TransactedPublish> published;
 
