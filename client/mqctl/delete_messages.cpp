@@ -58,7 +58,9 @@ ExitCode delete_messages(Session& session) {
         if (!incarnations.contains(id.queue)) {
             const auto queue = session.client().show_queue(id.queue);
             if (!queue) {
-                return session.fail("deleting " + text_of(id), queue.error());
+                const ExitCode exit = session.fail("deleting " + text_of(id), queue.error());
+                session.talk().note("nothing was deleted");
+                return exit;
             }
             incarnations.emplace(id.queue, queue->incarnation);
         }

@@ -160,6 +160,9 @@ Result<void> read_group(const Json& line, ParsedMessage& into) {
         if (!key) {
             return key.error();
         }
+        if (key->empty()) {
+            return Error{ErrorCode::bad_option, std::string(name) + " is empty: a key has bytes"};
+        }
         into.group = std::move(*key);
     }
     return {};

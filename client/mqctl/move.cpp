@@ -17,6 +17,22 @@ constexpr std::uint64_t moved_at_once = 1000;
 // With --rate, batches are so small that so many go in a second.
 constexpr double batches_per_second = 10;
 
+// Takes the first half of them out. Precondition: there are two at least.
+std::vector<MessageRange> cut_half(std::vector<MessageRange>& ranges) {
+    std::vector<MessageRange> half;
+    std::uint64_t left = count_of(ranges) / 2;
+    while (left > 0) {
+        MessageRange& first = ranges.front();
+        half.push_back({first.first, std::min(first.count, left)});
+        left -= half.back().count;
+        first = {half.back().end(), first.count - half.back().count};
+        if (first.count == 0) {
+            ranges.erase(ranges.begin());
+        }
+    }
+    return half;
+}
+
 class Mover {
   public:
     using Clock = std::chrono::steady_clock;
@@ -30,6 +46,7 @@ class Mover {
     [[nodiscard]] std::optional<int> signal() const { return signal_; }
 
   private:
+    [[nodiscard]] Result<void> move(std::vector<MessageRange> ranges);
     [[nodiscard]] std::uint64_t at_once() const;
     [[nodiscard]] bool stopped();
 
@@ -46,7 +63,7 @@ class Mover {
 Result<void> Mover::run() {
     const CommandLine& line = session_.line();
     MessageFilter filter = filter_of(line.selection, wall_time_now());
-    filter.states = {MessageState::ready, MessageState::delayed};
+    filter.states = {MessageState::ready, MessageState::delayed, MessageState::held};
     Selection selection(session_.client(), from_, std::move(filter),
                         line.move.count.value_or(UINT64_MAX));
     while (!stopped()) {
@@ -61,18 +78,36 @@ Result<void> Mover::run() {
         if (line.dry_run) {
             continue;
         }
-        const auto moved = session_.client().move_messages(from_.name, from_.incarnation,
-                                                           line.move.target, *ranges);
-        if (!moved) {
-            return moved.error();
-        }
-        moved_ += moved->count;
-        progress_.show(moved_, 0);
-        if (moved->stopped) {
-            return *moved->stopped;
+        if (auto moved = move(*ranges); !moved) {
+            return moved;
         }
     }
     return {};
+}
+
+// Where the target has no room for all of them at once, as many as it has room for.
+Result<void> Mover::move(std::vector<MessageRange> ranges) {
+    for (;;) {
+        const auto answer = session_.client().move_messages(from_.name, from_.incarnation,
+                                                            session_.line().move.target, ranges);
+        const std::uint64_t moved = answer ? answer->count : 0;
+        moved_ += moved;
+        progress_.show(moved_, 0);
+        if (answer && !answer->stopped) {
+            return {};
+        }
+        const Error& why = answer ? *answer->stopped : answer.error();
+        if (why.code != ErrorCode::queue_full || (moved == 0 && count_of(ranges) == 1)) {
+            return why;
+        }
+        if (moved > 0) {  // the others, as they are: what has moved is not there any more
+            continue;
+        }
+        std::vector<MessageRange> half = cut_half(ranges);
+        if (auto done = move(std::move(half)); !done) {
+            return done;
+        }
+    }
 }
 
 std::uint64_t Mover::at_once() const {

@@ -62,7 +62,7 @@ class Parser {
     // Options whose values are looked at once the parse is through.
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{}, *producer_{};
-    CLI::Option *delay_{}, *due_{}, *priority_{}, *ttl_{}, *retry_delay_{};
+    CLI::Option *delay_{}, *due_{}, *priority_{}, *ttl_{}, *group_{}, *retry_delay_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
     CLI::Option *exclusive_{}, *single_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *priorities_{},

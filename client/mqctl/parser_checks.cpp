@@ -53,8 +53,9 @@ void Parser::check_publish(const std::vector<std::string>& operands) {
                       std::to_string(wire::attributes_bytes_max) + " bytes"};
     }
     publish.message = message_options(delay_, due_, priority_, ttl_);
-    if (publish.group.size() > wire::group_bytes_max) {
-        throw Mistake{"--group: a key has at most 128 bytes"};
+    const bool keyless = group_ != nullptr && group_->count() > 0 && publish.group.empty();
+    if (keyless || publish.group.size() > wire::group_bytes_max) {
+        throw Mistake{"--group: a key has 1 to 128 bytes"};
     }
     publish.durability = durability(publish_durability_, Durability::unspecified);
     check_producer();

@@ -77,6 +77,9 @@ void Parser::add_commands() {
         }
         commands_.emplace_back(app, row.command);
         add_options_of(row.command, *app);
+        for (CLI::Option* const option : app->get_options()) {
+            option->disable_flag_override();  // --priorities=no
+        }
     }
     refuse_commands_not_built(*queue);
 }
@@ -203,9 +206,10 @@ void Parser::add_publish_options(CLI::App& app) {
                      "Deliver it from then on: 2026-12-24T08:00:00Z, or local time without the Z");
     priority_ =
         add_value(app, "--priority", "N", "0 (lowest) to 9, of a queue made with --priorities (0)");
-    app.add_option("--group", line_.publish.group,
-                   "The key of its group: so many of each at a time as the queue says, in order")
-        ->type_name("KEY");
+    group_ = app.add_option(
+                    "--group", line_.publish.group,
+                    "The key of its group: so many of each at a time as the queue says, in order")
+                 ->type_name("KEY");
     ttl_ =
         add_value(app, "--ttl", "DURATION", "Deliver it no later than so long after it was taken");
     publish_durability_ = add_value(app, "--durability", "LEVEL",

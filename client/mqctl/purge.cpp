@@ -23,7 +23,8 @@ ExitCode purge_some(Session& session) {
         return session.fail(what, queue.error());
     }
     MessageFilter filter = filter_of(line.selection, wall_time_now());
-    filter.states = {MessageState::ready, MessageState::delayed, MessageState::dying};
+    filter.states = {MessageState::ready, MessageState::delayed, MessageState::dying,
+                     MessageState::held};
     Selection selection(session.client(), *queue, std::move(filter), UINT64_MAX);
     std::uint64_t found = 0;
     std::uint64_t removed = 0;

@@ -113,6 +113,7 @@ ExitCode queue_list(Session& session) {
                  {"READY", right},
                  {"LEASED", right},
                  {"DELAYED", right},
+                 {"HELD", right},
                  {"BYTES", right},
                  {"CONSUMERS", right},
                  {"PRODUCERS", right},
@@ -123,10 +124,11 @@ ExitCode queue_list(Session& session) {
     for (const QueueInfo& queue : *queues) {
         table.add({queue.name, std::string(durability_name(queue.options.durability)),
                    std::to_string(queue.ready), std::to_string(queue.leased),
-                   std::to_string(queue.delayed), std::to_string(queue.bytes),
-                   std::to_string(queue.consumers), std::to_string(queue.producers),
-                   limit_text(queue.options.max_attempts), limit_text(queue.options.max_messages),
-                   limit_text(queue.options.max_bytes), paused_text(queue.options)});
+                   std::to_string(queue.delayed), std::to_string(queue.held),
+                   std::to_string(queue.bytes), std::to_string(queue.consumers),
+                   std::to_string(queue.producers), limit_text(queue.options.max_attempts),
+                   limit_text(queue.options.max_messages), limit_text(queue.options.max_bytes),
+                   paused_text(queue.options)});
     }
     std::string text = table.text(is_terminal(STDOUT_FILENO));
     if (is_terminal(STDOUT_FILENO)) {

@@ -190,7 +190,7 @@ class Judge {
 
     // --- queues
     QueueRecord& queue_seen(std::string_view name, QueueId id, Durability durability,
-                            std::uint32_t lease_ms);
+                            std::uint32_t lease_ms, bool said_later = false);
     // All of that name that may exist.
     [[nodiscard]] std::vector<QueueRecord*> queues_named(std::string_view name);
     void delete_asked(std::string_view name);

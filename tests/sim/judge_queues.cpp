@@ -7,13 +7,13 @@
 namespace mqd::sim {
 
 QueueRecord& Judge::queue_seen(std::string_view queue_name, QueueId id, Durability durability,
-                               std::uint32_t lease_ms) {
+                               std::uint32_t lease_ms, bool said_later) {
     for (QueueRecord& queue : queues_) {
         if (queue.id == id) {
             if (queue.name != queue_name || queue.durability != durability) {
                 violate("queue id " + std::to_string(id.value()) + " means two queues");
             }
-            if (queue.dead) {
+            if (queue.dead && !said_later) {
                 violate("queue " + queue.name + ":" + std::to_string(id.value()) +
                         " was deleted and is back");
             }

@@ -328,8 +328,11 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
 
 void Tap::take_opened(const wire::FrameHeader& header, const wire::Opened& opened) {
     const Opening& opening = openings_[header.handle];
-    QueueRecord& queue = judge_.queue_seen(opening.queue, opened.incarnation, opened.durability, 0);
-    if (opening.is_producer && !opening.name.empty()) {
+    // The answer to a named producer waits for the disk, and in the same turn the queue may go.
+    const bool named = opening.is_producer && !opening.name.empty();
+    QueueRecord& queue =
+        judge_.queue_seen(opening.queue, opened.incarnation, opened.durability, 0, named);
+    if (named) {
         producers_[header.handle] = &judge_.opened_named(queue, identity_, opening.name,
                                                          opening.place, opened.last_line.value());
     } else if (opening.is_producer) {
