@@ -37,21 +37,21 @@ TEST_CASE("mqctl queue: create, list and show") {
     CHECK(mentions(list, "\nquick   memory  0  0  0  0  0  0  16  none  none  no\n"));
     const std::string json = f.mqctl.must({"queue", "list", "-o", "json"});
     CHECK(json.starts_with(R"({"queue":"orders","incarnation":1,"durability":"disk",)"
-                           R"("lease_ms":120000,"ready":1,"leased":0,"delayed":0,"bytes":)"));
+                           R"("lease_ms":120000,"ready":1,"leased":0,"delayed":0,"held":0,"bytes":)"));
     const std::string shown = f.mqctl.must({"queue", "show", "orders"});
-    CHECK(mentions(shown, "lease         2m\n"));
-    CHECK(mentions(shown, "next_number   2\n"));
+    CHECK(mentions(shown, "lease            2m\n"));
+    CHECK(mentions(shown, "next_number      2\n"));
 
-    CHECK(mentions(shown, "max_attempts  16\n"));
-    CHECK(mentions(shown, "dead_letter   orders.dead\n"));
+    CHECK(mentions(shown, "max_attempts     16\n"));
+    CHECK(mentions(shown, "dead_letter      orders.dead\n"));
 
     f.mqctl.must({"queue", "update", "orders", "--max-attempts", "0", "--max-bytes", "1MiB"});
     const std::string updated = f.mqctl.must({"queue", "show", "orders", "-o", "json"});
     CHECK(mentions(updated, R"("max_attempts":0,"dead_letter":"orders.dead","max_messages":0,)"
                             R"("max_bytes":1048576,"on_full":"reject","retry_ms":[])"));
-    CHECK(mentions(shown, "retry         none\n"));
+    CHECK(mentions(shown, "retry            none\n"));
     f.mqctl.must({"queue", "update", "orders", "--retry", "1s,90s"});
-    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "retry         1s,90s\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "retry            1s,90s\n"));
     CHECK(mentions(f.mqctl.must({"queue", "show", "orders", "-o", "json"}),
                    R"("retry_ms":[1000,90000])"));
     CHECK(mentions(f.mqctl.run({"queue", "update", "orders", "--retry", "31d"}).err, "retry"));
@@ -74,7 +74,7 @@ TEST_CASE("mqctl queue: a queue is paused and resumed, each side by itself") {
     CHECK(mentions(f.mqctl.must({"queue", "list"}), "  publishing\n"));
 
     f.mqctl.must({"queue", "pause", "orders"});
-    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "paused        both\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "paused           both\n"));
     f.mqctl.must({"queue", "resume", "orders", "--publishing"});
     CHECK(mentions(f.mqctl.must({"queue", "show", "orders", "-o", "json"}),
                    R"("publishing_paused":false,"consuming_paused":true)"));

@@ -55,7 +55,7 @@ TEST_CASE("mqctl publish --delay: it is delivered after that time, and not befor
     CHECK(f.mqctl.run({"consume", "orders"}).exit == 6);
     CHECK(f.number("delayed") == 1);
     CHECK(f.number("ready") == 0);
-    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "delayed       1\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "orders"}), "delayed          1\n"));
     CHECK(mentions(f.mqctl.must({"status"}), "messages_delayed"));
 }
 

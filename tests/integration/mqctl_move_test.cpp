@@ -92,7 +92,7 @@ TEST_CASE("mqctl queue purge: with a filter it asks likewise, and counts before"
 TEST_CASE("queues that end by themselves are shown, and end") {
     const Fixture f;
     f.mqctl.must({"-q", "queue", "create", "idle", "--expire-idle", "300ms"});
-    CHECK(mentions(f.mqctl.must({"queue", "show", "idle"}), "expire_idle   300ms\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "idle"}), "expire_idle      300ms\n"));
     while (f.mqctl.run({"queue", "show", "idle"}).exit != 5) {}
     auto client = Client::connect(f.mqctl.url());
     REQUIRE(client);
@@ -103,7 +103,7 @@ TEST_CASE("queues that end by themselves are shown, and end") {
     CHECK(queue->options.temporary == true);
     CHECK(queue->options.durability == Durability::memory);
     f.mqctl.must({"-q", "publish", "t", "x"});
-    CHECK(mentions(f.mqctl.must({"queue", "show", "t"}), "temporary     yes\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "t"}), "temporary        yes\n"));
     REQUIRE(client->close());
     while (f.mqctl.run({"queue", "show", "t"}).exit != 5) {}
 }

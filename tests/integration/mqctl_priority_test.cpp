@@ -32,7 +32,7 @@ TEST_CASE("mqctl publish --priority: the highest is consumed first, also after a
     CHECK(mentions(f.publish("high", "9"), ":9.1\n"));
     CHECK(mentions(f.mqctl.must({"publish", "jobs", "none"}), ":0.2\n"));
     CHECK(mentions(f.publish("middle", "5"), ":5.1\n"));
-    CHECK(mentions(f.mqctl.must({"queue", "show", "jobs"}), "priorities    yes\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "jobs"}), "priorities       yes\n"));
     CHECK(f.mqctl.must({"peek", "jobs", "-n", "9", "-o", "%n %p %b\\n"}) ==
           "9.1 9 high\n5.1 5 middle\n0.1 0 low\n0.2  none\n");
     CHECK(f.mqctl.must({"peek", "jobs", "--from", "5.1"}) == "middle\n");

@@ -39,14 +39,14 @@ TEST_CASE("mqctl queue create --ttl --on-expired: dead letters say why") {
     const Fixture f;
     f.mqctl.must({"-q", "queue", "create", "jobs", "--ttl", "50ms", "--on-expired", "dead-letter"});
     const std::string shown = f.mqctl.must({"queue", "show", "jobs"});
-    CHECK(mentions(shown, "ttl           50ms\n"));
-    CHECK(mentions(shown, "on_expired    dead_letter\n"));
+    CHECK(mentions(shown, "ttl              50ms\n"));
+    CHECK(mentions(shown, "on_expired       dead_letter\n"));
     f.mqctl.must({"publish", "jobs", "late"});
     REQUIRE(eventually([&] { return f.number("jobs", "expired") == 1; }));
     REQUIRE(eventually([&] { return f.number("jobs", "dying") == 0; }));
     CHECK(mentions(f.mqctl.must({"dead", "list", "jobs", "-o", "json"}), R"("cause":"expired")"));
     f.mqctl.must({"queue", "update", "jobs", "--ttl", "none"});
-    CHECK(mentions(f.mqctl.must({"queue", "show", "jobs"}), "ttl           none\n"));
+    CHECK(mentions(f.mqctl.must({"queue", "show", "jobs"}), "ttl              none\n"));
 }
 
 TEST_CASE("mqctl export and import: what is left of a TTL is kept") {

@@ -71,7 +71,7 @@ TEST_CASE("selection: states, and where to begin") {
     CHECK(mentions(refused({"peek", "a", "--state", "gone"}), "\"gone\" is none of ready"));
     CHECK(mentions(refused({"peek", "a", "--from", "b:3:1842"}), "not of \"a\""));
     CHECK(mentions(refused({"peek", "a", "--from", "a:3"}), "is not the id of a message"));
-    CHECK(mentions(refused({"peek", "a", "--from", "0"}), "is not the id of a message"));
+    CHECK(mentions(refused({"peek", "a", "--from", "0"}), "is not the number of a message"));
 }
 
 TEST_CASE("selection: move has two queues, a limit and a rate") {
