@@ -34,7 +34,7 @@ TEST_CASE("mqctl queue: create, list and show") {
     // Data only: a header row is for a terminal.
     const std::string list = f.mqctl.must({"queue", "list"});
     CHECK(list.starts_with("orders  disk    1  0  "));
-    CHECK(mentions(list, "\nquick   memory  0  0  0  0  0  0  16  none  none  no\n"));
+    CHECK(mentions(list, "\nquick   memory  0  0  0  0  0  0  0  16  none  none  no\n"));
     const std::string json = f.mqctl.must({"queue", "list", "-o", "json"});
     CHECK(json.starts_with(R"({"queue":"orders","incarnation":1,"durability":"disk",)"
                            R"("lease_ms":120000,"ready":1,"leased":0,"delayed":0,"held":0,"bytes":)"));

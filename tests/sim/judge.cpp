@@ -313,6 +313,10 @@ void Judge::peeked(QueueRecord& queue, const wire::PeekedRun& run) {
             violate("peek shows a body that was never published, as number " + text(number));
             return;
         }
+        const auto bound = queue.numbers.find(number);
+        if (expires_ && bound != queue.numbers.end() && bound->second != *uid) {
+            return;  // the queue ended by itself, and another has its name
+        }
         if (!bind(queue, number, *uid)) {
             return;
         }

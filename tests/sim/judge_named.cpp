@@ -72,6 +72,8 @@ bool Judge::sent_named(ProducerRecord& producer, Uid uid, LineNumber line) {
     // What was sent of it before RESUME is still to be refused.
     std::replace(producer.lines.begin() + static_cast<std::ptrdiff_t>(producer.answered),
                  producer.lines.end(), uid, Uid{0});
+    std::erase_if(producer.queue->undelivered,
+                  [&](const auto& entry) { return entry.second == uid; });
     messages_.erase(uid);
     ++figures_.sent_again;
     return true;

@@ -178,7 +178,8 @@ bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
     // neighbours.
     const MessageRecord& message = messages_.at(uid);
     const auto line_of = [&](Uid of) {
-        const auto& lines = message.producer->lines;
+        const ProducerRecord& producer = *message.producer;
+        const auto& lines = producer.input != nullptr ? *producer.input : producer.lines;
         return std::find(lines.begin(), lines.end(), of) - lines.begin();
     };
     const auto same_level = [&](MessageNumber other) {
