@@ -54,6 +54,26 @@ TEST_CASE("mqctl move: what a filter lets through, in order, and it survives a k
     CHECK(f.mqctl.run({"peek", "a", "--from", "a:77:1"}).exit == 5);
 }
 
+TEST_CASE("mqctl move: what is held behind others of its group goes with them") {
+    const Fixture f;
+    f.mqctl.must({"-q", "publish", "a", "--group", "g", "--lines"}, "1\n2\n3\n4\n5\n");
+    CHECK(f.mqctl.queue_number("a", "held") == 4);
+    CHECK(mentions(f.mqctl.run({"queue", "purge", "a", "--dry-run"}).err, "5 messages would be"));
+    CHECK(mentions(f.mqctl.run({"move", "a", "b"}).err, "5 messages moved"));
+    CHECK(f.mqctl.must({"consume", "b", "--drain"}) == "1\n2\n3\n4\n5\n");
+}
+
+TEST_CASE("mqctl move: a target that has room for some gets them") {
+    const Fixture f;
+    f.mqctl.must({"-q", "queue", "create", "narrow", "--max-messages", "3"});
+    f.mqctl.must({"-q", "publish", "a", "--lines"}, "1\n2\n3\n4\n5\n");
+    const auto end = f.mqctl.run({"move", "a", "narrow"});
+    CHECK(end.exit == 9);
+    CHECK(mentions(end.err, "3 messages moved"));
+    CHECK(f.mqctl.must({"consume", "narrow", "--drain"}) == "1\n2\n3\n");
+    CHECK(f.mqctl.must({"consume", "a", "--drain"}) == "4\n5\n");
+}
+
 TEST_CASE("mqctl move: a full target says how many were moved, and Ctrl-C too") {
     const Fixture f;
     for (int i = 0; i < 5; ++i) {

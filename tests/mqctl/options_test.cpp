@@ -147,6 +147,13 @@ TEST_CASE("options: a message has a priority from 0 to 9") {
           std::vector<MessageId>{{"jobs", QueueId(3), first_of_level(1).plus(6)}});
 }
 
+TEST_CASE("options: a flag has no value, and the key of a group has bytes") {
+    CHECK(mentions(refused({"queue", "create", "a", "--priorities=false"}), "disallowed flag"));
+    CHECK(mentions(refused({"move", "a", "b", "--dry-run=no"}), "disallowed flag"));
+    CHECK(mentions(refused({"publish", "a", "--group", "", "b"}), "--group"));
+    CHECK(accepted({"publish", "a", "--group", "k", "b"}).publish.group == "k");
+}
+
 TEST_CASE("options: messages are deleted by their ids, each once") {
     const CommandLine line = accepted({"delete", "orders:3:1842", "a.b-c:1:7", "orders:3:1842"});
     CHECK(line.command == Command::delete_messages);
