@@ -297,6 +297,32 @@ TEST_CASE_FIXTURE(Ttl,
     expect_sound();
 }
 
+TEST_CASE_FIXTURE(Ttl, "ttl: two queues that are each other's dead letters are no circle") {
+    start();
+    for (const Durability durability : {Durability::memory, Durability::disk}) {
+        CAPTURE(durability);
+        make("a", durability, 1000, OnExpired::dead_letter);
+        make("b", durability, 1000, OnExpired::dead_letter);
+        wire::QueueOptions wanted;
+        wanted.dead_letter = "b";
+        update("a", wanted);
+        wanted.dead_letter = "a";
+        update("b", wanted);
+        publish("a", {{"x"}});
+        daemon.settle_for(milliseconds(1100));
+        CHECK(queue("b").live() == 1);
+        daemon.settle_for(milliseconds(1100));
+        CHECK(queue("a").live() + queue("b").live() == 0);
+        WireClient& client = connect();
+        for (const std::string_view name : {"a", "b"}) {
+            client.ask(wire::FrameType::queue_delete, name);
+        }
+        daemon.settle();
+        clients.pop_back();
+    }
+    expect_sound();
+}
+
 TEST_CASE_FIXTURE(Ttl, "ttl: in segments") {
     options.backlog.memory_bytes = 20'000;
     options.backlog.page_bytes = 4000;
