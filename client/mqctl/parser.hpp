@@ -29,6 +29,7 @@ class Parser {
     void add_publish_options(CLI::App& app);
     void add_consume_options(CLI::App& app);
     void add_peek_options(CLI::App& app);
+    void add_move_options(CLI::App& app);
     void add_create_options(CLI::App& app);
 
     void refuse_not_built(const std::vector<std::string>& options) const;

@@ -124,13 +124,7 @@ void Parser::add_options_of(Command command, CLI::App& app) {
         case Command::dead_retry:
             dead_count_ = add_value(app, "-n", "N", "At most so many (all)");
             break;
-        case Command::move_messages:
-            move_count_ = add_value(app, "-n", "N", "At most so many (all that are there now)");
-            rate_ = add_value(app, "--rate", "RATE", "Not faster than that: 50/s");
-            app.add_flag("--dry-run", line_.dry_run, "Say how many they are, and move none");
-            add_selection_options(app);
-            app.footer(filter_help);
-            break;
+        case Command::move_messages: add_move_options(app); break;
         case Command::queue_purge:
             app.add_flag("-y,--yes", line_.yes, "Do not ask");
             app.add_flag("--dry-run", line_.dry_run, "Say how many they are, and remove none");
@@ -176,6 +170,14 @@ void Parser::add_create_options(CLI::App& app) {
     create_options_.add_to(app);
     priorities_ =
         app.add_flag("--priorities")->description("Its messages have priorities, 0 to 9; for good");
+}
+
+void Parser::add_move_options(CLI::App& app) {
+    move_count_ = add_value(app, "-n", "N", "At most so many (all that are there now)");
+    rate_ = add_value(app, "--rate", "RATE", "Not faster than that: 50/s");
+    app.add_flag("--dry-run", line_.dry_run, "Say how many they are, and move none");
+    add_selection_options(app);
+    app.footer(filter_help);
 }
 
 void Parser::refuse_commands_not_built(CLI::App& queue) {
