@@ -36,8 +36,9 @@ TEST_CASE("mqctl queue: create, list and show") {
     CHECK(list.starts_with("orders  disk    1  0  "));
     CHECK(mentions(list, "\nquick   memory  0  0  0  0  0  0  0  16  none  none  no\n"));
     const std::string json = f.mqctl.must({"queue", "list", "-o", "json"});
-    CHECK(json.starts_with(R"({"queue":"orders","incarnation":1,"durability":"disk",)"
-                           R"("lease_ms":120000,"ready":1,"leased":0,"delayed":0,"held":0,"bytes":)"));
+    CHECK(json.starts_with(
+        R"({"queue":"orders","incarnation":1,"durability":"disk",)"
+        R"("lease_ms":120000,"ready":1,"leased":0,"delayed":0,"held":0,"bytes":)"));
     const std::string shown = f.mqctl.must({"queue", "show", "orders"});
     CHECK(mentions(shown, "lease            2m\n"));
     CHECK(mentions(shown, "next_number      2\n"));
