@@ -3,7 +3,6 @@
 // How much the journal may promise: the arithmetic of bookings, spare files and carrying, proved in
 // docs/storage.md, "Room". Pure; `Journal` asks, `journal_room_test` holds it to the proof.
 
-#include <algorithm>
 #include <cstdint>
 
 namespace mqd::storage {
@@ -42,7 +41,7 @@ struct JournalRoom {
 
   private:
     [[nodiscard]] static std::uint64_t kept_of(std::uint64_t files) {
-        return files <= 2 ? 0 : std::max<std::uint64_t>(1, files / 6);
+        return files <= 2 ? 0 : (files + 5) / 6;
     }
     [[nodiscard]] std::uint64_t booked_max_of(std::uint64_t files) const {
         const std::uint64_t held_back = 1 + kept_of(files);
