@@ -48,7 +48,7 @@ CommitGroup& Core::open_group(std::size_t record_bytes) {
     if (ride_deadline_ == engine::Time::max()) {
         ride_deadline_ = now_.journal + options_.commit_delay_max;
     }
-    sealed_ = false;
+    sealed_ = sealed_for_stop_ = false;
     return pending_.back();
 }
 

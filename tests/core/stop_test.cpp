@@ -80,5 +80,46 @@ TEST_CASE_FIXTURE(FullJournal, "stop: it waits for the segments that free a jour
     expect_clean_stop();
 }
 
+// A segment is being written when the stop comes, and done behind the seal: that places its pages,
+// in a group of its own, and what ends the journal is no seal any more.
+TEST_CASE_FIXTURE(CoreFixture, "stop: what is done behind the seal is sealed, too") {
+    options.backlog.memory_bytes = 16 * 1024;
+    start();
+    create("q", Durability::disk);
+    WireClient& client = connect();
+    (void)client.open_producer("q");
+    daemon.settle();
+    const auto turn = [&] {  // the background worker does nothing
+        daemon.begin_turn();
+        daemon.commit().run_all();
+        daemon.end_turn();
+    };
+    for (std::uint64_t line = 1; line <= 30; ++line) {
+        client.publish(line, {string(1000, 'x')});
+        turn();
+    }
+    REQUIRE_FALSE(daemon.background().idle());
+    clients.clear();
+    daemon.core().begin_stop();
+    for (int i = 0; i < 10 && !daemon.core().stopped(); ++i) {
+        daemon.pass(std::chrono::milliseconds(10));
+        turn();
+    }
+    REQUIRE(daemon.core().stopped());
+    const Sequence seal = daemon.core().journal().last();
+    daemon.background().run_all();
+    CHECK_FALSE(daemon.core().stopped());
+    for (int i = 0; i < 10 && !daemon.core().stopped(); ++i) {
+        turn();
+    }
+    REQUIRE(daemon.core().stopped());
+    CHECK(daemon.core().journal().last() > seal);
+    daemon.end();
+    disk.kill();
+    start();
+    CHECK(daemon.core().journal().recovery().clean);
+    CHECK(queue("q").live() == 30);
+}
+
 }  // namespace
 }  // namespace mqd::core::test

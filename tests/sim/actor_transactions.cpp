@@ -7,6 +7,13 @@
 
 namespace mqd::sim {
 
+namespace {
+
+// One publish more, of four of the biggest bodies, still fits into a frame.
+constexpr std::size_t operations_bytes_max = 3072;
+
+}  // namespace
+
 // To queues on which it has a handle: then the judge knows them.
 void Actor::transact() {
     if (transacting_) {
@@ -32,7 +39,8 @@ void Actor::transact() {
         }
     }
     for (std::uint64_t i = queues.empty() ? 0 : dice_.below(4);
-         i > 0 && next_uid_ <= habits_.messages_max; --i) {
+         i > 0 && next_uid_ <= habits_.messages_max && operations.size() < operations_bytes_max;
+         --i) {
         publish_together(operations, queues[dice_.below(queues.size())]);
         ++count;
     }

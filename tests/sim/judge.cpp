@@ -314,8 +314,9 @@ void Judge::peeked(QueueRecord& queue, const wire::PeekedRun& run) {
             return;
         }
         const auto bound = queue.numbers.find(number);
-        if (expires_ && bound != queue.numbers.end() && bound->second != *uid) {
-            return;  // the queue ended by itself, and another has its name
+        const bool may_be_another = expires_ || queue.delete_asked;
+        if (may_be_another && bound != queue.numbers.end() && bound->second != *uid) {
+            return;  // the queue has ended, and another has its name
         }
         if (!bind(queue, number, *uid)) {
             return;
