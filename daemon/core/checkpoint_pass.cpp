@@ -156,8 +156,14 @@ bool CheckpointPass::encode_delays(const engine::Queue& queue, std::size_t& left
         if (more) {
             break;
         }
-        runs.push_back({queue.id(), run.range, run.due});
-        from_ = run.range.end();
+        // The parts, which told how often these were delivered, are older.
+        const MessageNumber at = std::max(from_, run.range.first);
+        engine::LiveRun delayed;
+        const bool found = queue.find_in(engine::LiveState::delayed, at, delayed);
+        MQD_ASSERT(found, at);
+        const MessageNumber end = std::min(run.range.end(), delayed.range.end());
+        runs.push_back({queue.id(), {at, end - at}, run.due, delayed.attempts});
+        from_ = end;
         --left;
     }
     if (!runs.empty()) {

@@ -120,7 +120,8 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
         return Outcome::waits;
     }
     engine::LiveRun run;
-    for (MessageNumber at(0); left.messages > 0 && left.bytes > 0 && queue.find_dying(at, run);) {
+    for (MessageNumber at(0);
+         left.messages > 0 && left.bytes > 0 && queue.find_in(engine::LiveState::dying, at, run);) {
         at = run.range.first;
         const auto* block = static_cast<const Block*>(queue.extent_at(at));
         if (block == nullptr) {

@@ -119,7 +119,9 @@ void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMess
         MQD_ASSERT(run.range.count <= UINT32_MAX, run.range.count);
         record.number(run.range.first.value());
         record.number(static_cast<std::uint32_t>(run.range.count));
-        record.number(static_cast<std::uint32_t>(run.due.clock)).number(run.due.at);
+        record.number(static_cast<std::uint8_t>(run.due.clock)).number(std::uint8_t{0});
+        record.number(static_cast<std::uint16_t>(std::min(run.attempts, delay_attempts_max)));
+        record.number(run.due.at);
     }
 }
 
@@ -297,7 +299,9 @@ bool decode_delay(wire::Bytes body, std::vector<engine::DelayMessages>& runs) {
         run.id = id;
         run.range.first = MessageNumber(r.number<std::uint64_t>());
         run.range.count = r.number<std::uint32_t>();
-        const auto clock = r.number<std::uint32_t>();
+        const auto clock = r.number<std::uint8_t>();
+        (void)r.number<std::uint8_t>();
+        run.attempts = r.number<std::uint16_t>();
         run.due = {static_cast<engine::DueClock>(clock), r.number<std::int64_t>()};
         if (run.range.count == 0 || run.range.first.value() > UINT64_MAX - run.range.count ||
             clock >= engine::due_clocks) {

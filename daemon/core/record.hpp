@@ -30,6 +30,7 @@ inline constexpr std::size_t restore_run_bytes = 12;
 inline constexpr std::size_t place_bytes = 64;
 inline constexpr std::size_t taken_record_bytes = record_header_bytes + 12;
 inline constexpr std::size_t delay_run_bytes = 24;
+inline constexpr std::uint32_t delay_attempts_max = 65'535;  // more are told as so many
 inline constexpr std::size_t group_member_bytes = 16;
 // The head of a record of messages, in a page.
 inline constexpr std::size_t page_record_bytes = record_header_bytes + messages_fixed_bytes;
@@ -85,8 +86,9 @@ enum class RecordType : std::uint8_t {
     update_queue = 15,     // u32 id | options (mqd/wire/admin.hpp): those that change
     // u32 id | u64 first | u64 count | i64 first_us | i64 last_us | u8 rejected | string8 reason
     note_failure = 16,
-    // u32 id | u32 n | n x (u64 first, u32 count, u8 clock, u8[3] 0, i64 due): they are not
-    // delivered before; nanoseconds of the journal clock (0) or microseconds since 1970 (1)
+    // u32 id | u32 n | n x (u64 first, u32 count, u8 clock, u8 0, u16 attempts, i64 due): they are
+    // not delivered before; nanoseconds of the journal clock (0) or microseconds since 1970 (1).
+    // They were delivered so often, at least, though no count_delivery may have come to tell it
     delay_messages = 17,
     // u32 id | u32 n | n x (u64 number, u64 group): they belong to groups. In a checkpoint; in the
     // journal, the messages say it themselves.

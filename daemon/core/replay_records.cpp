@@ -71,7 +71,7 @@ std::string_view Replay::delay(wire::Bytes body, bool in_checkpoint) {
             return no_queue("delay_messages of no such queue");
         }
         const auto hold = [&](MessageRange range) -> std::string_view {
-            engine_.apply(engine::DelayMessages{command.id, range, command.due});
+            engine_.apply(engine::DelayMessages{command.id, range, command.due, command.attempts});
             return {};
         };
         (void)(in_checkpoint ? hold(command.range)

@@ -295,7 +295,7 @@ void Engine::apply(const DelayMessages& command) {
     forget_delay(*queue, command.range);
     std::vector<MessageRange> ranges;
     for (const LiveRun& piece : pieces) {
-        make_delayed(*queue, piece.range, piece.attempts, command.due);
+        make_delayed(*queue, piece.range, std::max(piece.attempts, command.attempts), command.due);
         ranges.push_back(piece.range);
     }
     leave_groups(*queue, ranges);  // their places in their groups are free meanwhile
@@ -437,7 +437,7 @@ void Engine::put_back(Queue& queue, MessageRange range, std::uint32_t attempts, 
     }
     const Due due = Due::on(std::chrono::ceil<std::chrono::milliseconds>(now + *delay));
     make_delayed(queue, range, attempts, due);
-    delayed_.push_back({queue.id_, range, due});
+    delayed_.push_back({queue.id_, range, due, attempts});
 }
 
 void Engine::list_dying(Queue& queue) {

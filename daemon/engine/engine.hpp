@@ -77,6 +77,7 @@ struct DelayMessages {
     QueueId id;
     MessageRange range;
     Due due;
+    std::uint32_t attempts = 0;  // so often they were delivered before, at least
 };
 
 // An extent of which something may have come to the end of its time to live.

@@ -127,9 +127,9 @@ DelayTable::Run Queue::delay_of(MessageNumber number) const {
     return run;
 }
 
-bool Queue::find_dying(MessageNumber from, LiveRun& out) const {
+bool Queue::find_in(LiveState state, MessageNumber from, LiveRun& out) const {
     RangeMap<std::uint32_t>::Run run;
-    if (!in(LiveState::dying).find_from(from, run)) {
+    if (!in(state).find_from(from, run)) {
         return false;
     }
     const MessageNumber first = std::max(run.range.first, from);

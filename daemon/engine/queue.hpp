@@ -203,8 +203,8 @@ class Queue {
     // How many messages of the range live.
     [[nodiscard]] std::uint64_t live_in(MessageRange range) const;
 
-    // The first messages from `from` on that are dying, with their delivery count. False: none.
-    [[nodiscard]] bool find_dying(MessageNumber from, LiveRun& out) const;
+    // The first messages from `from` on in that state, with their delivery count. False: none.
+    [[nodiscard]] bool find_in(LiveState state, MessageNumber from, LiveRun& out) const;
     // What went wrong with those that failed before.
     [[nodiscard]] const RangeMap<Failure>& failures() const { return failures_; }
     // Until when those that are delayed are. Null: none ever was.

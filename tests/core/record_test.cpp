@@ -75,6 +75,24 @@ TEST_CASE("record: a page holds something, of numbers that can be") {
     CHECK_FALSE(with([](PageRecord& p) { p.address.offset = UINT64_MAX - 99; }));
 }
 
+TEST_CASE("record: delays keep their clock, their time and how often it was tried, up to a bound") {
+    const engine::DelayMessages wall{
+        QueueId(1), {MessageNumber(1), 2}, engine::Due::on(WallTime{}), 3};
+    const engine::DelayMessages journal{
+        QueueId(1), {MessageNumber(9), 1}, engine::Due::on(engine::Time{}), delay_attempts_max + 1};
+    storage::GroupBuffer group;
+    append_delay(group, std::vector{wall, journal});
+    std::vector<engine::DelayMessages> runs;
+    REQUIRE(decode_delay(body_of(group), runs));
+    REQUIRE(runs.size() == 2);
+    CHECK(runs[0].range == wall.range);
+    CHECK(runs[0].due.clock == engine::DueClock::wall);
+    CHECK(runs[0].attempts == 3);
+    CHECK(runs[1].range == journal.range);
+    CHECK(runs[1].due.clock == engine::DueClock::journal);
+    CHECK(runs[1].attempts == delay_attempts_max);
+}
+
 TEST_CASE("record: a part of a queue is not empty") {
     for (const std::uint64_t to : {4u, 5u, 6u}) {
         storage::GroupBuffer group;

@@ -123,9 +123,9 @@ TEST_CASE_FIXTURE(Failing, "failure: a start judges by counts and rejections") {
     engine.judge_attempts();
     CHECK(queue.dying() == 4);
     LiveRun run;
-    REQUIRE(queue.find_dying(MessageNumber(3), run));
+    REQUIRE(queue.find_in(LiveState::dying, MessageNumber(3), run));
     CHECK(run.range == range(4, 1));
-    CHECK_FALSE(queue.find_dying(MessageNumber(6), run));
+    CHECK_FALSE(queue.find_in(LiveState::dying, MessageNumber(6), run));
     engine.set_aside(queue, range(1, 1));
     CHECK(queue.aside() == 1);
     CHECK(purge(queue) == 6);

@@ -216,6 +216,21 @@ TEST_CASE_FIXTURE(GroupFixture,
     CHECK(delivered(70) == Numbers{4});
 }
 
+// That it was delivered was lost, and that it was delayed for it was not.
+TEST_CASE_FIXTURE(GroupFixture, "groups: a delay tells that what waits has failed") {
+    Queue& queue = create("q", Durability::disk);
+    add(queue, 3);
+    engine.restore_groups(queue, members_of(MessageNumber(1), "aaa"));
+    engine.apply(DelayMessages{queue.id(), range(2, 1), Due::on(at_ms(70)), 1});
+    engine.judge_attempts();
+    engine.judge_groups();
+    announce(queue, range(1, 3));
+    CHECK(queue.held() == 2);
+    CHECK(delivered().empty());
+    engine.wake_due({at_ms(70), WallTime()}, 10);
+    CHECK(queue.live_runs()[1].attempts == 1);
+}
+
 TEST_CASE_FIXTURE(GroupFixture, "groups: a queue takes its members with it") {
     Queue& queue = create("q");
     publish_groups(queue, "aaabbb");

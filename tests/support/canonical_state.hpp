@@ -99,7 +99,7 @@ struct CanonicalState {
             }
         }
         engine::LiveRun dying;
-        for (MessageNumber at(0); queue->find_dying(at, dying);) {
+        for (MessageNumber at(0); queue->find_in(engine::LiveState::dying, at, dying);) {
             for (at = dying.range.first; at < dying.range.end(); at = at.plus(1)) {
                 state.dying.emplace(queue->id(), at);
             }
