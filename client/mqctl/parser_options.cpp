@@ -143,6 +143,11 @@ void Parser::add_options_of(Command command, CLI::App& app) {
                 "DIR must not exist. To restore: stop mqd, put the folder in the place of\n"
                 "its data directory, with the same owner, and start mqd.");
             break;
+        case Command::why:
+            app.footer(
+                "A queue keeps what happens to its messages if it is told to (queue update\n"
+                "QUEUE --history 100000), and since the daemon was started.");
+            break;
         case Command::queue_list:
         case Command::queue_show:
         case Command::dead_list:
