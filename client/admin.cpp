@@ -8,6 +8,7 @@
 #include "client/message_filter.hpp"
 #include "mqd/client.hpp"
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/message_history.hpp"
 #include "mqd/wire/message_move.hpp"
 
 namespace mqd {
@@ -43,6 +44,10 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     }
     if (from.expire_idle_ms) {
         options.expire_idle = std::chrono::milliseconds(*from.expire_idle_ms);
+    }
+    options.history = from.history;
+    if (from.history_time_ms) {
+        options.history_time = std::chrono::milliseconds(*from.history_time_ms);
     }
     if (from.temporary) {
         options.temporary = *from.temporary != 0;
@@ -101,6 +106,14 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         return Error{ErrorCode::bad_option, "expire_idle is at most ten years",
                      static_cast<std::uint64_t>(wire::expire_idle_max.count())};
     }
+    if (from.history.value_or(0) > wire::history_max) {
+        return Error{ErrorCode::bad_option, "history is at most 1000000 events", wire::history_max};
+    }
+    if (from.history_time &&
+        (from.history_time->count() < 0 || *from.history_time > wire::history_time_max)) {
+        return Error{ErrorCode::bad_option, "history_time is at most ten years",
+                     static_cast<std::uint64_t>(wire::history_time_max.count())};
+    }
     wire::QueueOptions options;
     if (from.durability != Durability::unspecified) {
         options.durability = from.durability;
@@ -125,6 +138,10 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     }
     if (from.expire_idle) {
         options.expire_idle_ms = static_cast<std::uint64_t>(from.expire_idle->count());
+    }
+    options.history = from.history;
+    if (from.history_time) {
+        options.history_time_ms = static_cast<std::uint64_t>(from.history_time->count());
     }
     if (from.temporary) {
         options.temporary = static_cast<std::uint8_t>(*from.temporary);

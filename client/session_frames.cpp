@@ -145,7 +145,8 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::peek_reply:
         case wire::FrameType::status_reply:
         case wire::FrameType::backup_reply:
-        case wire::FrameType::backup_part: return take_reply(header, body);
+        case wire::FrameType::backup_part:
+        case wire::FrameType::message_history_reply: return take_reply(header, body);
         case wire::FrameType::error: return take_error(header, body);
         case wire::FrameType::hello:
         case wire::FrameType::goodbye:
@@ -164,6 +165,7 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::queue_purge:
         case wire::FrameType::messages_delete:
         case wire::FrameType::messages_move:
+        case wire::FrameType::message_history:
         case wire::FrameType::queue_list:
         case wire::FrameType::queue_show:
         case wire::FrameType::peek:

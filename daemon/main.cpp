@@ -128,6 +128,7 @@ core::CoreOptions core_options(const Config& config) {
     options.named_producers_max = config.limits.named_producers;
     options.delays_max = config.limits.delayed_messages;
     options.grouped_max = config.limits.grouped_messages;
+    options.history_events_max = config.limits.history_events;
     options.handles_max = config.limits.handles_per_connection;
     options.output_bytes_max = config.limits.output_bytes;
     options.publish_credit_bytes = config.limits.publish_credit_bytes;

@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 24> command_rows{{
+inline constexpr std::array<CommandRow, 25> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -25,6 +25,7 @@ inline constexpr std::array<CommandRow, 24> command_rows{{
     {Command::peek, "peek", "", "QUEUE", "Look at messages without taking them"},
     {Command::delete_messages, "delete", "", "ID...",
      "End messages that wait, ready or delayed, by their ids"},
+    {Command::why, "why", "", "ID", "The life of a message, as far as the daemon knows it"},
     {Command::move_messages, "move", "", "FROM TO",
      "Move messages that wait to the end of another queue, in their order"},
     {Command::export_messages, "export", "", "QUEUE",

@@ -15,6 +15,7 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode export_messages(Session& session);  // export.cpp
 [[nodiscard]] ExitCode backup(Session& session);           // backup.cpp
 [[nodiscard]] ExitCode delete_messages(Session& session);  // delete_messages.cpp
+[[nodiscard]] ExitCode why(Session& session);              // why.cpp
 [[nodiscard]] ExitCode move_messages(Session& session);    // move.cpp
 [[nodiscard]] ExitCode queue_purge(Session& session);      // purge.cpp
 

@@ -16,7 +16,6 @@ constexpr auto commands = std::to_array<std::string_view>({
     "stats",
     "clients",
     "events",
-    "why",
     "log-level",
     // security
     "token",
@@ -36,7 +35,6 @@ constexpr auto options = std::to_array<std::string_view>({
     // of a queue
     "--dedup-window",
     "--group-rate",
-    "--history",
 });
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "client/mqctl/units.hpp"
 #include "mqd/wire/batch.hpp"
+#include "mqd/wire/message_history.hpp"
 
 namespace mqd::mqctl {
 namespace {
@@ -189,12 +190,17 @@ void QueueOptionValues::add_to(CLI::App& app) {
         add_value(app, "--on-expired", "WHAT", "What becomes of it then: drop or dead-letter");
     expire_idle_ = add_value(app, "--expire-idle", "DURATION",
                              "Delete it once it was empty and unused for so long (0: never)");
+    history_ = add_value(app, "--history", "N",
+                         "How many events of its messages are kept for `mqctl why` (0: none)");
+    history_time_ =
+        add_value(app, "--history-time", "DURATION", "How long they are kept, or none (1d)");
 }
 
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
            given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_) ||
-           given(ttl_) || given(on_expired_) || given(expire_idle_);
+           given(ttl_) || given(on_expired_) || given(expire_idle_) || given(history_) ||
+           given(history_time_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -250,6 +256,16 @@ void QueueOptionValues::read(QueueOptions& into) const {
         into.expire_idle = duration(expire_idle_, {});
         if (*into.expire_idle > wire::expire_idle_max) {
             throw Mistake{"--expire-idle: ten years at most"};
+        }
+    }
+    if (given(history_)) {
+        into.history = static_cast<std::uint32_t>(limit(history_, wire::history_max));
+    }
+    if (given(history_time_)) {
+        const bool none = history_time_->as<std::string>() == "none";
+        into.history_time = none ? std::chrono::milliseconds(0) : duration(history_time_, {});
+        if (*into.history_time > wire::history_time_max) {
+            throw Mistake{"--history-time: ten years at most"};
         }
     }
 }

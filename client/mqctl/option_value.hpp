@@ -52,7 +52,8 @@ class QueueOptionValues {
 
   private:
     CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
-        *on_full_{}, *retry_{}, *group_in_flight_{}, *ttl_{}, *on_expired_{}, *expire_idle_{};
+        *on_full_{}, *retry_{}, *group_in_flight_{}, *ttl_{}, *on_expired_{}, *expire_idle_{},
+        *history_{}, *history_time_{};
 };
 
 }  // namespace mqd::mqctl

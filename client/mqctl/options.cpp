@@ -166,6 +166,13 @@ void Parser::take_operands(const std::vector<std::string>& operands) {
         line_.message_ids = message_ids(operands);
         return;
     }
+    if (line_.command == Command::why) {
+        if (operands.size() != 1) {
+            throw Mistake{"why needs the id of one message (mqctl why orders:3:1842)"};
+        }
+        line_.message_ids = message_ids(operands);
+        return;
+    }
     if (line_.command == Command::move_messages) {
         if (operands.size() != 2) {
             throw Mistake{"move needs two queues (mqctl move FROM TO)"};

@@ -21,6 +21,7 @@ enum class Command {
     consume,
     peek,
     delete_messages,
+    why,
     move_messages,
     export_messages,
     import_messages,
@@ -136,7 +137,7 @@ struct CommandLine {
     GlobalOptions global;
     std::string queue;                   // of the commands that name one
     std::string folder;                  // check, backup
-    std::vector<MessageId> message_ids;  // delete_messages; each once
+    std::vector<MessageId> message_ids;  // delete_messages, each once; why: one
     PublishOptions publish;              // and of `import`
     ConsumeOptions consume;
     PeekOptions peek;

@@ -30,6 +30,10 @@ constexpr const char* filter_help =
     "--filter KEY=VALUE: the header KEY is exactly VALUE. Of several, all hold.\n"
     "What is leased is left alone.";
 
+constexpr const char* why_help =
+    "A queue keeps what happens to its messages if it is told to (queue update\n"
+    "QUEUE --history 100000), and since the daemon was started.";
+
 }  // namespace
 
 Parser::Parser() {
@@ -143,6 +147,7 @@ void Parser::add_options_of(Command command, CLI::App& app) {
                 "DIR must not exist. To restore: stop mqd, put the folder in the place of\n"
                 "its data directory, with the same owner, and start mqd.");
             break;
+        case Command::why: app.footer(why_help); break;
         case Command::queue_list:
         case Command::queue_show:
         case Command::dead_list:

@@ -42,6 +42,7 @@ bool needs_output(const CommandLine& line) {
         case Command::export_messages: return line.export_messages.file.empty();
         case Command::consume: return line.consume.exec.empty();
         case Command::peek: return true;
+        case Command::why:
         case Command::delete_messages:
         case Command::move_messages:
         case Command::import_messages:
@@ -73,6 +74,7 @@ ExitCode run_command(Session& session) {
         case Command::consume: return consume(session);
         case Command::peek: return peek(session);
         case Command::delete_messages: return delete_messages(session);
+        case Command::why: return why(session);
         case Command::move_messages: return move_messages(session);
         case Command::export_messages: return export_messages(session);
         case Command::queue_list: return queue_list(session);

@@ -62,6 +62,11 @@ std::string to_json(const QueueInfo& queue) {
         line["expire_idle_ms"] = queue.options.expire_idle->count();
         line["temporary"] = queue.options.temporary.value_or(false);
     }
+    if (queue.options.history) {
+        line["history"] = *queue.options.history;
+        line["history_time_ms"] =
+            queue.options.history_time.value_or(std::chrono::milliseconds(0)).count();
+    }
     return line.dump() + '\n';
 }
 
@@ -87,6 +92,12 @@ std::string delays_text(const Delays& delays) {
         text += (text.empty() ? "" : ",") + format_duration(delay);
     }
     return text.empty() ? "none" : text;
+}
+
+void add_history(Table& table, const QueueOptions& options) {
+    const auto time = options.history_time.value_or(std::chrono::milliseconds(0));
+    table.add({"history", limit_text(options.history)});
+    table.add({"history_time", time.count() == 0 ? "none" : format_duration(time)});
 }
 
 bool json_wanted(const Session& session) {
@@ -176,6 +187,7 @@ ExitCode queue_show(Session& session) {
     table.add({"expired", std::to_string(queue->expired)});
     table.add({"expire_idle", idle.count() == 0 ? "never" : format_duration(idle)});
     table.add({"temporary", queue->options.temporary.value_or(false) ? "yes" : "no"});
+    add_history(table, queue->options);
     return session.print(table.text(false));
 }
 

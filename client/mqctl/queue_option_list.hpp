@@ -31,6 +31,8 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("ttl"), &Options::ttl, &Definition::ttl);
     fn(std::string_view("on_expired"), &Options::on_expired, &Definition::on_expired);
     fn(std::string_view("expire_idle"), &Options::expire_idle, &Definition::expire_idle);
+    fn(std::string_view("history"), &Options::history, &Definition::history);
+    fn(std::string_view("history_time"), &Options::history_time, &Definition::history_time);
 }
 
 // Whether a member of QueueOptions says anything.

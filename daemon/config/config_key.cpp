@@ -6,6 +6,7 @@
 #include "daemon/config/nearest_name.hpp"
 #include "daemon/config/units.hpp"
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/message_history.hpp"
 
 namespace mqd {
 namespace {
@@ -388,6 +389,7 @@ ConfigKeys keys_of(LimitsConfig& limits) {
         {"named_producers", CountField{&limits.named_producers, 0, 10'000'000}},
         {"delayed_messages", LongCountField{&limits.delayed_messages, 1'000'000'000}},
         {"grouped_messages", LongCountField{&limits.grouped_messages, 1'000'000'000}},
+        {"history_events", LongCountField{&limits.history_events, 1'000'000'000}},
         {"connections", CountField{&limits.connections, 1, 1'000'000}},
         {"handles_per_connection", CountField{&limits.handles_per_connection, 1, 65'536}},
         {"output_bytes", SizeField{&limits.output_bytes, 64 * kibibyte, gibibyte}},
@@ -416,6 +418,9 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"ttl", DurationField{&queue.ttl, milliseconds(0), wire::ttl_max}},
         {"on_expired", OnExpiredField{&queue.on_expired}},
         {"expire_idle", DurationField{&queue.expire_idle, milliseconds(0), wire::expire_idle_max}},
+        {"history", CountField{&queue.history, 0, wire::history_max}},
+        {"history_time",
+         DurationField{&queue.history_time, milliseconds(0), wire::history_time_max}},
     };
 }
 

@@ -334,9 +334,10 @@ void Core::apply_update(const PendingUpdate& update) {
     }
     engine::QueueDefinition definition = queue->definition();
     set_options(definition, options);
-    const bool other_ttl = definition.ttl != queue->definition().ttl;
+    const engine::QueueDefinition before = queue->definition();
     engine_.apply(engine::UpdateQueue{update.id, std::move(definition)});
-    if (other_ttl) {
+    history_.changed(*queue, before);
+    if (before.ttl != queue->definition().ttl) {
         backlog_->ttl_changed(*queue);
     }
     lifetimes_.made(*queue);
@@ -349,6 +350,7 @@ void Core::forget_queue(engine::Queue& queue) {
         session->forget_queue(queue);
     }
     lifetimes_.forget(queue);
+    history_.forget(queue.id());
 }
 
 // --- journal files

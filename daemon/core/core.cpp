@@ -182,6 +182,7 @@ void Core::deliver() {
     for (const engine::Delivery& delivery : deliveries_) {
         auto& consumer = static_cast<ConsumerHandle&>(*delivery.consumer);
         consumer.session->send_delivery(consumer, delivery);
+        history_.delivered(delivery);
     }
     backlog_->read_turn();
     count_deliveries();
@@ -246,6 +247,7 @@ void Core::ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId c
     const bool durable = consumer.queue != nullptr && consumer.queue->durable();
     const Durability level = durable ? consumer.queue->definition().durability : Durability::memory;
     if (!decided_.empty()) {
+        history_.note(consumer, decided_, wire::HistoryKind::acked);
         const Need need = !confirm                       ? Need::nothing
                           : level == Durability::written ? Need::written
                                                          : Need::durable;
@@ -295,7 +297,7 @@ void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId cor
     lifetimes_.used(queue);
     decided_.clear();
     engine_.admit_purge(queue, decided_);
-    end_decided(queue, session, correlation);
+    end_decided(queue, wire::HistoryKind::purged, session, correlation);
 }
 
 void Core::delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
@@ -305,11 +307,13 @@ void Core::delete_messages(engine::Queue& queue, const wire::RangeList& ranges, 
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         engine_.admit_end(queue, ranges[i], decided_);
     }
-    end_decided(queue, session, correlation);
+    end_decided(queue, wire::HistoryKind::deleted, session, correlation);
 }
 
 // Says how many they are, when they are gone for good.
-void Core::end_decided(engine::Queue& queue, Session& session, CorrelationId correlation) {
+void Core::end_decided(engine::Queue& queue, wire::HistoryKind how, Session& session,
+                       CorrelationId correlation) {
+    history_.note(queue, decided_, {how, &session});
     std::uint64_t count = 0;
     for (const MessageRange& range : decided_) {
         count += range.count;
@@ -453,6 +457,7 @@ wire::StatusReply Core::status() const {
         {"messages_expired", engine_.expired_messages()},
         {"memory_bytes", memory_bytes_},
         {"memory_bytes_max", options_.memory_bytes_max},
+        {"history_events", history_.events()},
         {"durable_messages", durable_messages_},
         {"publish_credit_bytes", granted_credit_bytes_},
         {"journal_files", journal.files},

@@ -25,6 +25,7 @@
 #include "daemon/core/commit_group.hpp"
 #include "daemon/core/dead_letters.hpp"
 #include "daemon/core/handle.hpp"
+#include "daemon/core/history.hpp"
 #include "daemon/core/journal_blocks.hpp"
 #include "daemon/core/message_mover.hpp"
 #include "daemon/core/move_requests.hpp"
@@ -60,6 +61,7 @@ struct CoreOptions {
     std::uint64_t memory_bytes_max = 256u << 20;       // of message batches
     std::uint64_t delays_max = 4'000'000;   // runs of delayed messages; beyond, no publish adds one
     std::uint64_t grouped_max = 4'000'000;  // messages with a group; likewise
+    std::uint64_t history_events_max = 1'000'000;  // of all queues; the oldest go beyond
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
@@ -202,6 +204,7 @@ class Core : public storage::JournalListener {
     friend class MessageMover;
     friend class MoveRequests;
     friend class QueueLifetimes;
+    friend class History;
     friend class CheckpointPass;
     friend class Salvage;
     friend class Start;
@@ -239,7 +242,8 @@ class Core : public storage::JournalListener {
     void purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
     void delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
                          CorrelationId correlation);
-    void end_decided(engine::Queue& queue, Session& session, CorrelationId correlation);
+    void end_decided(engine::Queue& queue, wire::HistoryKind how, Session& session,
+                     CorrelationId correlation);
     [[nodiscard]] wire::QueueInfo queue_info(const engine::Queue& queue) const;
     [[nodiscard]] wire::StatusReply status() const;
 
@@ -435,6 +439,7 @@ class Core : public storage::JournalListener {
     DeadLetters dead_letters_{*this};
     MoveRequests moves_{*this};
     QueueLifetimes lifetimes_{*this};
+    History history_{*this};
 };
 
 }  // namespace mqd::core

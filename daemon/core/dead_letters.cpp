@@ -101,6 +101,8 @@ DeadLetters::Outcome DeadLetters::declare_target(const engine::Queue& queue, std
     definition.name = std::move(name);
     definition.durability = queue.definition().durability;
     definition.lease = queue.definition().lease;
+    definition.history = queue.definition().history;
+    definition.history_time = queue.definition().history_time;
     core_.declare_queue(definition);
     return Outcome::waits;
 }
@@ -136,6 +138,7 @@ DeadLetters::Outcome DeadLetters::move_some(engine::Queue& queue, Budget& left) 
         if (circles(queue, *block, run, *target)) {
             const MessageRange one{at, 1};
             core_.engine_.admit_move(queue, one);
+            core_.history_.note(queue, {&one, 1}, {wire::HistoryKind::expired});
             core_.remove(queue, {&one, 1}, Need::nothing);
             --left.messages;
             continue;

@@ -67,6 +67,7 @@ void Core::expire_turn() {
     decided_.clear();
     const auto end = [&] {
         if (!decided_.empty()) {
+            history_.note(*queue, decided_, {wire::HistoryKind::expired});
             remove(*queue, decided_, Need::nothing);
             decided_.clear();
         }
@@ -152,6 +153,7 @@ void Core::expire_returned(std::size_t& left) {
             returned.push_back({some.id, {at, some.range.end() - at}});
         }
         if (!decided_.empty()) {
+            history_.note(*queue, decided_, {wire::HistoryKind::expired});
             remove(*queue, decided_, Need::nothing);
         }
     }

@@ -24,6 +24,8 @@ void Core::close_consumer(ConsumerHandle& consumer, engine::ConsumerEnd end) {
         }
         decided_.push_back(range);
     });
+    history_.note(consumer, decided_,
+                  gave_back ? wire::HistoryKind::given_back : wire::HistoryKind::consumer_gone);
     engine_.detach(consumer,
                    gave_back ? engine::ConsumerEnd::gave_back : engine::ConsumerEnd::failed,
                    now_.journal);
@@ -60,6 +62,9 @@ engine::SettleResult Core::nack(ConsumerHandle& consumer, const wire::Nack& fram
     }
     journal_delays();
     if (!decided_.empty()) {
+        history_.note(consumer, decided_,
+                      reject ? wire::HistoryKind::rejected : wire::HistoryKind::nacked,
+                      frame.reason);
         engine::Failure failure = failure_of(frame.reason);
         failure.rejected = reject;
         note_failures(*consumer.queue, decided_, failure);
@@ -96,6 +101,7 @@ void Core::expire_leases() {
             decided_.push_back(losses_[i++].range);
         }
         consumer.session->send_lease_lost(consumer, decided_);
+        history_.note(consumer, decided_, wire::HistoryKind::lease_expired);
         note_failures(*consumer.queue, decided_, failure_of("its lease ran out"));
     }
 }

@@ -62,7 +62,7 @@ Block* MessageMover::make_block(const std::vector<std::byte>& batch, std::uint32
 }
 
 void MessageMover::append(engine::Queue& from, std::span<const MessageRange> ranges,
-                          engine::Queue& to) {
+                          engine::Queue& to, const Session* by) {
     TakenBatch& copy = core_.batch_;
     core_.lifetimes_.used(from);
     core_.lifetimes_.used(to);
@@ -83,6 +83,7 @@ void MessageMover::append(engine::Queue& from, std::span<const MessageRange> ran
     if (!later) {
         copy.place(to.id());
     }
+    core_.history_.moved(from, ranges, to, copy, by, !later);
     if (here == Durability::memory) {
         core_.apply_batch(to, copy);
         core_.engine_.apply(from, engine::RemoveMessages{from.id(), ranges});

@@ -14,6 +14,7 @@
 namespace mqd::core {
 
 class Core;
+class Session;
 
 class MessageMover {
   public:
@@ -31,8 +32,10 @@ class MessageMover {
 
     // The copy is Core::batch_, its room is booked, and the ranges of `from` were admitted to end.
     // It gets its numbers at the end of `to`. Each side is applied when it is as durable as its own
-    // queue; that of a memory queue together with the other.
-    void append(engine::Queue& from, std::span<const MessageRange> ranges, engine::Queue& to);
+    // queue; that of a memory queue together with the other. `by` is who wants it, for its
+    // history; null: they are dead letters.
+    void append(engine::Queue& from, std::span<const MessageRange> ranges, engine::Queue& to,
+                const Session* by = nullptr);
 
   private:
     Core& core_;

@@ -154,7 +154,7 @@ Result<void> MoveRequests::move_some(const Queues& queues, const Request& reques
             at = stopped;
             const bool full = progress.messages_left == 0 || progress.next.value() != 0;
             const bool resident = queues.from->extent_at(at) != nullptr;
-            if (auto flushed = flush(queues, gathered, progress); !flushed) {
+            if (auto flushed = flush(queues, request, gathered, progress); !flushed) {
                 return flushed;
             }
             if (full) {
@@ -172,7 +172,7 @@ Result<void> MoveRequests::move_some(const Queues& queues, const Request& reques
             at = core_.backlog_->behind_unreadable(*queues.from, at);
         }
     }
-    return flush(queues, gathered, progress);
+    return flush(queues, request, gathered, progress);
 }
 
 // Adds what can be moved with what is gathered already. Returns where it stopped: at another block,
@@ -222,7 +222,8 @@ MessageNumber MoveRequests::gather(const engine::Queue& queue, MessageRange rang
 }
 
 // Moves what is gathered, all or none.
-Result<void> MoveRequests::flush(const Queues& queues, Gathered& gathered, Progress& progress) {
+Result<void> MoveRequests::flush(const Queues& queues, const Request& request, Gathered& gathered,
+                                 Progress& progress) {
     if (gathered.count == 0) {
         return {};
     }
@@ -239,7 +240,7 @@ Result<void> MoveRequests::flush(const Queues& queues, Gathered& gathered, Progr
     for (const MessageRange& range : gathered.ranges) {
         core_.engine_.admit_end(*queues.from, range, core_.decided_);
     }
-    core_.mover_.append(*queues.from, core_.decided_, *queues.to);
+    core_.mover_.append(*queues.from, core_.decided_, *queues.to, request.session);
     const bool durable = queues.from->durable() || queues.to->durable();
     progress.commit = durable ? core_.pending_.back().id : CommitId(0);
     progress.moved += gathered.count;

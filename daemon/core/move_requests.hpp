@@ -64,7 +64,8 @@ class MoveRequests {
                                          Progress& progress);
     [[nodiscard]] MessageNumber gather(const engine::Queue& queue, MessageRange range,
                                        Gathered& gathered, Progress& progress) const;
-    [[nodiscard]] Result<void> flush(const Queues& queues, Gathered& gathered, Progress& progress);
+    [[nodiscard]] Result<void> flush(const Queues& queues, const Request& request,
+                                     Gathered& gathered, Progress& progress);
     [[nodiscard]] Result<void> reserve(engine::Queue& to, const Gathered& gathered);
 
     Core& core_;

@@ -64,6 +64,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         block.sender = sender;
     }
     batch_.place(queue.id());
+    history_.published(queue, batch_, producer.session, producer.mark ? producer.mark->name : "");
     const MessageNumber first = batch_.parts.front().block->first;
     const Durability level = level_of(queue, {first, frame.count}, frame.durability);
     const LineNumber first_line = producer.next_line;
@@ -140,6 +141,7 @@ void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
         engine_.admit_end(queue, oldest, decided_);
         count -= oldest.count;
     }
+    history_.note(queue, decided_, {wire::HistoryKind::dropped});
     remove(queue, decided_, Need::nothing);
 }
 

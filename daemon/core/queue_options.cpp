@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mqd/wire/batch.hpp"
+#include "mqd/wire/message_history.hpp"
 
 namespace mqd::core {
 
@@ -30,11 +31,15 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.priorities, &Definition::priorities);
     say(options.group_in_flight, &Definition::group_in_flight);
     say(options.on_expired, &Definition::on_expired);
+    say(options.history, &Definition::history);
     if (otherwise == nullptr || definition.ttl != otherwise->ttl) {
         options.ttl_ms = static_cast<std::uint64_t>(definition.ttl.count());
     }
     if (otherwise == nullptr || definition.expire_idle != otherwise->expire_idle) {
         options.expire_idle_ms = static_cast<std::uint64_t>(definition.expire_idle.count());
+    }
+    if (otherwise == nullptr || definition.history_time != otherwise->history_time) {
+        options.history_time_ms = static_cast<std::uint64_t>(definition.history_time.count());
     }
     if (otherwise == nullptr || definition.temporary != otherwise->temporary) {
         options.temporary = static_cast<std::uint8_t>(definition.temporary);
@@ -66,11 +71,15 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.priorities, options.priorities);
     set(definition.group_in_flight, options.group_in_flight);
     set(definition.on_expired, options.on_expired);
+    set(definition.history, options.history);
     if (options.ttl_ms) {
         definition.ttl = std::chrono::milliseconds(*options.ttl_ms);
     }
     if (options.expire_idle_ms) {
         definition.expire_idle = std::chrono::milliseconds(*options.expire_idle_ms);
+    }
+    if (options.history_time_ms) {
+        definition.history_time = std::chrono::milliseconds(*options.history_time_ms);
     }
     if (options.temporary) {
         definition.temporary = *options.temporary != 0;
@@ -116,6 +125,13 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     if (options.expire_idle_ms > static_cast<std::uint64_t>(wire::expire_idle_max.count())) {
         return Error{ErrorCode::bad_option, "expire_idle is more than ten years",
                      static_cast<std::uint64_t>(wire::expire_idle_max.count())};
+    }
+    if (options.history > wire::history_max) {
+        return Error{ErrorCode::bad_option, "history is at most 1000000 events", wire::history_max};
+    }
+    if (options.history_time_ms > static_cast<std::uint64_t>(wire::history_time_max.count())) {
+        return Error{ErrorCode::bad_option, "history_time is more than ten years",
+                     static_cast<std::uint64_t>(wire::history_time_max.count())};
     }
     if (options.temporary > 1) {
         return Error{ErrorCode::bad_option, "temporary: 0 or 1"};

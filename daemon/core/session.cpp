@@ -182,6 +182,9 @@ void Session::administer(const wire::FrameHeader& header, wire::Bytes body) {
                                               [&](const auto& f) { on_messages_delete(id, f); });
         case FrameType::messages_move:
             return with<wire::MessagesMove>(body, [&](const auto& f) { on_messages_move(id, f); });
+        case FrameType::message_history:
+            return with<wire::MessageHistory>(body,
+                                              [&](const auto& f) { on_message_history(id, f); });
         case FrameType::queue_show:
             return with<wire::QueueShow>(body, [&](const auto& f) { on_queue_show(id, f); });
         case FrameType::queue_list:
@@ -208,6 +211,7 @@ void Session::administer(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::status_reply:
         case FrameType::backup_reply:
         case FrameType::backup_part:
+        case FrameType::message_history_reply:
         case FrameType::error: return violation("a frame that only the daemon sends");
         default: break;
     }

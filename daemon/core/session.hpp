@@ -120,13 +120,14 @@ class Session {
     void answer_settled(const wire::FrameHeader& header, const engine::SettleResult& result);
     [[nodiscard]] bool unanswered() const;
 
-    // --- the administrator (requests.cpp; peek.cpp)
+    // --- the administrator (requests.cpp; peek.cpp; history.cpp)
     void on_queue_create(CorrelationId correlation, const wire::QueueCreate& frame);
     void on_queue_update(CorrelationId correlation, const wire::QueueUpdate& frame);
     void on_queue_delete(CorrelationId correlation, const wire::QueueDelete& frame);
     void on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame);
     void on_messages_delete(CorrelationId correlation, const wire::MessagesDelete& frame);
     void on_messages_move(CorrelationId correlation, const wire::MessagesMove& frame);
+    void on_message_history(CorrelationId correlation, const wire::MessageHistory& frame);
     void on_queue_show(CorrelationId correlation, const wire::QueueShow& frame);
     void on_queue_list(CorrelationId correlation, const wire::QueueList& frame);
     void on_backup(CorrelationId correlation);

@@ -244,6 +244,7 @@ void Start::take_over_journal() {
 Result<void> Core::start(storage::Disk& disk, storage::Worker& commit, storage::Worker& background,
                          Now now) {
     now_ = now;
+    history_.begin(now.wall);
     return Start(*this, disk).run(commit, background);
 }
 

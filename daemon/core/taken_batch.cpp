@@ -7,6 +7,7 @@ void TakenBatch::clear() {
     split.clear();
     delays.clear();
     members.clear();
+    moved.reset();
 }
 
 std::uint32_t TakenBatch::count() const {

@@ -4,10 +4,12 @@
 // messages. Loop thread only.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "daemon/core/block.hpp"
+#include "daemon/core/history.hpp"
 #include "daemon/core/priority_split.hpp"
 #include "daemon/engine/engine.hpp"
 #include "mqd/wire/frame.hpp"
@@ -29,6 +31,8 @@ struct TakenBatch {
     // In numbers counted over all parts, from 0 on, until place(); of no more than one part each.
     std::vector<engine::DelayMessages> delays;
     std::vector<engine::GroupMember> members;
+    // It comes from another queue, and that is to be noted when it has its numbers.
+    std::shared_ptr<const HistoryOfMove> moved;
 
     void clear();
     [[nodiscard]] std::uint32_t count() const;  // messages

@@ -322,6 +322,7 @@ void Transaction::number_messages() {
         }
         if (queue.durable()) {
             publishing.batch.place(queue.id());
+            core_.history_.published(queue, publishing.batch, &session_);
         }
     }
 }
@@ -345,6 +346,11 @@ void Transaction::decide_ends() {
                                                             settling.decided);
                 MQD_ASSERT(result.not_leased == 0, settling.ranges[i].first);
             }
+            const bool acks = settling.kind == wire::TransactKind::ack;
+            const auto& reason = settling.failure.reason;
+            core_.history_.note(*settling.consumer, settling.decided,
+                                acks ? wire::HistoryKind::acked : wire::HistoryKind::rejected,
+                                reason ? std::string_view(*reason) : std::string_view());
         }
     }
 }
@@ -465,6 +471,7 @@ void Core::add_batch(engine::Queue& queue, TakenBatch& batch) {
         block.first = engine_.admit_add(queue, block.count, part.priority).range.first;
     }
     batch.place(queue.id());
+    history_.came(queue, batch);
     apply_batch(queue, batch);
     admitted_delays_ -= batch.delays.size();
     admitted_members_ -= batch.members.size();

@@ -146,6 +146,14 @@ bool Queue::find_live(MessageNumber from, LiveRun& out) const {
     return true;
 }
 
+std::optional<std::pair<LiveState, std::uint32_t>> Queue::state_of(MessageNumber number) const {
+    Peeked found;
+    if (!peek_state(number, LiveStates::all(), found) || found.range.first != number) {
+        return std::nullopt;
+    }
+    return std::pair(found.state, found.attempts);
+}
+
 bool Queue::peek_state(MessageNumber from, LiveStates states, Peeked& out) const {
     bool found = false;
     // Of all runs that hold `from` or lie behind it, the one that is nearest.

@@ -200,6 +200,9 @@ class Queue {
     [[nodiscard]] std::vector<LiveRun> live_runs() const;
     // The first live messages from `from` on: of one state, with one delivery count. False: none.
     [[nodiscard]] bool find_live(MessageNumber from, LiveRun& out) const;
+    // The state of a message that lives, and its deliveries so far. Nothing: it does not.
+    [[nodiscard]] std::optional<std::pair<LiveState, std::uint32_t>> state_of(
+        MessageNumber number) const;
     // How many messages of the range live.
     [[nodiscard]] std::uint64_t live_in(MessageRange range) const;
 

@@ -37,6 +37,9 @@ struct QueueDefinition {
     // core sees to both.
     std::chrono::milliseconds expire_idle{0};  // 0: never
     bool temporary = false;
+    // So many events of its messages are kept, for so long, to be told; core sees to it.
+    std::uint32_t history = 0;                           // 0: none
+    std::chrono::milliseconds history_time{86'400'000};  // 0: no limit
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

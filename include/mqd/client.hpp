@@ -46,6 +46,7 @@
 #include "mqd/consumer.hpp"
 #include "mqd/delivery.hpp"
 #include "mqd/error.hpp"
+#include "mqd/message_history.hpp"
 #include "mqd/producer.hpp"
 #include "mqd/queue.hpp"
 #include "mqd/result.hpp"
@@ -140,6 +141,13 @@ class Client {
     // All queues, in byte order of their names.
     [[nodiscard]] Result<std::vector<QueueInfo>> list_queues();
     [[nodiscard]] Result<QueueInfo> show_queue(std::string_view name);
+    // What the daemon remembers of a message, there or gone. A queue keeps events if its option
+    // `history` says so, and since the daemon was started; what is there is known without them.
+    // Errors: no_such_queue (also another incarnation of it; 0 is whichever there is), bad_name,
+    // bad_option (a number that no message of the queue can have), unknown_frame from a daemon
+    // that is too old.
+    [[nodiscard]] Result<MessageHistory> message_history(std::string_view queue,
+                                                         QueueId incarnation, MessageNumber number);
     // At most `max` messages (1..1000) from the number `from` on that the filter lets through;
     // takes nothing. The daemon looks at some thousands of messages for one page: it may be empty,
     // and say that there is more. Errors: no_such_queue, bad_name, bad_option (a filter that cannot

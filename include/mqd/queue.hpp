@@ -51,6 +51,11 @@ struct QueueOptions {
     // When it is made: it is kept in memory, and deleted when this connection ends. Cannot be
     // changed.
     std::optional<bool> temporary{};
+    // How many events of its messages are kept, for Client::message_history(), and how long; at
+    // most 1,000,000, and ten years. An event is one of a whole run of messages and costs 48 bytes
+    // of the daemon's memory. 0: none; 0: without a limit in time.
+    std::optional<std::uint32_t> history{};
+    std::optional<std::chrono::milliseconds> history_time{};
 };
 
 struct QueueInfo {

@@ -74,6 +74,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::queue_purge:
         case FrameType::messages_delete:
         case FrameType::messages_move:
+        case FrameType::message_history:
         case FrameType::queue_list:
         case FrameType::queue_show:
         case FrameType::peek:
@@ -99,6 +100,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::status_reply:
         case FrameType::backup_reply:
         case FrameType::backup_part:
+        case FrameType::message_history_reply:
         case FrameType::error: return true;
     }
     return false;

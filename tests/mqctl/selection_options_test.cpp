@@ -125,5 +125,22 @@ TEST_CASE("selection: queues that end by themselves") {
     CHECK(mentions(refused({"queue", "create", "a", "--expire-idle", "9999d"}), "ten years"));
 }
 
+TEST_CASE("selection: the history of messages, and why") {
+    const auto create = accepted({"queue", "create", "a", "--history", "1000"});
+    CHECK(create.queue_options.history == 1000u);
+    CHECK_FALSE(create.queue_options.history_time);
+    CHECK(accepted({"queue", "update", "a", "--history-time", "2h"}).queue_options.history_time ==
+          2h);
+    CHECK(accepted({"queue", "update", "a", "--history-time=none"}).queue_options.history_time ==
+          0ms);
+    CHECK(mentions(refused({"queue", "create", "a", "--history", "1000001"}), "--history"));
+    CHECK(mentions(refused({"queue", "create", "a", "--history-time", "9999d"}), "ten years"));
+    CHECK(accepted({"why", "a:1:2"}).message_ids.front() ==
+          MessageId{"a", QueueId(1), MessageNumber(2)});
+    CHECK(mentions(refused({"why"}), "the id of one message"));
+    CHECK(mentions(refused({"why", "a:1:2", "a:1:3"}), "the id of one message"));
+    CHECK(mentions(refused({"why", "a:1"}), "not the id of a message"));
+}
+
 }  // namespace
 }  // namespace mqd::mqctl

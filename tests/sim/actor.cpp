@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/message_history.hpp"
 #include "mqd/wire/message_move.hpp"
 
 namespace mqd::sim {
@@ -131,6 +132,10 @@ void Actor::create(std::size_t index) {
     }
     if (habits_.expire_idle_ms != 0) {
         frame.options.expire_idle_ms = habits_.expire_idle_ms;
+    }
+    if (habits_.history != 0) {
+        frame.options.history = habits_.history;
+        frame.options.history_time_ms = 0;
     }
     ask(frame, FrameType::queue_info);
 }
@@ -462,6 +467,10 @@ void Actor::administer() {
         return move_some();
     }
     const std::string& queue = some_queue();
+    if (habits_.history != 0 && dice_.one_in(3)) {
+        return ask(wire::MessageHistory{queue, QueueId(0), some_number(queue, 60)},
+                   FrameType::message_history_reply);
+    }
     switch (dice_.below(10)) {
         case 0:
             if (habits_.deletes) {

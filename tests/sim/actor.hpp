@@ -51,7 +51,8 @@ struct Habits {
     // Every so manieth message is not acked before the end of the run: what lies around it ends,
     // and it stays. 0: none.
     std::uint64_t straggler_every = 0;
-    bool names = false;  // some producers have them
+    bool names = false;         // some producers have them
+    std::uint32_t history = 0;  // of all queues
 };
 
 // What producers with names publish, by queue and name: the same message again, if a line is sent

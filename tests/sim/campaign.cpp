@@ -37,6 +37,7 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.expired += more.expired;
     sum.dead_letters += more.dead_letters;
     sum.moved += more.moved;
+    sum.histories += more.histories;
 }
 
 void add(Paths& sum, const Paths& more) {
@@ -113,6 +114,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("expired", of.expired);
     figure("dead_letters", of.dead_letters);
     figure("moved", of.moved);
+    figure("histories", of.histories);
     figure("pages_written", result.paths.pages_written);
     figure("pages_read", result.paths.pages_read);
     figure("pages_carried", result.paths.pages_carried);

@@ -22,6 +22,7 @@
 #include "mqd/types.hpp"
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/message_history.hpp"
 #include "mqd/wire/message_move.hpp"
 #include "mqd/wire/transact.hpp"
 
@@ -185,6 +186,8 @@ class Judge {
         queue_ttl_ms_ = ttl_ms;
         buries_ = buries;
     }
+    // All queues keep what happens to their messages.
+    void set_history() { remembers_ = true; }
     void set_time(std::int64_t now_ns, std::int64_t wall_us);
     [[nodiscard]] double time_ms() const { return static_cast<double>(now_ns_) / 1e6; }
 
@@ -250,6 +253,12 @@ class Judge {
     void stopping() { stopping_ = true; }
     void peeked(QueueRecord& queue, const wire::PeekedRun& run);
 
+    // --- history: a delivery was heard of; how many so far, as of the question; the answer
+    void heard(QueueId queue, const wire::Deliver& frame);
+    [[nodiscard]] std::uint64_t deliveries_heard() const { return deliveries_heard_; }
+    void history_told(MessageNumber number, std::uint64_t heard_before,
+                      const wire::MessageHistoryReply& reply);
+
     // --- the process
     void restarted(End end);
     // Everything that can be delivered was, and was acked.
@@ -269,6 +278,7 @@ class Judge {
         std::uint64_t expired = 0;       // whose time to live was over
         std::uint64_t sent_again = 0;    // by producers with names
         std::uint64_t moved = 0;         // that were delivered where they were moved to
+        std::uint64_t histories = 0;     // that were told
 
         bool operator==(const Figures&) const = default;
     };
@@ -358,8 +368,16 @@ class Judge {
         QueueRecord* queue;
         MessageNumber number;
     };
-    std::vector<FirstDelivery> first_deliveries_;       // of this turn
-    bool overtaking_ = false;                           // messages were set aside
+    std::vector<FirstDelivery> first_deliveries_;  // of this turn
+    bool overtaking_ = false;                      // messages were set aside
+    struct HeardDelivery {
+        std::uint64_t place = 0;  // among all of them
+        std::uint32_t attempt = 0;
+    };
+    bool remembers_ = false;
+    std::uint64_t deliveries_heard_ = 0;
+    std::map<std::pair<QueueId, MessageNumber>, std::vector<HeardDelivery>>
+        heard_;                                         // since a start
     std::set<std::string, std::less<>> deletes_asked_;  // in this turn
 };
 

@@ -84,6 +84,11 @@ void Simulation::choose_options() {
     habits_.transacts =
         test::Dice(options_.memory_bytes_max + habits_.messages_max).one_in(2) && !habits_.deletes;
     habits_.purges = dice_.one_in(4);
+    // Likewise.
+    if (test::Dice(options_.memory_bytes_max + habits_.messages_max + 1).one_in(2)) {
+        habits_.history = 1'000'000;
+        judge_.set_history();
+    }
     habits_.straggler_every = dice_.one_in(2) ? dice_.between(3, 30) : 0;
     if (habits_.straggler_every != 0) {
         habits_.ack_percent = static_cast<unsigned>(dice_.between(60, 95));

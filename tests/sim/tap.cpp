@@ -166,6 +166,13 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
             }
             break;
         }
+        case FrameType::message_history: {
+            Request& request = requests_[header.correlation];
+            request.type = header.type;
+            request.number = wire::MessageHistory::decode(body)->number;
+            request.heard_before = judge_.deliveries_heard();
+            break;
+        }
         case FrameType::queue_update: requests_[header.correlation].type = header.type; break;
         default: break;
     }
@@ -263,6 +270,7 @@ void Tap::tell_deliveries() {
         if (to == nullptr || !delivery) {
             judge_.violate("DELIVER to a handle that is not there");
         } else {
+            judge_.heard(to->queue->id, *delivery);
             judge_.deliver(*to, *delivery);
         }
     }
@@ -377,6 +385,13 @@ void Tap::take_answer(const wire::FrameHeader& header, wire::Bytes body) {
             }
             break;
         }
+        case FrameType::message_history_reply:
+            if (const auto reply = wire::MessageHistoryReply::decode(body)) {
+                judge_.history_told(request.number, request.heard_before, *reply);
+            } else {
+                judge_.violate("a malformed MESSAGE_HISTORY_REPLY");
+            }
+            break;
         default: break;
     }
 }

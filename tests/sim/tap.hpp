@@ -48,6 +48,8 @@ class Tap {
         std::string queue;    // of an administrator's request
         EndingRecord ending;  // ACK, purge
         TransactionRecord* transaction = nullptr;
+        MessageNumber number{};          // of a history
+        std::uint64_t heard_before = 0;  // deliveries, when it was asked for
     };
 
     template <typename Fn>

@@ -28,7 +28,7 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
         << definition.consuming_paused << " priorities " << definition.priorities << " ttl "
         << definition.ttl.count() << " on_expired " << static_cast<int>(definition.on_expired)
         << " idle " << definition.expire_idle.count() << " temporary " << definition.temporary
-        << '\n';
+        << " history " << definition.history << ' ' << definition.history_time.count() << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {

@@ -12,6 +12,7 @@
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/frame.hpp"
 #include "mqd/wire/handle.hpp"
+#include "mqd/wire/message_history.hpp"
 #include "mqd/wire/message_move.hpp"
 #include "mqd/wire/transact.hpp"
 
@@ -40,6 +41,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::queue_purge: return visit(QueuePurge{}), true;
         case FrameType::messages_delete: return visit(MessagesDelete{}), true;
         case FrameType::messages_move: return visit(MessagesMove{}), true;
+        case FrameType::message_history: return visit(MessageHistory{}), true;
         case FrameType::queue_list: return visit(QueueList{}), true;
         case FrameType::queue_show: return visit(QueueShow{}), true;
         case FrameType::peek: return visit(Peek{}), true;
@@ -65,6 +67,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::status_reply: return visit(StatusReply{}), true;
         case FrameType::backup_reply: return visit(BackupReply{}), true;
         case FrameType::backup_part: return visit(BackupPart{}), true;
+        case FrameType::message_history_reply: return visit(MessageHistoryReply{}), true;
         case FrameType::error: return visit(ErrorFrame{}), true;
     }
     return false;

@@ -132,6 +132,39 @@ void describe_body(Description& d, const MessagesMove& f) {
     describe_ranges(d, f.ranges);
 }
 
+void describe_body(Description& d, const MessageHistory& f) {
+    d.text("queue", f.queue);
+    d.number("incarnation", f.incarnation.value());
+    d.number("number", f.number.value());
+    d.number("from", f.from);
+}
+
+void describe_body(Description& d, const MessageHistoryReply& f) {
+    d.number("incarnation", f.incarnation.value());
+    d.number("kept", f.kept);
+    d.signed_number("known_from", to_micros(f.known_from));
+    d.number("next_number", f.next_number.value());
+    d.number("state", static_cast<std::uint8_t>(f.state));
+    d.number("deliveries", f.deliveries);
+    d.signed_number("first_failed", to_micros(f.first_failed));
+    d.signed_number("last_failed", to_micros(f.last_failed));
+    d.number("rejected", f.rejected ? 1 : 0);
+    d.text("reason", f.reason);
+    d.number("next", f.next);
+    d.number("events", f.events.size());
+    for (const HistoryEvent& event : f.events) {
+        d.number("kind", static_cast<std::uint8_t>(event.kind));
+        d.signed_number("at", to_micros(event.at));
+        describe_identity(d, event.by);
+        d.number("handle", event.handle.value());
+        d.number("attempt", event.attempt);
+        d.text("client", event.client);
+        d.text("text", event.text);
+        d.number("incarnation", event.incarnation.value());
+        d.number("number", event.number.value());
+    }
+}
+
 void describe_body(Description& d, const Nack& f) {
     d.number("delay_ms", f.delay_ms);
     describe_ranges(d, f.ranges);
@@ -326,6 +359,8 @@ void describe_options(Description& d, const QueueOptions& o) {
     number(QueueOptionId::expire_idle, "expire_idle_ms", o.expire_idle_ms);
     number(QueueOptionId::temporary, "temporary", o.temporary);
     number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
+    number(QueueOptionId::history, "history", o.history);
+    number(QueueOptionId::history_time, "history_time_ms", o.history_time_ms);
 }
 
 template <FrameType Type>

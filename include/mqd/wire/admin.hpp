@@ -36,6 +36,8 @@ enum class QueueOptionId : std::uint16_t {
     on_expired = 12,       // u8
     expire_idle = 15,      // u64, milliseconds: it is deleted after so long without use; 0: never
     temporary = 16,        // u8: 1: it is deleted with the session that made it
+    history = 18,          // u32: so many events of its messages are kept; 0: none
+    history_time = 19,     // u64, milliseconds: for so long at most; 0: no limit
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -79,6 +81,8 @@ struct QueueOptions {
     std::optional<std::uint64_t> expire_idle_ms;
     std::optional<std::uint8_t> temporary;  // sound if 0 or 1
     std::optional<std::uint32_t> group_in_flight;
+    std::optional<std::uint32_t> history;
+    std::optional<std::uint64_t> history_time_ms;
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -99,6 +103,8 @@ struct QueueOptions {
         fn(QueueOptionId::expire_idle, options.expire_idle_ms);
         fn(QueueOptionId::temporary, options.temporary);
         fn(QueueOptionId::group_in_flight, options.group_in_flight);
+        fn(QueueOptionId::history, options.history);
+        fn(QueueOptionId::history_time, options.history_time_ms);
     }
 
     [[nodiscard]] unsigned count() const {

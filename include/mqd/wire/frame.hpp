@@ -58,6 +58,7 @@ enum class FrameType : std::uint8_t {
     queue_update = 0x29,
     messages_delete = 0x2A,
     messages_move = 0x2B,
+    message_history = 0x2C,
     // daemon to client
     welcome = 0x81,
     goodbye_reply = 0x82,
@@ -78,6 +79,7 @@ enum class FrameType : std::uint8_t {
     status_reply = 0xA6,
     backup_reply = 0xA7,
     backup_part = 0xA8,
+    message_history_reply = 0xAC,
     error = 0xFF,
 };
 
