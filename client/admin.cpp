@@ -402,6 +402,7 @@ Result<PeekRequest> Client::begin_peek(std::string_view queue, MessageNumber fro
     if (!wanted) {
         return wanted.error();
     }
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
@@ -444,6 +445,7 @@ Result<std::optional<std::vector<std::byte>>> Client::take(
 
 template <typename Frame>
 Result<BackupRequest> Client::begin(const Frame& frame, wire::FrameType expected) {
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }

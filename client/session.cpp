@@ -58,6 +58,9 @@ void Session::advance(Time now) {
         if (slot.consumer) {
             slot.consumer->renew(now);
         }
+            if (slot.consumer->has_overrun()) {
+                tell(*slot.consumer);
+            }
     }
     if (server_.heartbeat_ms == 0) {
         return;

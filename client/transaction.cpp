@@ -177,6 +177,7 @@ Result<void> Transaction::extend(Consumer& consumer, MessageRange range,
 
 Result<std::vector<Published>> Transaction::commit(Timeout timeout) {
     if (const auto bad = connection_->why_not_ready()) {
+    const client::Connection::InUse in_use(*connection_);
         return *bad;
     }
     if (count_ == 0) {
