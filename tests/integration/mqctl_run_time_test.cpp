@@ -17,6 +17,7 @@ struct Fixture {
     Fixture() {
         daemon.start();
         mqctl.must({"-q", "queue", "create", "orders", "--max-attempts", "1"});
+        mqctl.must({"-q", "queue", "create", "orders.dead"});
         mqctl.must({"-q", "publish", "orders", "body"});
     }
     [[nodiscard]] MqctlEnd execute(const std::vector<std::string>& options,
