@@ -52,6 +52,7 @@ std::string refusal(CoreFixture& fixture, WireClient& client, const Operation& o
 // Each change of priority is a run of its own in TRANSACTED: at most 65,535 of them.
 TEST_CASE("transaction: its answer has to fit into a frame") {
     CoreFixture fixture;
+    fixture.options.journal = {4 * 1024 * 1024, 32 * 1024 * 1024};  // a request fits into a group
     fixture.start();
     WireClient& client = fixture.connect();
     wire::QueueCreate frame;
