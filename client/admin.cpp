@@ -6,6 +6,7 @@
 #include "client/connection.hpp"
 #include "client/lease.hpp"
 #include "client/message_filter.hpp"
+#include "client/queue_name.hpp"
 #include "mqd/client.hpp"
 #include "mqd/wire/admin.hpp"
 #include "mqd/wire/message_history.hpp"
@@ -90,7 +91,7 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     if (from.dead_letter && !from.dead_letter->empty() &&
         !wire::valid_queue_name(*from.dead_letter)) {
         return Error{ErrorCode::bad_option,
-                     "not a queue name for dead letters: \"" + *from.dead_letter + '"',
+                     client::not_a_queue_name(*from.dead_letter) + ", for dead letters",
                      wire::queue_name_bytes_max};
     }
     if (from.retry && !can_travel(*from.retry)) {
@@ -180,8 +181,7 @@ std::optional<Error> check_name(std::string_view name) {
     if (wire::valid_queue_name(name)) {
         return std::nullopt;
     }
-    return Error{ErrorCode::bad_name, "not a queue name: \"" + std::string(name) + '"',
-                 wire::queue_name_bytes_max};
+    return Error{ErrorCode::bad_name, client::not_a_queue_name(name), wire::queue_name_bytes_max};
 }
 
 // A daemon closes the connection.
@@ -419,6 +419,7 @@ Result<PeekRequest> Client::begin_peek(std::string_view queue, MessageNumber fro
     if (!wanted) {
         return wanted.error();
     }
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
@@ -461,6 +462,7 @@ Result<std::optional<std::vector<std::byte>>> Client::take(
 
 template <typename Frame>
 Result<BackupRequest> Client::begin(const Frame& frame, wire::FrameType expected) {
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }

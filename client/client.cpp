@@ -64,6 +64,7 @@ Result<void> Client::close(Timeout timeout) {
 }
 
 Result<Producer> Client::producer(std::string_view queue, const ProducerOptions& options) {
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
@@ -85,10 +86,14 @@ Result<Producer> Client::producer(std::string_view queue, const ProducerOptions&
 }
 
 Result<Consumer> Client::consumer(std::string_view queue, ConsumerOptions options) {
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
     if (auto bad = client::check_lease(options.lease)) {
+        return *std::move(bad);
+    }
+    if (auto bad = client::check_max_run_time(options.max_run_time)) {
         return *std::move(bad);
     }
     const auto opening = connection_->session().open_consumer(queue, options);
@@ -142,10 +147,12 @@ int Client::native_handle() const {
     return connection_->descriptor();
 }
 bool Client::wants_write() const {
+    const client::Connection::InUse in_use(*connection_);
     return connection_->session().output_bytes() != 0;
 }
 
 Result<bool> Client::process(Timeout timeout) {
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
@@ -157,6 +164,7 @@ Result<bool> Client::process(Timeout timeout) {
 }
 
 std::optional<std::chrono::steady_clock::time_point> Client::next_deadline() const {
+    const client::Connection::InUse in_use(*connection_);
     const auto deadline = connection_->session().next_deadline();
     if (!deadline) {
         return std::nullopt;

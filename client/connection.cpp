@@ -54,6 +54,7 @@ Part::~Part() {
 }
 
 void Part::give_up() {
+    const Connection::InUse in_use(*connection_);
     if (number_) {
         connection_->detach(*number_);
         connection_->session().release(*number_);
@@ -79,6 +80,7 @@ Error Part::why_ended(const Handle& handle) const {
 }
 
 Result<void> Part::close_handle(Deadline deadline) {
+    const Connection::InUse in_use(*connection_);
     Session& session = connection_->session();
     MQD_ASSERT(number_.has_value());
     const HandleId number = *number_;
@@ -118,7 +120,7 @@ Result<std::shared_ptr<Connection>> Connection::greet(Socket socket, const Conne
 }
 
 std::optional<Error> Connection::why_not_ready() const {
-    if (in_handler_) {
+    if (in_handler()) {
         return Error{ErrorCode::usage, "a handler must not call into the library"};
     }
     if (const Error* error = session_.error()) {
@@ -141,6 +143,7 @@ Time Connection::coarse_now() {
 }
 
 bool Connection::step(Deadline deadline) {
+    const InUse in_use(*this);
     const bool arrived = round(deadline);
     see_to_time();
     return arrived;
@@ -184,6 +187,16 @@ bool Connection::round(Deadline deadline) {
 }
 
 void Connection::write_some() {
+    if (const int os_errno = try_to_write(); os_errno != 0) {
+        // What the daemon said before it went away says more than the error.
+        while (session_.state() != Session::State::closed && read_some()) {}
+        broken(os_errno);
+        return;
+    }
+    pump_at_ = session_.output_bytes() + output_max_ / 8;
+}
+
+int Connection::try_to_write() {
     std::array<wire::Bytes, views_at_once> views;
     while (session_.output_bytes() != 0) {
         const std::size_t count = session_.output(views);
@@ -193,17 +206,48 @@ void Connection::write_some() {
         }
         const Socket::Transfer written = socket_.write({views.data(), count});
         if (written.os_errno != 0) {
-            // What the daemon said before it went away says more than the error.
-            while (session_.state() != Session::State::closed && read_some()) {}
-            broken(written.os_errno);
-            return;
+            return written.os_errno;
         }
         session_.sent(written.bytes);
         if (written.bytes < offered) {
             break;
         }
     }
-    pump_at_ = session_.output_bytes() + output_max_ / 8;
+    return 0;
+}
+
+Result<void> Connection::start_keeper() {
+    MQD_ASSERT(keeper_ == nullptr);
+    auto keeper = std::make_unique<LeaseKeeper>(*this);
+    if (auto started = keeper->start(); !started) {
+        return started;
+    }
+    keeper_ = std::move(keeper);
+    uses_ = 0;
+    keeper_->hand_over();
+    return {};
+}
+
+void Connection::end_keeper() {
+    MQD_ASSERT(uses_ == 0, uses_);
+    keeper_->take_back();
+    keeper_.reset();
+}
+
+Deadline::Clock::time_point Connection::keep_leases(std::vector<Overrun>& overrun) {
+    const Time at = now();
+    session_.flush();
+    session_.advance(at);
+    (void)try_to_write();  // whether it is broken is found by the next call
+    for (Part* const part : parts_) {
+        if (part != nullptr) {
+            part->take_overrun(overrun);
+        }
+    }
+    // Nobody tells it of a message that is handed out meanwhile: so it looks often enough.
+    const Time interval = session_.round_interval().value_or(Session::round_interval_max);
+    return Deadline::Clock::time_point(
+        std::min(at + interval, session_.next_deadline().value_or(Time::max())));
 }
 
 bool Connection::read_some(bool block) {
@@ -267,6 +311,7 @@ void Connection::tell_news() {
 }
 
 Result<void> Connection::flush(Deadline deadline) {
+    const InUse in_use(*this);
     if (const auto bad = why_not_ready()) {
         return *bad;
     }
@@ -282,6 +327,7 @@ Result<void> Connection::flush(Deadline deadline) {
 
 Result<std::vector<std::byte>> Connection::await_reply(CorrelationId correlation,
                                                        Deadline deadline) {
+    const InUse in_use(*this);
     const bool answered =
         run_until(deadline, [&] { return session_.reply(correlation) != nullptr; });
     if (!answered) {
@@ -297,7 +343,8 @@ Result<std::vector<std::byte>> Connection::await_reply(CorrelationId correlation
 }
 
 Result<void> Connection::goodbye(Deadline deadline) {
-    if (in_handler_) {
+    const InUse in_use(*this);
+    if (in_handler()) {
         return *why_not_ready();
     }
     if (session_.state() == Session::State::open) {
@@ -315,6 +362,7 @@ Result<void> Connection::goodbye(Deadline deadline) {
 }
 
 void Connection::abandon() {
+    const InUse in_use(*this);
     session_.disconnected({ErrorCode::usage, "the client is closed"});
     socket_.close();
     session_.clear_news();

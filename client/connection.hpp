@@ -2,7 +2,8 @@
 
 // The blocking driver: a socket under a Session, on the caller's thread. Writes and reads in turn,
 // so that it always reads while its write is blocked; calls the handlers of producers and
-// consumers. One thread at a time. Shared by a Client and what was opened from it.
+// consumers. One thread at a time, but for a LeaseKeeper, with which calls take turns (InUse).
+// Shared by a Client and what was opened from it.
 
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/lease_keeper.hpp"
 #include "client/session.hpp"
 #include "client/socket.hpp"
 #include "mqd/client.hpp"
@@ -30,6 +32,8 @@ class Part {
 
     // Takes what the session has to tell of the handle, and tells the handler.
     virtual void take_news() = 0;
+    // For a LeaseKeeper: what take_news() would have to tell of messages that are overrun.
+    virtual void take_overrun(std::vector<Overrun>& into) { (void)into; }
 
   protected:
     // Why no call is possible now: it comes from within a handler, the handle was given up, or
@@ -55,10 +59,33 @@ class Connection {
                                                                    Deadline deadline);
     Connection(Socket socket, const ConnectOptions& options);
 
+    // While it lives, the connection is its thread's. Every call of the library that changes the
+    // session or what it is about to write has one, and the calls within it may have theirs.
+    class InUse {
+      public:
+        explicit InUse(Connection& connection) : connection_(connection) { connection_.enter(); }
+        InUse(const InUse&) = delete;
+        InUse& operator=(const InUse&) = delete;
+        ~InUse() { connection_.leave(); }
+
+      private:
+        Connection& connection_;
+    };
+    // A thread that keeps the leases while the connection is not in use. Preconditions: it is not
+    // now, and there is none yet; and at the end, it is not again.
+    [[nodiscard]] Result<void> start_keeper();
+    void end_keeper();
+    [[nodiscard]] bool has_keeper() const { return keeper_ != nullptr; }
+    // For the keeper: writes what is due and can be written, without waiting; says when to come
+    // again. Calls no handler.
+    [[nodiscard]] Deadline::Clock::time_point keep_leases(std::vector<Overrun>& overrun);
+
     [[nodiscard]] Session& session() { return session_; }
     [[nodiscard]] Deadline default_deadline() const { return Deadline::after(options_.timeout); }
     [[nodiscard]] int descriptor() const { return socket_.descriptor(); }
-    [[nodiscard]] bool in_handler() const { return in_handler_; }
+    [[nodiscard]] bool in_handler() const {
+        return LeaseKeeper::is_current_thread() || in_handler_;
+    }
     // Why a call that needs the daemon is not possible: within a handler, or not connected any
     // more.
     [[nodiscard]] std::optional<Error> why_not_ready() const;
@@ -108,6 +135,7 @@ class Connection {
     template <typename Frame>
     [[nodiscard]] Result<std::vector<std::byte>> call(const Frame& frame,
                                                       wire::FrameType expected) {
+        const InUse in_use(*this);
         if (const auto bad = why_not_ready()) {
             return *bad;
         }
@@ -121,9 +149,22 @@ class Connection {
     void attach(HandleId handle, Part* part);
     void detach(HandleId handle);
 
-  private:
     // At most some milliseconds behind Deadline::Clock, and a quarter of its price.
     [[nodiscard]] static Time coarse_now();
+
+  private:
+    void enter() {
+        if (keeper_ != nullptr && !LeaseKeeper::is_current_thread() && uses_++ == 0) [[unlikely]] {
+            keeper_->take_back();
+        }
+    }
+    void leave() {
+        if (keeper_ != nullptr && !LeaseKeeper::is_current_thread() && --uses_ == 0) [[unlikely]] {
+            keeper_->hand_over();
+        }
+    }
+    // write_some() up to an error: an errno, -1, or 0.
+    [[nodiscard]] int try_to_write();
     bool round(Deadline deadline);
     // What has arrived may have to be seen to: leases. Says when the next round is due.
     void see_to_time();
@@ -142,6 +183,8 @@ class Connection {
     Time round_at_{0};            // when keep_up() has something to do
     std::vector<Part*> parts_;    // by handle
     std::vector<HandleId> news_;  // scratch
+    std::unique_ptr<LeaseKeeper> keeper_;
+    unsigned uses_ = 0;  // by the thread of the program, one within the other
 };
 
 }  // namespace mqd::client

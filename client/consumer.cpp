@@ -22,6 +22,8 @@ ConsumerPart::ConsumerPart(std::shared_ptr<Connection> owner, HandleId number)
 }
 
 void ConsumerPart::take_news() {
+    handle->take_overrun(overrun);
+    tell_each(overrun, overrun_handler);
     handle->take_lost(lost);
     tell_each(lost, handler);
     if (handle->take_activation() && active_handler) {
@@ -29,8 +31,20 @@ void ConsumerPart::take_news() {
     }
 }
 
+void ConsumerPart::take_overrun(std::vector<Overrun>& into) {
+    if (handle == nullptr || !overrun_handler) {
+        return;
+    }
+    handle->take_overrun(overrun);
+    for (const MessageRange range : overrun) {
+        into.push_back({overrun_handler, range});
+    }
+    overrun.clear();
+}
+
 template <typename Next>
 Result<bool> ConsumerPart::receive(Next next, Timeout timeout) {
+    const Connection::InUse in_use(*connection_);
     if (!usable()) [[unlikely]] {
         return why_not_usable();
     }
@@ -63,6 +77,7 @@ Result<bool> ConsumerPart::receive(Next next, Timeout timeout) {
 }
 
 std::optional<Error> ConsumerPart::wait_for_room() {
+    const Connection::InUse in_use(*connection_);
     const auto has_room = [&] { return !connection_->output_is_full(); };
     if (!usable() || connection_->run_until(connection_->default_deadline(), has_room) ||
         handle->state != HandleState::open) {
@@ -73,6 +88,7 @@ std::optional<Error> ConsumerPart::wait_for_room() {
 
 template <typename Settle>
 Result<void> ConsumerPart::settle(Settle settle) {
+    const Connection::InUse in_use(*connection_);
     if (!usable()) [[unlikely]] {
         return why_not_usable();
     }
@@ -90,6 +106,42 @@ Result<void> ConsumerPart::settle(Settle settle) {
 
 }  // namespace client
 
+namespace {
+
+// The program begins to work on these.
+void begin_run(client::ConsumerHandle& handle, MessageRange range) {
+    if (handle.limits_runs()) [[unlikely]] {
+        handle.begin_run(range, client::Connection::coarse_now());
+    }
+}
+
+// For the time of a run(): a keeper of the leases, unless there is one.
+class Keeping {
+  public:
+    explicit Keeping(client::Connection& connection) : connection_(connection) {}
+    Keeping(const Keeping&) = delete;
+    Keeping& operator=(const Keeping&) = delete;
+    ~Keeping() {
+        if (started_) {
+            connection_.end_keeper();
+        }
+    }
+    [[nodiscard]] Result<void> start() {
+        if (connection_.has_keeper()) {
+            return {};  // of this run, or of one in whose handler this one is
+        }
+        auto started = connection_.start_keeper();
+        started_ = started.has_value();
+        return started;
+    }
+
+  private:
+    client::Connection& connection_;
+    bool started_ = false;
+};
+
+}  // namespace
+
 Consumer::Consumer(std::unique_ptr<client::ConsumerPart> part) : part_(std::move(part)) {}
 Consumer::Consumer(Consumer&&) noexcept = default;
 Consumer& Consumer::operator=(Consumer&&) noexcept = default;
@@ -98,7 +150,14 @@ Consumer::~Consumer() = default;
 Result<std::optional<Delivery>> Consumer::receive(Timeout timeout) {
     std::optional<Delivery> delivery(std::in_place);
     const auto got = part_->receive(
-        [&](client::ConsumerHandle& handle) { return handle.next(*delivery); }, timeout);
+        [&](client::ConsumerHandle& handle) {
+            const bool found = handle.next(*delivery);
+            if (found) {
+                begin_run(handle, {delivery->number, 1});
+            }
+            return found;
+        },
+        timeout);
     if (!got) {
         return got.error();
     }
@@ -111,7 +170,14 @@ Result<std::optional<Delivery>> Consumer::receive(Timeout timeout) {
 Result<std::optional<DeliveredBatch>> Consumer::receive_batch(Timeout timeout) {
     std::optional<DeliveredBatch> batch(std::in_place);
     const auto got = part_->receive(
-        [&](client::ConsumerHandle& handle) { return handle.next_batch(*batch); }, timeout);
+        [&](client::ConsumerHandle& handle) {
+            const bool found = handle.next_batch(*batch);
+            if (found) {
+                begin_run(handle, batch->range);
+            }
+            return found;
+        },
+        timeout);
     if (!got) {
         return got.error();
     }
@@ -146,6 +212,10 @@ Result<void> Consumer::nack(MessageRange range, const NackOptions& options) {
     return part_->settle([&](client::ConsumerHandle& handle) { handle.nack(range, options); });
 }
 
+Result<void> Consumer::extend(MessageNumber number, std::chrono::milliseconds lease) {
+    return extend(MessageRange{number, 1}, lease);
+}
+
 Result<void> Consumer::extend(MessageRange range, std::chrono::milliseconds lease) {
     if (lease.count() < 0 || lease > client::lease_max) {
         return client::lease_out_of_range(client::lease_max);  // a daemon closes the connection
@@ -159,6 +229,7 @@ Result<void> Consumer::extend(MessageRange range, std::chrono::milliseconds leas
 }
 
 Result<Settlement> Consumer::ack_confirmed(MessageRange range, Timeout timeout) {
+    const client::Connection::InUse in_use(part_->connection());
     if (!part_->usable()) {
         return part_->why_not_usable();
     }
@@ -189,6 +260,10 @@ Result<Settlement> Consumer::ack_confirmed(MessageRange range, Timeout timeout) 
 }
 
 Result<std::uint64_t> Consumer::run(const DeliveryHandler& handler, Timeout idle) {
+    if (!part_->usable()) {
+        return part_->why_not_usable();
+    }
+    Keeping keeping(part_->connection());
     std::uint64_t handled = 0;
     while (true) {
         const auto delivery = receive(idle);
@@ -197,6 +272,9 @@ Result<std::uint64_t> Consumer::run(const DeliveryHandler& handler, Timeout idle
         }
         if (!*delivery) {
             return handled;
+        }
+        if (auto started = keeping.start(); !started) {
+            return started.error();
         }
         const MessageNumber number = (*delivery)->number;
         Result<void> settled;
@@ -215,6 +293,11 @@ Result<std::uint64_t> Consumer::run(const DeliveryHandler& handler, Timeout idle
 
 void Consumer::on_lease_lost(LeaseLostHandler handler) {
     part_->handler = std::move(handler);
+}
+
+void Consumer::on_overrun(LeaseLostHandler handler) {
+    const client::Connection::InUse in_use(part_->connection());
+    part_->overrun_handler = std::move(handler);
 }
 
 void Consumer::on_active(std::function<void()> handler) {
@@ -246,6 +329,7 @@ std::chrono::milliseconds Consumer::lease() const {
 }
 
 Result<void> Consumer::close(Timeout timeout) {
+    const client::Connection::InUse in_use(part_->connection());
     if (!part_->usable()) {
         return part_->why_not_usable();
     }

@@ -48,6 +48,7 @@ ConsumerHandle::ConsumerHandle(HandleId number, std::string_view queue_name,
       window_bytes_(options.window_bytes),
       messages_max_(options.messages_max == 0 ? UINT64_MAX : options.messages_max),
       renew_leases_(options.renew_leases),
+      max_run_(options.renew_leases ? options.max_run_time : std::chrono::milliseconds(0)),
       granted_(credit()) {
     MQD_ASSERT(window_messages_ > 0);
     MQD_ASSERT(window_bytes_ > 0);
@@ -209,14 +210,17 @@ void ConsumerHandle::extend(MessageRange range, std::uint32_t new_lease_ms) {
     append_settlements(wire::FrameType::extend, scratch_ranges_, {.lease_ms = new_lease_ms}, 0);
 }
 
-std::optional<Time> ConsumerHandle::renew(Time now) {
+void ConsumerHandle::renew(Time now) {
     if (!renew_leases_ || lease_ms == 0 || state != HandleState::open || unsettled() == 0) {
         renew_at_.reset();
-        return renew_at_;
+        return;
     }
+    find_overrun(now);
     if (renew_at_ && now >= *renew_at_) {
         if (output_.consumed() >= renewed_to_) {
-            extend({MessageNumber(0), UINT64_MAX}, 0);
+            scratch_ranges_.clear();
+            ledger_.renewable(scratch_ranges_);
+            append_settlements(wire::FrameType::extend, scratch_ranges_, {}, 0);
             renewed_to_ = output_.consumed() + output_.size();
         }
         renew_at_.reset();
@@ -224,7 +228,38 @@ std::optional<Time> ConsumerHandle::renew(Time now) {
     if (!renew_at_) {
         renew_at_ = now + std::chrono::milliseconds(lease_ms) / 3;
     }
-    return renew_at_;
+}
+
+void ConsumerHandle::begin_run(MessageRange range, Time now) {
+    MQD_ASSERT(limits_runs());
+    if (runs_.size() >= sift_runs_at_) {
+        const auto settled = [this](const Run& run) {
+            scratch_ranges_.clear();
+            ledger_.held_of(run.range, scratch_ranges_);
+            return scratch_ranges_.empty();
+        };
+        runs_.erase(std::remove_if(runs_.begin(), runs_.end(), settled), runs_.end());
+        sift_runs_at_ = std::max(sift_runs_min, 2 * runs_.size());
+    }
+    if (!runs_.empty() && runs_.back().begun == now && runs_.back().frame == current_ &&
+        runs_.back().range.end() == range.first) {
+        runs_.back().range.count += range.count;
+    } else {
+        runs_.push_back({current_, range, now});
+    }
+}
+
+// A message that was lost or given back and has come again is held out of another frame: its new
+// run is another one.
+void ConsumerHandle::find_overrun(Time now) {
+    for (; !runs_.empty() && runs_.front().begun + max_run_ <= now; runs_.pop_front()) {
+        ledger_.mark_overrun(*runs_.front().frame, runs_.front().range, overrun_);
+    }
+}
+
+void ConsumerHandle::take_overrun(std::vector<MessageRange>& into) {
+    into.insert(into.end(), overrun_.begin(), overrun_.end());
+    overrun_.clear();
 }
 
 void ConsumerHandle::take_lost(std::vector<MessageRange>& into) {
@@ -312,6 +347,7 @@ void ConsumerHandle::forget() {
     acks_.clear();
     nacks_.clear();
     nacks_with_options_.clear();
+    runs_.clear();
     renew_at_.reset();
     if (current_) {
         current_->next = current_->messages.count;

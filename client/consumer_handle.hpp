@@ -4,6 +4,7 @@
 // grants credit so that what is delivered and unsettled stays within the window. No I/O; owned by
 // its Session, valid until Session::release(). docs/protocol.md, "Consuming" and "Flow control".
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -65,10 +66,22 @@ class ConsumerHandle : public Handle {
     // Appends the ranges lost since the last call.
     void take_lost(std::vector<MessageRange>& into);
 
-    // Extends all leases when it is time to; says when that is next. One EXTEND at a time: while it
-    // waits to be written, another behind it would not make them last longer.
-    std::optional<Time> renew(Time now);
-    [[nodiscard]] std::optional<Time> renew_at() const { return renew_at_; }
+    // Extends all leases when it is time to, but for what is overrun: handed out longer ago than
+    // ConsumerOptions::max_run_time. One EXTEND at a time: while it waits to be written, another
+    // behind it would not make them last longer.
+    void renew(Time now);
+    // When renew() has something to do next.
+    [[nodiscard]] std::optional<Time> renew_at() const {
+        return runs_.empty() || !renew_at_ ? renew_at_
+                                           : std::min(*renew_at_, runs_.front().begun + max_run_);
+    }
+    [[nodiscard]] bool limits_runs() const { return max_run_.count() != 0; }
+    // What the last next() or next_batch() returned is worked on since `now`, which does not go
+    // back. Precondition: limits_runs().
+    void begin_run(MessageRange range, Time now);
+    [[nodiscard]] bool has_overrun() const { return !overrun_.empty(); }
+    // Appends what became overrun since the last call.
+    void take_overrun(std::vector<MessageRange>& into);
 
     // --- For the session: frames of the daemon. False: the daemon broke the protocol.
     // -------------
@@ -84,6 +97,8 @@ class ConsumerHandle : public Handle {
     void move_out_of(const Block* block);
 
   private:
+    static constexpr std::size_t sift_runs_min = 64;
+
     [[nodiscard]] bool advance();
     void settled(const Ledger::Removed& sum);
     // Sends the ranges, sorted and merged, and clears them. `request` has all but them.
@@ -91,12 +106,22 @@ class ConsumerHandle : public Handle {
                             wire::SettleRequest request, std::uint8_t flags);
     [[nodiscard]] wire::Credit credit() const;
     void append_credit();
+    void find_overrun(Time now);
 
     Output& output_;
     std::uint64_t window_messages_;
     std::uint64_t window_bytes_;
     std::uint64_t messages_max_;
     bool renew_leases_;
+    Time max_run_;  // 0: no limit, and nothing of `runs_` is kept
+
+    // What was handed out together. Those that are settled are dropped now and then, so that there
+    // are about twice as many as there are held.
+    struct Run {
+        std::shared_ptr<DeliverFrame> frame;
+        MessageRange range;
+        Time begun;
+    };
 
     std::deque<std::shared_ptr<DeliverFrame>> buffered_;
     std::shared_ptr<DeliverFrame> current_;  // messages are being handed out of it
@@ -112,6 +137,7 @@ class ConsumerHandle : public Handle {
     };
     std::vector<NackWithOptions> nacks_with_options_;
     std::vector<MessageRange> lost_;
+    std::vector<MessageRange> overrun_;
     std::vector<MessageRange> scratch_ranges_;
     std::vector<std::byte> scratch_;
 
@@ -122,6 +148,8 @@ class ConsumerHandle : public Handle {
     std::uint64_t leases_lost_ = 0;
     wire::Turn turn_ = wire::Turn::unsaid;
     bool activated_ = false;
+    std::deque<Run> runs_;  // by `begun`
+    std::size_t sift_runs_at_ = sift_runs_min;
     std::optional<Time> renew_at_;
     std::uint64_t renewed_to_ = 0;  // where in the output the last extension ends
 };

@@ -21,6 +21,16 @@ inline constexpr std::chrono::milliseconds lease_max = std::chrono::hours(24);
             static_cast<std::uint64_t>(limit.count())};
 }
 
+inline constexpr std::chrono::milliseconds run_time_max = std::chrono::hours(24 * 3650);
+
+[[nodiscard]] inline std::optional<Error> check_max_run_time(std::chrono::milliseconds time) {
+    if (time.count() >= 0 && time <= run_time_max) {
+        return std::nullopt;
+    }
+    return Error{ErrorCode::bad_option, "the longest time of a run is 0 to ten years",
+                 static_cast<std::uint64_t>(run_time_max.count())};
+}
+
 // What is wrong with it; nothing: 0 (whoever is asked decides), or lease_min to lease_max.
 [[nodiscard]] inline std::optional<Error> check_lease(std::chrono::milliseconds lease) {
     if (lease.count() == 0 || (lease >= lease_min && lease <= lease_max)) {

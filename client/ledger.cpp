@@ -82,7 +82,7 @@ std::size_t Ledger::cut(std::size_t i, MessageNumber from, MessageNumber to, Rem
     }
     held.range = before;
     if (behind.count != 0) {
-        Held rest{behind, held.frame};
+        Held rest{behind, held.frame, held.overrun};
         held_.insert(held_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::move(rest));
     }
     return i + 1;
@@ -131,6 +131,41 @@ void Ledger::held_of(MessageRange range, std::vector<MessageRange>& held) const 
     for (; i < held_.size() && held_[i].range.first < end; ++i) {
         const MessageNumber from = std::max(held_[i].range.first, range.first);
         append_merged(held, {from, std::min(held_[i].range.end(), end) - from});
+    }
+}
+
+void Ledger::mark_overrun(const DeliverFrame& frame, MessageRange range,
+                          std::vector<MessageRange>& marked) {
+    const MessageNumber end = end_of(range);
+    std::size_t i = range.count == 0 ? held_.size() : find(range.first);
+    while (i < held_.size() && held_[i].range.first < end) {
+        const Held held = held_[i];
+        const MessageNumber from = std::max(held.range.first, range.first);
+        const MessageNumber to = std::min(held.range.end(), end);
+        if (held.frame.get() != &frame || held.overrun) {
+            ++i;
+            continue;
+        }
+        append_merged(marked, {from, to - from});
+        held_[i] = {{from, to - from}, held.frame, true};
+        const auto insert = [&](std::size_t at, MessageRange rest) {
+            held_.insert(held_.begin() + static_cast<std::ptrdiff_t>(at), {rest, held.frame});
+        };
+        if (held.range.end() != to) {
+            insert(i + 1, {to, held.range.end() - to});
+        }
+        if (held.range.first != from) {
+            insert(i++, {held.range.first, from - held.range.first});
+        }
+        ++i;
+    }
+}
+
+void Ledger::renewable(std::vector<MessageRange>& held) const {
+    for (const Held& one : held_) {
+        if (!one.overrun) {
+            append_merged(held, one.range);
+        }
     }
 }
 

@@ -39,6 +39,7 @@ class Ledger {
     struct Held {
         MessageRange range;
         std::shared_ptr<DeliverFrame> frame;
+        bool overrun = false;  // worked on for too long: its lease is not extended any more
     };
 
     // Adds all messages of a frame. False, and nothing done, if one of them is held already.
@@ -59,6 +60,12 @@ class Ledger {
     [[nodiscard]] std::uint64_t messages() const { return messages_; }
     // Appends what is held of `range`.
     void held_of(MessageRange range, std::vector<MessageRange>& held) const;
+    // What is held of the range as that frame delivered it is overrun from now on, and appended to
+    // `marked`.
+    void mark_overrun(const DeliverFrame& frame, MessageRange range,
+                      std::vector<MessageRange>& marked);
+    // Appends what is held and not overrun.
+    void renewable(std::vector<MessageRange>& held) const;
     [[nodiscard]] const std::deque<Held>& all() const { return held_; }
     void clear();
 

@@ -104,6 +104,7 @@ struct ConsumerPart final : public Part {
     ConsumerPart(std::shared_ptr<Connection> owner, HandleId number);
 
     void take_news() override;
+    void take_overrun(std::vector<Overrun>& into) override;
 
     // Calls `next` with the handle until it finds something: true; or the deadline: false.
     template <typename Next>
@@ -123,8 +124,10 @@ struct ConsumerPart final : public Part {
 
     ConsumerHandle* handle;  // null once the consumer was closed
     LeaseLostHandler handler;
+    LeaseLostHandler overrun_handler;
     std::function<void()> active_handler;
-    std::vector<MessageRange> lost;  // not yet told to the handler
+    std::vector<MessageRange> lost;     // not yet told to the handler
+    std::vector<MessageRange> overrun;  // nor these
     std::string queue;
     QueueId incarnation;
     std::chrono::milliseconds lease{0};

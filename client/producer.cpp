@@ -82,6 +82,7 @@ Result<LineNumber> ProducerPart::send_blocking(wire::Bytes body, HeaderList head
 
 Result<LineNumber> ProducerPart::send(wire::Bytes body, HeaderList headers,
                                       const MessageOptions& options, bool may_block) {
+    const Connection::InUse in_use(*connection_);
     if (!usable()) [[unlikely]] {
         return why_not_usable();
     }
@@ -133,6 +134,7 @@ Error ProducerPart::as_taken(const Error& error) const {
 }
 
 Result<void> ProducerPart::wait_line(LineNumber line, Deadline deadline) {
+    const Connection::InUse in_use(*connection_);
     const bool known = connection_->run_until(deadline, [&] {
         return line < handle->answered_up_to() || handle->refused(line) != nullptr ||
                handle->state == HandleState::ended;
@@ -192,6 +194,7 @@ Result<void> ProducerPart::wait_answered(Deadline deadline) {
 }
 
 Result<void> ProducerPart::wait_unconfirmed(std::uint64_t at_most, Deadline deadline) {
+    const Connection::InUse in_use(*connection_);
     (void)connection_->run_until(deadline, [&] {
         return handle->unconfirmed() <= at_most || handle->refusal() ||
                handle->state == HandleState::ended;
@@ -355,6 +358,7 @@ std::optional<LineNumber> Producer::refused_from() const {
 }
 
 Result<LineRange> Producer::resume() {
+    const client::Connection::InUse in_use(part_->connection());
     if (!part_->usable()) {
         return part_->why_not_usable();
     }
@@ -378,6 +382,7 @@ Durability Producer::queue_durability() const {
 }
 
 Result<void> Producer::close(Timeout timeout) {
+    const client::Connection::InUse in_use(part_->connection());
     if (!part_->usable()) {
         return part_->why_not_usable();
     }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/lease.hpp"
+#include "client/queue_name.hpp"
 #include "mqd/assert.hpp"
 #include "mqd/wire/admin.hpp"
 
@@ -57,6 +58,9 @@ void Session::advance(Time now) {
     for (const Slot& slot : slots_) {
         if (slot.consumer) {
             slot.consumer->renew(now);
+            if (slot.consumer->has_overrun()) {
+                tell(*slot.consumer);
+            }
         }
     }
     if (server_.heartbeat_ms == 0) {
@@ -170,7 +174,7 @@ Session::Slot* Session::slot(HandleId handle) {
 Result<HandleId> Session::free_handle(std::string_view queue) {
     MQD_ASSERT(state_ == State::open);
     if (!wire::valid_queue_name(queue)) {
-        return Error{ErrorCode::bad_name, "not a queue name: \"" + std::string(queue) + '"'};
+        return Error{ErrorCode::bad_name, not_a_queue_name(queue)};
     }
     const auto free =
         std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.is_free(); });

@@ -8,6 +8,7 @@
 #include "client/connection.hpp"
 #include "client/lease.hpp"
 #include "client/parts.hpp"
+#include "client/queue_name.hpp"
 #include "mqd/wire/transact.hpp"
 
 namespace mqd {
@@ -98,7 +99,7 @@ Result<void> Transaction::publish(std::string_view queue, std::string_view body,
 
 Result<void> Transaction::publish(std::string_view queue, std::span<const Message> messages) {
     if (!wire::valid_queue_name(queue)) {
-        return Error{ErrorCode::bad_name, "not a queue name: \"" + std::string(queue) + '"'};
+        return Error{ErrorCode::bad_name, client::not_a_queue_name(queue)};
     }
     if (messages.empty() || messages.size() > wire::batch_messages_max) {
         return Error{ErrorCode::usage, "1 to 65,536 messages are published at a time",
@@ -176,6 +177,7 @@ Result<void> Transaction::extend(Consumer& consumer, MessageRange range,
 }
 
 Result<std::vector<Published>> Transaction::commit(Timeout timeout) {
+    const client::Connection::InUse in_use(*connection_);
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }

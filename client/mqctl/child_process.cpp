@@ -139,8 +139,18 @@ std::optional<ChildProcess::Ending> ChildProcess::ending() {
     return ended == pid_ ? to_ending(status) : Ending{0, SIGKILL};
 }
 
+bool ChildProcess::has_ended() const {
+    siginfo_t facts{};
+    const int rc = ::waitid(P_PID, static_cast<id_t>(pid_), &facts, WEXITED | WNOHANG | WNOWAIT);
+    return rc == 0 ? facts.si_pid != 0 : errno == ECHILD;
+}
+
 void ChildProcess::terminate() const {
     (void)::kill(-pid_, SIGTERM);
+}
+
+void ChildProcess::send_kill() const {
+    (void)::kill(-pid_, SIGKILL);
 }
 
 ChildProcess::Ending ChildProcess::kill() {

@@ -41,9 +41,13 @@ class ChildProcess {
     };
     // How it ended, once it has; after that, nothing may be called any more.
     [[nodiscard]] std::optional<Ending> ending();
-    // Asks it and its group to end.
+    // Whether it has, without taking notice of it: its number is not another's yet.
+    [[nodiscard]] bool has_ended() const;
+    // Asks it and its group to end, and ends them; waits for nothing.
     void terminate() const;
-    // Kills it and its group, and waits until it is gone.
+    void send_kill() const;
+    // Kills it and its group, and waits until it is gone. If it has ended, what is left of its
+    // group.
     Ending kill();
 
     [[nodiscard]] pid_t pid() const { return pid_; }

@@ -10,6 +10,7 @@
 
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/confirmation.hpp"
+#include "client/mqctl/json_report.hpp"
 #include "client/mqctl/output_stream.hpp"
 #include "client/mqctl/peeked_message.hpp"
 #include "client/mqctl/table.hpp"
@@ -219,7 +220,7 @@ ExitCode dead_list(Session& session) {
             }
         }
         if (const auto written = out.write_all(); !written) {
-            return session.fail(what, written.error());
+            return session.fail_to_write(what, written.error());
         }
         from = page->next;
         more = page->more;
@@ -246,7 +247,8 @@ ExitCode dead_purge(Session& session) {
     }
     session.talk().note(format_messages(removed) + " removed from the dead letters of \"" +
                         session.line().queue + '"');
-    return ExitCode::done;
+    return report_json(session, ExitCode::done,
+                       {{"queue", session.line().queue}, {"removed", removed}});
 }
 
 ExitCode dead_retry(Session& session) {
@@ -257,24 +259,30 @@ ExitCode dead_retry(Session& session) {
     }
     Result<void> result;
     std::uint64_t retried = 0;
+    std::uint64_t passed_over = 0;
     if (*dead) {
         Retry retry(session, **dead);
         result = retry.run();
         retried = retry.retried();
-        if (retry.passed_over() > 0) {
-            session.talk().note(format_messages(retry.passed_over()) +
-                                " of other queues passed over");
+        passed_over = retry.passed_over();
+        if (passed_over > 0) {
+            session.talk().note(format_messages(passed_over) + " of other queues passed over");
         }
     }
     session.talk().note(format_messages(retried) + " published to \"" + session.line().queue +
                         "\" again");
+    ExitCode exit = ExitCode::done;
     if (!result) {
-        const ExitCode exit = session.fail(what, result.error());
-        (void)session.client().close(session.line().global.timeout);
-        return retried > 0 ? ExitCode::partly : exit;
+        exit = session.fail(what, result.error());
+        exit = retried > 0 ? ExitCode::partly : exit;
     }
     const auto closed = session.client().close(session.line().global.timeout);
-    return closed ? ExitCode::done : session.fail("closing the connection", closed.error());
+    if (result && !closed) {
+        exit = session.fail("closing the connection", closed.error());
+    }
+    return report_json(
+        session, exit,
+        {{"queue", session.line().queue}, {"retried", retried}, {"passed_over", passed_over}});
 }
 
 }  // namespace mqd::mqctl

@@ -7,6 +7,7 @@
 
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/confirmation.hpp"
+#include "client/mqctl/json_report.hpp"
 #include "client/mqctl/units.hpp"
 
 namespace mqd::mqctl {
@@ -67,12 +68,15 @@ ExitCode delete_messages(Session& session) {
     }
     std::uint64_t deleted = 0;
     std::uint64_t kept = 0;
+    const auto report = [&](ExitCode exit) {
+        return report_json(session, exit, {{"deleted", deleted}, {"kept", kept}});
+    };
     for (const MessageId& id : session.line().message_ids) {
         const auto reason = delete_message(session.client(), id, incarnations[id.queue]);
         if (!reason) {
             const ExitCode exit = session.fail("deleting " + text_of(id), reason.error());
             session.talk().note(format_messages(deleted) + " deleted");
-            return deleted > 0 ? ExitCode::partly : exit;
+            return report(deleted > 0 ? ExitCode::partly : exit);
         }
         if (*reason) {
             session.talk().complain(text_of(id) + " was not deleted: " + **reason);
@@ -80,7 +84,7 @@ ExitCode delete_messages(Session& session) {
         (*reason ? kept : deleted) += 1;
     }
     session.talk().note(format_messages(deleted) + " deleted");
-    return kept > 0 ? ExitCode::failed : ExitCode::done;
+    return report(kept > 0 ? ExitCode::failed : ExitCode::done);
 }
 
 }  // namespace mqd::mqctl

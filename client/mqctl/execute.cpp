@@ -1,7 +1,8 @@
 // mqctl consume --exec: a command for each message, several at once. Exit 0 acks; 65 sends to the
 // dead letters; 75 gives the message back with the delay of --retry-delay; anything else, or a
-// signal, gives it back. The daemon is told the reason. Leases are extended by the client library
-// while commands run.
+// signal, gives it back, and so does running for longer than --max-run-time, which ends the
+// command. The daemon is told the reason. Leases are extended by the client library while commands
+// run.
 //
 // A message that is given back without a delay may be delivered again at once. So --follow gives it
 // back after a pause, during which its lease is held. A run that has an end (-n, --drain) tries
@@ -28,6 +29,7 @@ namespace mqd::mqctl {
 namespace {
 
 constexpr auto failure_pause = std::chrono::seconds(1);
+constexpr auto kill_pause = std::chrono::seconds(5);
 constexpr auto recheck_interval = std::chrono::milliseconds(20);
 // What a consumer may at most hold that makes up for failed messages.
 constexpr std::uint64_t spare_window_max = 1000;
@@ -60,7 +62,9 @@ class Executor {
     struct Job {
         Held message;
         std::optional<ChildProcess> child;                 // while it runs
-        std::optional<Clock::time_point> nack_at;          // once it failed
+        std::optional<Clock::time_point> limit_at{};       // of --max-run-time; then, of its end
+        bool overrun = false;                              // and so was asked to end
+        std::optional<Clock::time_point> nack_at{};        // once it failed
         std::string reason{};                              // why
         std::optional<std::chrono::milliseconds> delay{};  // then; absent: as the queue says
     };
@@ -79,6 +83,7 @@ class Executor {
     [[nodiscard]] Result<bool> widen();
     [[nodiscard]] Result<void> start(Consumer& consumer, const Delivery& message);
     [[nodiscard]] Result<void> reap();
+    [[nodiscard]] static std::optional<ChildProcess::Ending> ending_of(Job& job);
     [[nodiscard]] Result<void> ended(Job& job, ChildProcess::Ending ending);
     // Whether the message is to wait for --retry-delay.
     [[nodiscard]] bool delays(ChildProcess::Ending ending) const {
@@ -286,8 +291,30 @@ Result<void> Executor::start(Consumer& consumer, const Delivery& message) {
         return child.error();
     }
     ++started_;
-    jobs_.push_back({{&consumer, message.number}, *child, std::nullopt});
+    jobs_.push_back({{&consumer, message.number}, *child});
+    if (options_.max_run_time.count() != 0) {
+        jobs_.back().limit_at = Clock::now() + options_.max_run_time;
+    }
     return {};
+}
+
+// How the command of a job ended, once it has. If it runs for too long, it is asked to, and killed
+// when it does not; either way nothing is left of its group.
+std::optional<ChildProcess::Ending> Executor::ending_of(Job& job) {
+    if (job.limit_at && Clock::now() >= *job.limit_at && !job.child->has_ended()) {
+        if (job.overrun) {
+            job.child->send_kill();
+            job.limit_at.reset();
+        } else {
+            job.child->terminate();
+            job.overrun = true;
+            job.limit_at = Clock::now() + kill_pause;
+        }
+    }
+    if (!job.overrun) {
+        return job.child->ending();
+    }
+    return job.child->has_ended() ? std::optional(job.child->kill()) : std::nullopt;
 }
 
 // Looks after every job: those that ended, and those whose pause is over.
@@ -295,7 +322,7 @@ Result<void> Executor::reap() {
     for (std::size_t i = 0; i < jobs_.size();) {
         Job& job = jobs_[i];
         if (job.child) {
-            if (const auto ending = job.child->ending()) {
+            if (const auto ending = ending_of(job)) {
                 job.child.reset();
                 if (auto settled = ended(job, *ending); !settled) {
                     return settled;
@@ -319,17 +346,22 @@ Result<void> Executor::reap() {
 }
 
 Result<void> Executor::ended(Job& job, ChildProcess::Ending ending) {
-    if (ending.signal == 0 && ending.exit_status == 0) {
+    if (ending.signal == 0 && ending.exit_status == 0 && !job.overrun) {
         ++acked_;
         return ack(job.message);
     }
     ++failed_;
     warn(job, ending);
+    job.nack_at = Clock::now() + failure_pause;
+    if (job.overrun) {
+        job.reason = "ran longer than " + format_duration(options_.max_run_time);
+        return {};
+    }
     job.reason = reason_of(ending);
     if (ending.signal == 0 && ending.exit_status == exit_dead_letter) {
+        job.nack_at.reset();
         return give_up(job);
     }
-    job.nack_at = Clock::now() + failure_pause;
     if (delays(ending)) {
         job.nack_at = Clock::now();
         job.delay = options_.retry_delay;
@@ -340,6 +372,12 @@ Result<void> Executor::ended(Job& job, ChildProcess::Ending ending) {
 void Executor::warn(const Job& job, ChildProcess::Ending ending) {
     const std::string id = id_of(job.message);
     std::string fate = once_ ? "the message is given back at the end" : "the message is given back";
+    if (job.overrun) {
+        session_.talk().complain(id + ": the command ran longer than " +
+                                 format_duration(options_.max_run_time) + " and was ended; " +
+                                 fate);
+        return;
+    }
     if (delays(ending)) {
         const bool later = options_.retry_delay->count() > 0;
         fate += ", to be tried again " +
@@ -430,6 +468,7 @@ void Executor::wait() {
     WaitSet set(signals_, session_.client());
     for (const Job& job : jobs_) {
         set.until(job.nack_at);
+        set.until(job.limit_at);
     }
     if (jobs_.empty()) {
         set.until(recheck_);

@@ -19,6 +19,7 @@ enum class ExitCode : int {
     damaged = 8,
     partly = 9,  // some of it was done, or may have been
     interrupted = 130,
+    broken_pipe = 141,  // as if SIGPIPE had ended it
     terminated = 143,
 };
 

@@ -301,6 +301,7 @@ Result<ParsedMessage> parse_json_line(std::string_view line) {
     if (const auto times = read_times(json, message.options); !times) {
         return times.error();
     }
+    message.expires = json.contains("expires");
     if (const auto priority = read_priority(json, message.options); !priority) {
         return priority.error();
     }

@@ -63,6 +63,7 @@ struct ParsedMessage {
     std::string body;
     std::string group;       // empty: none
     MessageOptions options;  // without a group
+    bool expires = false;    // its TTL is from when it expires
 };
 
 // The headers, the body, the time and the priority of one line; all else in it is ignored, but a

@@ -43,8 +43,11 @@ ssize_t read_once(int descriptor, char* to, std::size_t size) {
 
 std::unique_ptr<MessageSource> open_message_source(const PublishOptions& options,
                                                    std::size_t body_bytes_max) {
-    const auto input = [body_bytes_max](InputSource::Cut cut, char delimiter) {
-        return std::make_unique<InputSource>(STDIN_FILENO, cut, delimiter, body_bytes_max);
+    const bool ttl_given = options.message.ttl.count() != 0;
+    const auto input = [&](InputSource::Cut cut, char delimiter) {
+        auto source = std::make_unique<InputSource>(STDIN_FILENO, cut, delimiter, body_bytes_max);
+        source->ttl_given(ttl_given);
+        return source;
     };
     switch (options.source) {
         case Source::argument: return std::make_unique<ArgumentSource>(options.argument);
@@ -56,7 +59,7 @@ std::unique_ptr<MessageSource> open_message_source(const PublishOptions& options
                 return input(InputSource::Cut::json_lines, '\n');
             }
             return std::make_unique<FileSource>(options.files, body_bytes_max,
-                                                InputSource::Cut::json_lines);
+                                                InputSource::Cut::json_lines, ttl_given);
         case Source::files: break;
     }
     return std::make_unique<FileSource>(options.files, body_bytes_max);
@@ -162,7 +165,11 @@ Result<NextMessage> InputSource::cut_json(Message& message) {
     } while (line.find_first_not_of(" \t\r") == std::string_view::npos);
     auto parsed = parse_json_line(line);
     if (!parsed) {
-        return Error{ErrorCode::io_error, place(lines_) + ": " + parsed.error().text};
+        return Error{ErrorCode::bad_option, place(lines_) + ": " + parsed.error().text};
+    }
+    if (parsed->expires && ttl_given_) {
+        return Error{ErrorCode::bad_option,
+                     place(lines_) + ": \"expires\" contradicts --ttl; give one of them"};
     }
     body_ = std::move(parsed->body);
     headers_ = std::move(parsed->headers);
@@ -232,6 +239,7 @@ Result<void> FileSource::open_file() {
     }
     if (!S_ISREG(facts.st_mode) || cut_ != Cut::whole) {
         stream_.emplace(file_, cut_, '\n', body_bytes_max_, path);
+        stream_->ttl_given(ttl_given_);
     }
     return {};
 }

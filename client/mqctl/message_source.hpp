@@ -63,6 +63,8 @@ class InputSource final : public MessageSource {
     // `name`: of the input, for errors; empty: standard input.
     InputSource(int descriptor, Cut cut, char delimiter, std::size_t body_bytes_max,
                 std::string name = {});
+    // Whether all messages have a TTL: one that says when it expires contradicts it.
+    void ttl_given(bool given) { ttl_given_ = given; }
     [[nodiscard]] Result<NextMessage> next(Message& message) override;
     [[nodiscard]] Result<void> fill() override;
     [[nodiscard]] int descriptor() const override { return end_ ? -1 : descriptor_; }
@@ -94,6 +96,7 @@ class InputSource final : public MessageSource {
     std::uint64_t lines_ = 0;  // cut so far
     bool end_ = false;
     bool whole_taken_ = false;
+    bool ttl_given_ = false;
     // Of the JSON line that was handed out last.
     std::string body_;
     std::vector<std::pair<std::string, std::string>> headers_;
@@ -109,8 +112,12 @@ class FileSource final : public MessageSource {
     using Cut = InputSource::Cut;
 
     // `cut`: whole or json_lines.
-    FileSource(std::vector<std::string> paths, std::size_t body_bytes_max, Cut cut = Cut::whole)
-        : paths_(std::move(paths)), body_bytes_max_(body_bytes_max), cut_(cut) {}
+    FileSource(std::vector<std::string> paths, std::size_t body_bytes_max, Cut cut = Cut::whole,
+               bool ttl_given = false)
+        : paths_(std::move(paths)),
+          body_bytes_max_(body_bytes_max),
+          cut_(cut),
+          ttl_given_(ttl_given) {}
     FileSource(const FileSource&) = delete;
     FileSource& operator=(const FileSource&) = delete;
     ~FileSource() override { close_file(); }
@@ -128,6 +135,7 @@ class FileSource final : public MessageSource {
     std::vector<std::string> paths_;
     std::size_t body_bytes_max_;
     Cut cut_;
+    bool ttl_given_;
     std::size_t index_ = 0;
     int file_ = -1;                      // of paths_[index_]; -1: not open
     std::optional<InputSource> stream_;  // over file_, unless that is one message, there to be read

@@ -1,10 +1,13 @@
 // mqctl move: messages that wait go from one queue to the end of another, in batches, each of which
 // is moved by the daemon as a whole. A signal stops it between two of them.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <string>
 
 #include "client/mqctl/commands.hpp"
+#include "client/mqctl/json_report.hpp"
 #include "client/mqctl/message_selection.hpp"
 #include "client/mqctl/signal_watch.hpp"
 #include "client/mqctl/units.hpp"
@@ -143,8 +146,18 @@ ExitCode move_messages(Session& session) {
     }
     // A name that is wrong is found although there is nothing to be moved.
     if (const auto to = session.client().show_queue(line.move.target); !to) {
+        if (to.error().code == ErrorCode::no_such_queue) {
+            return session.fail_for_missing(line.move.target);
+        }
         session.talk().complain(describe(what, to.error()));
         return exit_code(to.error().code);
+    }
+    const auto& rate = line.move.per_second;
+    if (rate && *rate < 1 && !line.dry_run && is_terminal(STDERR_FILENO)) {
+        const auto pause = std::chrono::duration<double>(1 / *rate);
+        session.talk().note("one message each " +
+                            format_duration(std::chrono::round<std::chrono::milliseconds>(pause)) +
+                            ", the first at once; Ctrl-C stops");
     }
     Mover mover(session, *from);
     const auto result = mover.run();
@@ -152,13 +165,20 @@ ExitCode move_messages(Session& session) {
                                    ? format_messages(mover.found()) + " would be moved from \""
                                    : format_messages(mover.moved()) + " moved from \"";
     const std::string between = line.queue + "\" to \"" + line.move.target + '"';
+    const auto report = [&](ExitCode exit) {
+        return report_json(session, exit,
+                           {{"queue", line.queue},
+                            {"target", line.move.target},
+                            {"found", mover.found()},
+                            {"moved", mover.moved()}});
+    };
     if (!result) {
         const ExitCode exit = session.fail(what, result.error());
         session.talk().note(amount + between);
-        return mover.moved() > 0 ? ExitCode::partly : exit;
+        return report(mover.moved() > 0 ? ExitCode::partly : exit);
     }
     session.talk().note((mover.signal() ? "stopped by a signal; " : "") + amount + between);
-    return mover.signal() ? exit_code_of_signal(*mover.signal()) : ExitCode::done;
+    return report(mover.signal() ? exit_code_of_signal(*mover.signal()) : ExitCode::done);
 }
 
 }  // namespace mqd::mqctl

@@ -230,6 +230,19 @@ SplitArguments split_at_separator(std::span<const std::string> arguments) {
     return split;
 }
 
+namespace {
+
+// CLI11 names a flag that was given a value without its dashes.
+std::string in_our_words(std::string complaint) {
+    const std::size_t at = complaint.find(" was given a disallowed flag override");
+    if (at == std::string::npos) {
+        return complaint;
+    }
+    return (at == 1 ? "-" : "--") + complaint.substr(0, at) + " takes no value";
+}
+
+}  // namespace
+
 ParseOutcome parse_command_line(const std::vector<std::string>& arguments) {
     Parser parser;
     ParseOutcome outcome;
@@ -242,7 +255,7 @@ ParseOutcome parse_command_line(const std::vector<std::string>& arguments) {
         outcome.out = parser.help();
     } catch (const CLI::Error& error) {
         outcome.exit = ExitCode::usage;
-        outcome.complaint = error.what();
+        outcome.complaint = in_our_words(error.what());
     }
     return outcome;
 }

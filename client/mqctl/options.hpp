@@ -95,6 +95,7 @@ struct ConsumeOptions {
     unsigned jobs = 1;
     std::optional<std::chrono::milliseconds> retry_delay;  // of exit 75; absent: as the queue says
     std::chrono::milliseconds grace{10'000};
+    std::chrono::milliseconds max_run_time{0};  // of a command; 0: no limit
 };
 
 struct PeekOptions {

@@ -64,7 +64,8 @@ class Parser {
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{}, *producer_{};
     CLI::Option *delay_{}, *due_{}, *priority_{}, *ttl_{}, *group_{}, *retry_delay_{};
-    CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{};
+    CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{},
+        *max_run_time_{};
     CLI::Option *exclusive_{}, *single_{};
     CLI::Option *peek_count_{}, *from_{}, *memory_{}, *create_durability_{}, *priorities_{},
         *dead_count_{};

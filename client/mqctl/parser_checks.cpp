@@ -90,8 +90,8 @@ void Parser::check_consume() {
     if (given(wait_)) {
         consume.wait = duration(wait_, {});
     }
-    if (!exec_ && (given(jobs_) || given(grace_) || given(retry_delay_))) {
-        throw Mistake{"-j, --grace and --retry-delay belong to --exec"};
+    if (!exec_ && (given(jobs_) || given(grace_) || given(retry_delay_) || given(max_run_time_))) {
+        throw Mistake{"-j, --grace, --max-run-time and --retry-delay belong to --exec"};
     }
     if (exec_ && !line_.global.output.empty()) {
         throw Mistake{"-o has no meaning with --exec: the command writes for itself"};
@@ -114,6 +114,7 @@ void Parser::check_consume() {
     consume.jobs = static_cast<unsigned>(jobs);
     consume.lease = duration(lease_, consume.lease);
     consume.grace = duration(grace_, consume.grace);
+    consume.max_run_time = duration(max_run_time_, consume.max_run_time);
     if (given(retry_delay_)) {
         consume.retry_delay = duration(retry_delay_, {});
         if (consume.retry_delay > nack_delay_max) {

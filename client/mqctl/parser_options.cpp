@@ -242,6 +242,9 @@ void Parser::add_consume_options(CLI::App& app) {
     retry_delay_ = add_value(app, "--retry-delay", "DURATION",
                              "How long a message waits whose command ended with 75 (as the queue "
                              "says)");
+    max_run_time_ = add_value(app, "--max-run-time", "DURATION",
+                              "End a command that runs for longer, and give its message back (0: "
+                              "let it run)");
     grace_ = add_value(app, "--grace", "DURATION",
                        "How long commands may take to end, after Ctrl-C or without a daemon (10s)");
 }

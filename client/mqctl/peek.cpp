@@ -80,7 +80,7 @@ ExitCode peek(Session& session) {
             delayed.add(message);
         }
         if (const auto written = out.write_all(); !written) {
-            return session.fail(what, written.error());
+            return session.fail_to_write(what, written.error());
         }
         left -= std::min<std::uint64_t>(left, page->messages.size());
         from = page->next;

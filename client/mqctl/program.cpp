@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "client/mqctl/check_store.hpp"
@@ -21,6 +22,9 @@ ExitCode print(std::string text) {
     OutputStream out(STDOUT_FILENO);
     out.buffer() = std::move(text);
     const auto written = out.write_all();
+    if (!written && written.error().os_errno == EPIPE) {
+        return ExitCode::broken_pipe;
+    }
     if (!written) {
         Talk().complain(written.error().text);
     }

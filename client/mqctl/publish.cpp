@@ -11,6 +11,7 @@
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/message_source.hpp"
 #include "client/mqctl/output_stream.hpp"
+#include "client/mqctl/sent_messages.hpp"
 #include "client/mqctl/signal_watch.hpp"
 #include "client/mqctl/units.hpp"
 #include "client/mqctl/wait_set.hpp"
@@ -41,8 +42,10 @@ class Publisher {
     void pump();
     [[nodiscard]] bool is_passed_over();
     [[nodiscard]] std::optional<Error> input_too_short() const;
-    [[nodiscard]] HeaderList headers_of_message();
-    [[nodiscard]] MessageOptions options_of_message() const;
+    [[nodiscard]] bool take_from_source();
+    [[nodiscard]] bool send_smaller();
+    [[nodiscard]] HeaderList headers_of(const Message& message);
+    [[nodiscard]] MessageOptions options_of(const Message& message) const;
     [[nodiscard]] Error at_source(Error error) const;
     void exchange();
     [[nodiscard]] bool may_pump() const;
@@ -52,7 +55,8 @@ class Publisher {
     void check_stall();
 
     [[nodiscard]] bool done() const;
-    [[nodiscard]] bool waiting() const { return producer_.unconfirmed() > 0 || held_; }
+    [[nodiscard]] bool unsent() const { return held_ || (sent_ && sent_->any_left()); }
+    [[nodiscard]] bool waiting() const { return producer_.unconfirmed() > 0 || unsent(); }
     [[nodiscard]] bool patience_ends() const;
     [[nodiscard]] bool stopped() const { return failure_ || signal_; }
     [[nodiscard]] ExitCode report();
@@ -72,9 +76,11 @@ class Publisher {
     Clock::time_point started_ = Clock::now();
     Clock::time_point last_answer_ = started_;
 
-    Message message_;       // of the source
-    bool held_ = false;     // message_ is still to be sent
-    bool blocked_ = false;  // and could not be; nothing has come since
+    Message message_;                     // of the source
+    bool held_ = false;                   // message_ is still to be sent
+    bool blocked_ = false;                // something could not be sent; nothing has come since
+    std::optional<SentMessages> sent_;    // of a producer with a name
+    std::uint64_t at_once_ = UINT64_MAX;  // so many messages make a frame at most
     bool starved_ = false;
     bool end_ = false;
     std::optional<Error> failure_;  // ends the input; what is under way is waited for, if it can be
@@ -104,6 +110,9 @@ Publisher::Publisher(Session& session, Producer producer)
     const std::string& queue = session.line().queue;
     const std::string id = queue + ':' + std::to_string(producer_.incarnation().value()) + ':';
     id_prefix_ = json_ ? R"({"id":")" + id : id;
+    if (!session.line().publish.producer.empty()) {
+        sent_.emplace();
+    }
     if (const std::uint64_t taken = producer_.last_line().value(); taken > 0) {
         session.talk().note(
             "producer \"" + session.line().publish.producer + "\": " + format_messages(taken) +
@@ -131,51 +140,89 @@ ExitCode Publisher::run() {
 // Whether there is more to try without waiting: what was in the way of the last try, credit or ids
 // that nobody took, may be out of it by now, and then nothing else may ever come to wake us.
 bool Publisher::may_pump() const {
-    return !stopped() && !starved_ && !end_ && !blocked_ && ids_.pending() < unwritten_bytes_max;
+    return !stopped() && (unsent() || (!starved_ && !end_)) && !blocked_ &&
+           ids_.pending() < unwritten_bytes_max;
 }
 
 bool Publisher::done() const {
     if (hurried_) {
         return true;
     }
-    const bool all_sent = stopped() || (end_ && !held_);
+    const bool all_sent = stopped() || (end_ && !unsent());
     const bool answered = producer_.unconfirmed() == 0 || !session_.client().connected();
     return all_sent && answered && ids_.pending() == 0;
 }
 
-// Sends what the source has, until it has no more at hand or the daemon takes no more now.
+// Sends what is to be sent again and what the source has, until it has no more at hand or the
+// daemon takes no more now.
 void Publisher::pump() {
-    while (ids_.pending() < unwritten_bytes_max) {
-        if (!held_) {
-            const auto next = source_->next(message_);
-            if (!next) {
-                failure_ = next.error();
+    for (std::uint64_t n = 0; n < at_once_ && ids_.pending() < unwritten_bytes_max; ++n) {
+        if (!unsent()) {
+            if (!take_from_source()) {
                 return;
             }
-            starved_ = *next == NextMessage::starved;
-            end_ = *next == NextMessage::end;
-            if (end_) {
-                failure_ = input_too_short();
+            bytes_ += message_.body.size();
+            held_ = !sent_;
+            if (sent_) {
+                sent_->add(message_);
             }
-            if (*next != NextMessage::ready) {
-                return;
-            }
-            if (is_passed_over()) {
-                continue;
-            }
+        }
+        const Message& message = sent_ ? sent_->next() : message_;
+        if (sent_) {
+            sent_->sent();  // before it is: its confirm may be told within the call
         }
         const auto line =
-            producer_.try_send(message_.body, headers_of_message(), options_of_message());
-        held_ = blocked_ = !line && line.error().code == ErrorCode::timeout;
-        if (held_) {
-            return;
+            producer_.try_send(message.body, headers_of(message), options_of(message));
+        held_ = held_ && !line;
+        blocked_ = !line && line.error().code == ErrorCode::timeout;
+        if (line) {
+            continue;
         }
-        if (!line) {
+        if (sent_) {
+            sent_->not_sent();
+        }
+        if (!blocked_ && !send_smaller()) {
+            held_ = false;
             failure_ = at_source(line.error());
-            return;
         }
-        bytes_ += message_.body.size();
+        return;
     }
+}
+
+// Whether message_ is one to be sent.
+bool Publisher::take_from_source() {
+    do {
+        const auto next = source_->next(message_);
+        if (!next) {
+            failure_ = next.error();
+            return false;
+        }
+        starved_ = *next == NextMessage::starved;
+        end_ = *next == NextMessage::end;
+        if (end_) {
+            failure_ = input_too_short();
+        }
+        if (*next != NextMessage::ready) {
+            return false;
+        }
+    } while (is_passed_over());
+    return true;
+}
+
+// The queue has no room for all of a frame: whether what was refused is sent again in smaller ones.
+// Without a name, nobody would know which messages those are.
+bool Publisher::send_smaller() {
+    const Error* const refusal = producer_.refusal();
+    if (!sent_ || at_once_ == 1 || refusal == nullptr || refusal->code != ErrorCode::queue_full) {
+        return false;
+    }
+    const auto refused = producer_.resume();
+    if (!refused) {
+        return false;
+    }
+    sent_->send_again();
+    at_once_ = std::max<std::uint64_t>(1, std::min(at_once_, refused->count) / 2);
+    return true;
 }
 
 // Whether the message was taken before, of the same name.
@@ -197,13 +244,13 @@ std::optional<Error> Publisher::input_too_short() const {
 }
 
 // Those of -H, except where the message has its own of that key.
-HeaderList Publisher::headers_of_message() {
-    if (message_.headers.empty() || headers_.empty()) {
-        return message_.headers.empty() ? HeaderList(headers_) : message_.headers;
+HeaderList Publisher::headers_of(const Message& message) {
+    if (message.headers.empty() || headers_.empty()) {
+        return message.headers.empty() ? HeaderList(headers_) : message.headers;
     }
-    merged_headers_.assign(message_.headers.begin(), message_.headers.end());
+    merged_headers_.assign(message.headers.begin(), message.headers.end());
     for (const Header& header : headers_) {
-        const bool own = std::any_of(message_.headers.begin(), message_.headers.end(),
+        const bool own = std::any_of(message.headers.begin(), message.headers.end(),
                                      [&](const Header& mine) { return mine.key == header.key; });
         if (!own) {
             merged_headers_.push_back(header);
@@ -213,9 +260,9 @@ HeaderList Publisher::headers_of_message() {
 }
 
 // Those of the command line, except where the message has its own.
-MessageOptions Publisher::options_of_message() const {
+MessageOptions Publisher::options_of(const Message& message) const {
     const PublishOptions& otherwise = session_.line().publish;
-    const MessageOptions& own = message_.options;
+    const MessageOptions& own = message.options;
     MessageOptions options = otherwise.message;
     if (own.due || own.delay.count() != 0) {
         options.delay = own.delay;
@@ -244,10 +291,10 @@ void Publisher::exchange() {
     if (!failure_ && !arrived) {
         failure_ = arrived.error();
     }
-    if (!failure_ && producer_.refusal() != nullptr) {
+    if (!failure_ && producer_.refusal() != nullptr && !send_smaller()) {
         failure_ = *producer_.refusal();
     }
-    if (!stopped() && session_.client().stopping() && (!end_ || held_)) {
+    if (!stopped() && session_.client().stopping() && (!end_ || unsent())) {
         failure_ = Error{ErrorCode::stopping, {}, 0, 0, 0};  // what is under way is waited for
     }
     if (arrived && *arrived) {
@@ -259,6 +306,10 @@ void Publisher::exchange() {
 void Publisher::confirmed(const ConfirmedLines& lines) {
     confirmed_ += lines.count;
     reached_ = std::min(reached_, lines.durability);
+    if (sent_) {
+        sent_->confirmed(lines.count);
+        at_once_ = std::min(at_once_, UINT64_MAX / 2) * 2;
+    }
     last_answer_ = Clock::now();
     if (!ids_wanted_) {
         return;
@@ -381,7 +432,7 @@ ExitCode Publisher::report_failure() {
     if (failure_->code == ErrorCode::stopping && producer_.unconfirmed() == 0) {
         (void)session_.client().close(session_.line().global.timeout);
         // Whoever waits for more input has lost nothing.
-        const bool all_confirmed = starved_ && !held_ && !producer_.refused_from();
+        const bool all_confirmed = starved_ && !unsent() && !producer_.refused_from();
         return all_confirmed || !some ? ExitCode::cannot_connect : ExitCode::partly;
     }
     return some ? ExitCode::partly : exit_code(failure_->code);

@@ -5,6 +5,7 @@
 
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/confirmation.hpp"
+#include "client/mqctl/json_report.hpp"
 #include "client/mqctl/message_selection.hpp"
 #include "client/mqctl/units.hpp"
 
@@ -28,12 +29,19 @@ ExitCode purge_some(Session& session) {
     Selection selection(session.client(), *queue, std::move(filter), UINT64_MAX);
     std::uint64_t found = 0;
     std::uint64_t removed = 0;
+    const auto report = [&](ExitCode exit) {
+        return report_json(session, exit,
+                           {{"queue", line.queue}, {"found", found}, {"removed", removed}});
+    };
+    const auto broken_off = [&](const Error& error) {
+        const ExitCode exit = session.fail(what, error);
+        session.talk().note(format_messages(removed) + " removed");
+        return report(removed > 0 ? ExitCode::partly : exit);
+    };
     for (;;) {
         const auto ranges = selection.next(deleted_at_once);
         if (!ranges) {
-            const ExitCode exit = session.fail(what, ranges.error());
-            session.talk().note(format_messages(removed) + " removed");
-            return removed > 0 ? ExitCode::partly : exit;
+            return broken_off(ranges.error());
         }
         if (ranges->empty()) {
             break;
@@ -45,23 +53,21 @@ ExitCode purge_some(Session& session) {
         const auto deleted =
             session.client().delete_messages(line.queue, queue->incarnation, *ranges);
         if (!deleted) {
-            const ExitCode exit = session.fail(what, deleted.error());
-            session.talk().note(format_messages(removed) + " removed");
-            return removed > 0 ? ExitCode::partly : exit;
+            return broken_off(deleted.error());
         }
         removed += *deleted;
     }
     if (line.dry_run) {
         session.talk().note(format_messages(found) + " would be removed from queue \"" +
                             line.queue + '"');
-        return ExitCode::done;
+        return report(ExitCode::done);
     }
     std::string note = format_messages(removed) + " removed from queue \"" + line.queue + '"';
     if (removed < found) {
         note += "; " + format_messages(found - removed) + " left alone: leased or gone meanwhile";
     }
     session.talk().note(note);
-    return ExitCode::done;
+    return report(ExitCode::done);
 }
 
 }  // namespace
@@ -87,7 +93,8 @@ ExitCode queue_purge(Session& session) {
         return session.fail("purging \"" + line.queue + '"', removed.error());
     }
     session.talk().note(format_messages(*removed) + " removed from queue \"" + line.queue + '"');
-    return ExitCode::done;
+    return report_json(session, ExitCode::done,
+                       {{"queue", line.queue}, {"found", *removed}, {"removed", *removed}});
 }
 
 }  // namespace mqd::mqctl

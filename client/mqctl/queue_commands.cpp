@@ -6,6 +6,7 @@
 
 #include "client/mqctl/commands.hpp"
 #include "client/mqctl/confirmation.hpp"
+#include "client/mqctl/json_report.hpp"
 #include "client/mqctl/table.hpp"
 #include "client/mqctl/units.hpp"
 
@@ -247,7 +248,7 @@ ExitCode queue_delete(Session& session) {
     }
     session.talk().note("queue \"" + name + "\" is gone, and " + format_messages(*removed) +
                         " with it");
-    return ExitCode::done;
+    return report_json(session, ExitCode::done, {{"queue", name}, {"removed", *removed}});
 }
 
 }  // namespace mqd::mqctl

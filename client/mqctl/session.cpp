@@ -89,8 +89,9 @@ std::optional<ExitCode> Session::connect() {
 
 ExitCode Session::fail(std::string_view what, const Error& error) {
     if (error.code == ErrorCode::no_such_queue && !line_.queue.empty()) {
-        talk_.complain("queue \"" + line_.queue + "\" does not exist" + suggest_queue());
-    } else if (error.code == ErrorCode::bad_name && !line_.queue.empty()) {
+        return fail_for_missing(line_.queue);
+    }
+    if (error.code == ErrorCode::bad_name && !line_.queue.empty()) {
         talk_.complain('"' + line_.queue + "\" is not a name for a queue: 1 to " +
                        std::to_string(wire::queue_name_bytes_max) +
                        " letters, digits, '.', '_', '-', the first not '.' or '-'");
@@ -101,6 +102,15 @@ ExitCode Session::fail(std::string_view what, const Error& error) {
         talk_.complain(describe(what, error));
     }
     return exit_code(error.code);
+}
+
+ExitCode Session::fail_for_missing(const std::string& queue) {
+    talk_.complain("queue \"" + queue + "\" does not exist" + suggest_queue(queue));
+    return exit_code(ErrorCode::no_such_queue);
+}
+
+ExitCode Session::fail_to_write(std::string_view what, const Error& error) {
+    return error.os_errno == EPIPE ? ExitCode::broken_pipe : fail(what, error);
 }
 
 // Whose fault a bad address is.
@@ -114,10 +124,10 @@ ExitCode Session::print(std::string text) {
     OutputStream out(STDOUT_FILENO);
     out.buffer() = std::move(text);
     const auto written = out.write_all();
-    return written ? ExitCode::done : fail("printing", written.error());
+    return written ? ExitCode::done : fail_to_write("printing", written.error());
 }
 
-std::string Session::suggest_queue() {
+std::string Session::suggest_queue(const std::string& missing) {
     std::vector<std::string> names;
     if (client_) {
         if (const auto queues = client_->list_queues()) {
@@ -126,8 +136,8 @@ std::string Session::suggest_queue() {
             }
         }
     }
-    const std::string nearest = did_you_mean(line_.queue, names);
-    return nearest.empty() ? " (mqctl queue create " + line_.queue + " makes it)" : nearest;
+    const std::string nearest = did_you_mean(missing, names);
+    return nearest.empty() ? " (mqctl queue create " + missing + " makes it)" : nearest;
 }
 
 }  // namespace mqd::mqctl

@@ -32,6 +32,13 @@ class Session {
     // does not exist it asks the daemon for the nearest name.
     [[nodiscard]] ExitCode fail(std::string_view what, const Error& error);
 
+    // The same for a queue of that name, which does not exist.
+    [[nodiscard]] ExitCode fail_for_missing(const std::string& queue);
+
+    // Likewise, what cannot be written of what can be had again. Says nothing where the reader has
+    // gone, as it does that has seen enough.
+    [[nodiscard]] ExitCode fail_to_write(std::string_view what, const Error& error);
+
     // Writes it to standard output, which is all there is to do.
     [[nodiscard]] ExitCode print(std::string text);
 
@@ -42,7 +49,8 @@ class Session {
     [[nodiscard]] Client& client() { return *client_; }
 
   private:
-    [[nodiscard]] std::string suggest_queue();
+    // What to do about a queue that does not exist.
+    [[nodiscard]] std::string suggest_queue(const std::string& missing);
     [[nodiscard]] std::string origin_of_url() const;
 
     const CommandLine& line_;

@@ -127,7 +127,9 @@ Result<std::chrono::microseconds> parse_duration(std::string_view text) {
         if (suffix == unit.suffix) {
             const double microseconds = number * static_cast<double>(unit.microseconds);
             if (microseconds > duration_us_max) {
-                return bad_duration(text);
+                return Error{ErrorCode::bad_option, "\"" + std::string(text) +
+                                                        "\" is too long: a duration is at most " +
+                                                        "100 years (36600d)"};
             }
             return std::chrono::microseconds(std::llround(microseconds));
         }

@@ -213,7 +213,9 @@ Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Que
     if (seen.has(wire::AttributeId::priority) && (ranked || author == wire::Author::client)) {
         if (!ranked) {
             return Error{ErrorCode::bad_option,
-                         "queue \"" + queue.name() + "\" does not declare priorities"};
+                         "queue \"" + queue.name() +
+                             "\" does not declare priorities (they are said when a queue is "
+                             "created: --priorities of mqctl queue create)"};
         }
         if (auto read = batch_.split.read(frame.batch, end_offsets, frame.count); !read) {
             return read;

@@ -1,6 +1,7 @@
 #include "daemon/core/queue_options.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/message_history.hpp"
@@ -50,6 +51,48 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
             wire::Paused{definition.publishing_paused, definition.consuming_paused}.bits();
     }
     return options;
+}
+
+std::string differing_options(const engine::QueueDefinition& one,
+                              const engine::QueueDefinition& other) {
+    struct Name {
+        wire::QueueOptionId id;
+        std::string_view name;
+    };
+    using Id = wire::QueueOptionId;
+    constexpr std::array names{Name{Id::durability, "durability"},
+                               Name{Id::lease_ms, "lease"},
+                               Name{Id::max_attempts, "max_attempts"},
+                               Name{Id::dead_letter, "dead_letter"},
+                               Name{Id::max_messages, "max_messages"},
+                               Name{Id::max_bytes, "max_bytes"},
+                               Name{Id::on_full, "on_full"},
+                               Name{Id::retry, "retry"},
+                               Name{Id::paused, "paused"},
+                               Name{Id::priorities, "priorities"},
+                               Name{Id::ttl, "ttl"},
+                               Name{Id::on_expired, "on_expired"},
+                               Name{Id::expire_idle, "expire_idle"},
+                               Name{Id::temporary, "temporary"},
+                               Name{Id::group_in_flight, "group_in_flight"}};
+    wire::QueueOptions differing = options_of(one, &other);
+    if (one.durability != other.durability) {
+        differing.durability = one.durability;
+    }
+    if (one.lease != other.lease) {
+        differing.lease_ms = 0;
+    }
+    std::string text;
+    wire::QueueOptions::for_each(differing, [&](Id id, const auto& option) {
+        if (option) {
+            const auto at = std::find_if(names.begin(), names.end(),
+                                         [&](const Name& name) { return name.id == id; });
+            text += text.empty() ? " (" : ", ";
+            text += at != names.end() ? std::string(at->name)
+                                      : "option " + std::to_string(static_cast<unsigned>(id));
+        }
+    });
+    return text.empty() ? text : text + ')';
 }
 
 void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& options) {

@@ -2,6 +2,8 @@
 
 // The options of a queue between the wire, the records and the engine. Pure functions.
 
+#include <string>
+
 #include "daemon/engine/queue_definition.hpp"
 #include "mqd/result.hpp"
 #include "mqd/wire/admin.hpp"
@@ -14,6 +16,9 @@ namespace mqd::core {
                                             const engine::QueueDefinition* otherwise = nullptr);
 // The definition with what is there of the options.
 void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& options);
+// " (lease, max_messages)": the names of those options that are not the same; empty: all are.
+[[nodiscard]] std::string differing_options(const engine::QueueDefinition& one,
+                                            const engine::QueueDefinition& other);
 // What is wrong with the options for a queue of that name: bad_option.
 [[nodiscard]] Result<void> check_options(std::string_view queue, const wire::QueueOptions& options);
 

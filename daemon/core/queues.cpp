@@ -60,7 +60,8 @@ Result<void> Core::create_queue(const wire::QueueCreate& frame, Session& session
         set_options(wanted, frame.options);
         if (same->deleting() || wanted != same->definition()) {
             return Error{ErrorCode::queue_exists,
-                         "queue \"" + definition.name + "\" exists with other options"};
+                         "queue \"" + definition.name + "\" exists with other options" +
+                             differing_options(wanted, same->definition())};
         }
         if (wanted.temporary && !lifetimes_.owns(session, *same)) {
             return Error{ErrorCode::queue_exists,

@@ -32,10 +32,17 @@ struct ConsumerOptions {
     // How long the daemon waits for a worker that hangs; 100 ms to a day. 0: the queue's.
     std::chrono::milliseconds lease{0};
     // Whether the leases of all unsettled messages are extended by the library, each third of the
-    // lease. It can do so only within a call of this client, whichever receives, settles, sends or
-    // blocks: they last if no more than a quarter of the lease passes between two of them. Where
-    // the work on a message takes longer, call Client::process(0) now and then.
+    // lease. During a run() a thread of the library sees to it, however long its handler works.
+    // Otherwise it can be done only within a call of this client, whichever receives, settles,
+    // sends or blocks: they last if no more than a quarter of the lease passes between two of them.
+    // Where the work on a message takes longer, call Client::process(0) now and then, or run().
     bool renew_leases = true;
+    // The longest that a message may be worked on, counted from when it was returned (or handed to
+    // the handler of run()), at most ten years; 0: no limit. After that the library extends its
+    // lease no more, so that it is delivered to another when what is left of the lease has passed;
+    // other messages are extended as before. on_overrun() tells of it. Without renew_leases it says
+    // nothing.
+    std::chrono::milliseconds max_run_time{0};
     // What others may do with the queue meanwhile. All its consumers share it alike: one that does
     // not fit to those that are there is refused.
     Sharing sharing = Sharing::shared;
@@ -107,12 +114,14 @@ class Consumer {
     [[nodiscard]] Result<void> nack(MessageRange range, const NackOptions& options = {});
     // Their leases run from now on again, `lease` long; 0: as long as this consumer's. Blocks only
     // while the daemon takes no bytes; timeout if it takes none for so long.
+    [[nodiscard]] Result<void> extend(MessageNumber number, std::chrono::milliseconds lease);
     [[nodiscard]] Result<void> extend(MessageRange range, std::chrono::milliseconds lease);
 
     // ack() that waits until the daemon has it as durable as the queue is.
     [[nodiscard]] Result<Settlement> ack_confirmed(MessageRange range, Timeout timeout = forever);
     // Receives and settles by what `handler` says, until it says stop or no message came for
-    // `idle`. Returns how many were handled, that of the stop not counted. Errors as receive(),
+    // `idle`. The handler may call this client and what was opened from it, on its own thread.
+    // Returns how many were handled, that of the stop not counted. Errors as receive(),
     // ErrorCode::stopping among them.
     [[nodiscard]] Result<std::uint64_t> run(const DeliveryHandler& handler, Timeout idle = forever);
 
@@ -120,6 +129,11 @@ class Consumer {
     // and this consumer does not hold them any more. Called while a call of this client runs.
     void on_lease_lost(LeaseLostHandler handler);
     [[nodiscard]] std::uint64_t leases_lost() const;
+    // Messages that were worked on for longer than ConsumerOptions::max_run_time: still held, but
+    // not for long. What settles them in time counts; after that, on_lease_lost() follows. While a
+    // handler of run() works it is called on a thread of the library, so that a handler which hangs
+    // does not keep it; otherwise while a call of this client runs. It must not throw then.
+    void on_overrun(LeaseLostHandler handler);
     // Whether messages come to this consumer: false while it is Sharing::single_active and waits
     // for its turn, and once it has ended. The turn comes when those before it have ended; the
     // handler is called then, while a call of this client runs, but not if it was active from the

@@ -146,7 +146,9 @@ TEST_CASE_FIXTURE(Priority, "priority: what is said wrong takes nothing") {
     start();
     create("plain", Durability::disk);
     create_ranked("q");
-    expect_refused("plain", {{"a"}, {"b", 0}}, "queue \"plain\" does not declare priorities");
+    expect_refused("plain", {{"a"}, {"b", 0}},
+                   "queue \"plain\" does not declare priorities (they are said when a queue is "
+                   "created: --priorities of mqctl queue create)");
     expect_refused("q", {{"a", 1}, {"b", 10}}, "a message has one priority, from 0 to 9");
     WireClient& client = connect();
     for (const unsigned value : {0u, 1u}) {

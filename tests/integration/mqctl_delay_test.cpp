@@ -6,7 +6,7 @@
 #include <chrono>
 #include <csignal>
 
-#include "integration/mqctl_run.hpp"
+#include "integration/orders_queue.hpp"
 
 namespace mqd::test {
 namespace {
@@ -14,18 +14,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-struct Fixture {
-    DaemonProcess daemon;
-    Mqctl mqctl;
+struct Fixture : OrdersQueue {
+    using OrdersQueue::OrdersQueue;
 
-    explicit Fixture(const std::string& config = {})
-        : daemon(MQD_BIN, {.config = config}), mqctl(daemon.url()) {
-        daemon.start();
-        mqctl.must({"-q", "queue", "create", "orders"});
-    }
-    [[nodiscard]] std::uint64_t number(std::string_view field) const {
-        return mqctl.queue_number("orders", field);
-    }
     // What publishing prints: the id.
     [[nodiscard]] std::string publish(const std::vector<std::string>& options,
                                       const std::string& body) const {

@@ -5,26 +5,14 @@
 
 #include <csignal>
 
-#include "integration/mqctl_run.hpp"
+#include "integration/orders_queue.hpp"
 
 namespace mqd::test {
 namespace {
 
-struct Fixture {
-    DaemonProcess daemon;
-    Mqctl mqctl;
+struct Fixture : OrdersQueue {
+    using OrdersQueue::OrdersQueue;
 
-    explicit Fixture(const std::string& config = {})
-        : daemon(MQD_BIN, {.config = config}), mqctl(daemon.url()) {
-        daemon.start();
-        mqctl.must({"-q", "queue", "create", "orders"});
-    }
-    void publish(const std::string& lines) const {
-        mqctl.must({"-q", "publish", "orders", "--lines"}, lines);
-    }
-    [[nodiscard]] std::uint64_t number(const std::string& field) const {
-        return mqctl.queue_number("orders", field);
-    }
     [[nodiscard]] std::uint64_t ready() const { return number("ready"); }
     // Acks that nobody waits for are written with the next group; until then they count as leased.
     [[nodiscard]] bool all_gone() const {
@@ -47,7 +35,7 @@ std::string numbered(int first, int last) {
 TEST_CASE("mqctl consume --exec: a command for each message, acked when it ends with 0") {
     const Fixture f;
     f.mqctl.must({"publish", "orders", "-H", "Content-Type:text", "body"});
-    f.publish("second\n");
+    f.publish_lines("second\n");
     CHECK(f.mqctl.must(
               {"consume", "orders", "--drain", "--exec", "--", "sh", "-c",
                "echo \"$(cat) $MQD_ID $MQD_QUEUE $MQD_ATTEMPT $MQD_HEADER_CONTENT_TYPE\""}) ==
@@ -58,7 +46,7 @@ TEST_CASE("mqctl consume --exec: a command for each message, acked when it ends 
 
 TEST_CASE("mqctl consume --exec: a command that fails gives its message back") {
     const Fixture f;
-    f.publish("a\n");
+    f.publish_lines("a\n");
     int attempt = 1;
     for (const std::string script : {"exit 1", "exit 75", "kill -9 $$"}) {
         const MqctlEnd end = f.mqctl.run(
@@ -76,7 +64,7 @@ TEST_CASE("mqctl consume --exec: a command that fails gives its message back") {
 
 TEST_CASE("mqctl consume --exec: some done and some not is exit 9") {
     const Fixture f;
-    f.publish("good\nbad\n");
+    f.publish_lines("good\nbad\n");
     const MqctlEnd end =
         f.mqctl.run({"consume", "orders", "-n", "2", "--exec", "--", "grep", "-q", "good"});
     CHECK(end.exit == 9);
@@ -85,7 +73,7 @@ TEST_CASE("mqctl consume --exec: some done and some not is exit 9") {
 
 TEST_CASE("mqctl consume --exec -j: so many at once") {
     const Fixture f;
-    f.publish(numbered(1, 3));
+    f.publish_lines(numbered(1, 3));
     // Each waits until all three have begun.
     const std::string script =
         ": >$MQD_ID; until [ $(ls orders:* | wc -l) = 3 ]; do sleep 0.01; done; cat";
@@ -98,7 +86,7 @@ TEST_CASE("mqctl consume --exec -j: so many at once") {
 
 TEST_CASE("mqctl consume --exec: the lease is extended while the command runs") {
     const Fixture f;
-    f.publish("a\n");
+    f.publish_lines("a\n");
     CHECK(f.mqctl.must({"consume", "orders", "--lease", "300ms", "--exec", "--", "sh", "-c",
                         "sleep 1; echo $MQD_ATTEMPT"}) == "1\n");
     CHECK(f.all_gone());
@@ -106,7 +94,7 @@ TEST_CASE("mqctl consume --exec: the lease is extended while the command runs") 
 
 TEST_CASE("mqctl consume --exec: a signal lets commands end, for the time of --grace") {
     const Fixture f;
-    f.publish("a\nb\n");
+    f.publish_lines("a\nb\n");
     const std::string go = f.daemon.folder() + "/go";
     const std::string script = "echo begun; until [ -e " + go + " ]; do sleep 0.01; done";
 
@@ -135,7 +123,7 @@ TEST_CASE("mqctl consume --exec: a signal lets commands end, for the time of --g
 TEST_CASE("mqctl consume --exec: --drain tries each message once, whatever fails") {
     const Fixture f;
     for (const std::string jobs : {"1", "3"}) {
-        f.publish("good\nbad\nbad\ngood\nbad\ngood\n");
+        f.publish_lines("good\nbad\nbad\ngood\nbad\ngood\n");
         const MqctlEnd end = f.mqctl.run({"consume", "orders", "--drain", "-j", jobs, "--exec",
                                           "--", "sh", "-c", "echo $MQD_ATTEMPT; grep -q good"});
         CHECK(end.exit == 9);
@@ -145,7 +133,7 @@ TEST_CASE("mqctl consume --exec: --drain tries each message once, whatever fails
               "bad 2 bad 2 bad 2 ");
         CHECK(f.all_gone());
     }
-    f.publish(numbered(1, 100));
+    f.publish_lines(numbered(1, 100));
     for (const std::string jobs : {"1", "7"}) {
         const MqctlEnd end = f.mqctl.run({"consume", "orders", "--drain", "-q", "-j", jobs,
                                           "--exec", "--", "sh", "-c", "echo; false"});
@@ -157,7 +145,7 @@ TEST_CASE("mqctl consume --exec: --drain tries each message once, whatever fails
 
 TEST_CASE("mqctl consume --exec: -n tries so many messages, each once, and takes no more") {
     const Fixture f;
-    f.publish(numbered(1, 6));
+    f.publish_lines(numbered(1, 6));
     for (const std::string jobs : {"1", "2", "9"}) {
         const MqctlEnd end = f.mqctl.run({"consume", "orders", "-n", "4", "-j", jobs, "--exec",
                                           "--", "sh", "-c", "echo; exit 1"});
@@ -176,7 +164,7 @@ TEST_CASE("mqctl consume --exec: -n tries so many messages, each once, and takes
 
 TEST_CASE("mqctl consume --exec: when the connection breaks, commands are asked to end") {
     Fixture f;
-    f.publish("a\n");
+    f.publish_lines("a\n");
     const std::string wait = "echo begun; while :; do sleep 0.01; done";
     MqctlProcess asked(f.mqctl.url(), {"consume", "orders", "--follow", "--grace", "1h", "--exec",
                                        "--", "sh", "-c", "trap 'echo asked; exit' TERM; " + wait});
@@ -204,7 +192,7 @@ const std::string patient = "[server]\nshutdown_timeout = \"10m\"\n";
 
 TEST_CASE("mqctl consume --exec: when the daemon stops, commands that run are finished and acked") {
     Fixture f(patient);
-    f.publish("a\nb\n");
+    f.publish_lines("a\nb\n");
     const std::string go = f.daemon.folder() + "/go";
     MqctlProcess worker(f.mqctl.url(),
                         {"consume", "orders", "--follow", "--exec", "--", "sh", "-c",
@@ -223,7 +211,7 @@ TEST_CASE("mqctl consume --exec: when the daemon stops, commands that run are fi
 
 TEST_CASE("mqctl: a daemon that stops does not wait for those who wait for it") {
     Fixture f(patient);
-    f.publish("a\n");
+    f.publish_lines("a\n");
     MqctlProcess follow(f.mqctl.url(), {"consume", "orders", "--follow"});
     REQUIRE(follow.read_line() == "a");
     MqctlProcess worker(f.mqctl.url(), {"consume", "orders", "--follow", "--exec", "--", "cat"});

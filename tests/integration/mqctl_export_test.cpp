@@ -330,7 +330,7 @@ TEST_CASE("mqctl import: a bad line is named with its file, and nothing behind i
 
     write_file(f.dump, "none\n" + good);
     const MqctlEnd first = f.mqctl.run({"import", "orders", "-f", f.dump});
-    CHECK(first.exit == 1);
+    CHECK(first.exit == 2);
     CHECK(mentions(first.err, "0 messages are confirmed"));
     const std::string missing = f.daemon.folder() + "/none";
     const MqctlEnd none = f.mqctl.run({"import", "orders", "-f", missing});

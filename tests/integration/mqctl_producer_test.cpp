@@ -105,4 +105,24 @@ TEST_CASE("mqctl publish --producer: says what it passes over") {
     CHECK(mqctl.queue_number("orders", "ready") == 4);
 }
 
+TEST_CASE("mqctl publish --producer: what has no room as a whole goes in as far as it has") {
+    DaemonProcess daemon(MQD_BIN);
+    daemon.start();
+    const Mqctl mqctl(daemon.url());
+    mqctl.must({"-q", "queue", "create", "orders", "--max-messages", "100"});
+    const std::string input = numbered_lines(1'000);
+    std::string out;
+    for (int run = 0; run < 10; ++run) {
+        const MqctlEnd end = mqctl.run(import_lines, input);
+        CHECK(end.exit == (run < 9 ? 9 : 0));
+        CHECK(mqctl.queue_number("orders", "ready") == 100);
+        out += mqctl.must({"consume", "orders", "--drain"});
+    }
+    const bool same = out == input;
+    CHECK(same);
+    CHECK(mqctl.must({"publish", "orders", "--jsonl", "--producer", "j"},
+                     "{\"body\":\"x\",\"headers\":{\"k\":\"v\"},\"group\":\"g\"}\n") != "");
+    CHECK(mqctl.must({"consume", "orders", "-o", "%b %h{k} %g"}) == "x v g");
+}
+
 }  // namespace mqd::test

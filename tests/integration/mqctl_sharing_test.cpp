@@ -5,7 +5,7 @@
 
 #include <csignal>
 
-#include "integration/mqctl_run.hpp"
+#include "integration/orders_queue.hpp"
 
 namespace mqd::test {
 namespace {
@@ -16,22 +16,12 @@ bool mentions(const std::string& text, std::string_view part) {
     return text.find(part) != std::string::npos;
 }
 
-struct Fixture {
-    DaemonProcess daemon{MQD_BIN};
-    Mqctl mqctl{daemon.url()};
-
-    Fixture() {
-        daemon.start();
-        mqctl.must({"-q", "queue", "create", "orders"});
-    }
-    void publish(const std::string& lines) const {
-        mqctl.must({"-q", "publish", "orders", "--lines"}, lines);
-    }
+struct Fixture : OrdersQueue {
     [[nodiscard]] bool has_consumers(std::uint64_t count) const {
-        return eventually([&] { return mqctl.queue_number("orders", "consumers") == count; });
+        return eventually([&] { return number("consumers") == count; });
     }
     [[nodiscard]] bool has_leased(std::uint64_t at_least) const {
-        return eventually([&] { return mqctl.queue_number("orders", "leased") >= at_least; });
+        return eventually([&] { return number("leased") >= at_least; });
     }
 };
 
@@ -52,7 +42,7 @@ TEST_CASE("mqctl consume: --single takes over, in order, when the active one is 
     REQUIRE(complains(first, "mqctl: active on \"orders\"\n"));
     MqctlProcess second(f.mqctl.url(), arguments);
     REQUIRE(complains(second, "mqctl: waiting for \"orders\": another consumer is active\n"));
-    f.publish("1\n2\n");
+    f.publish_lines("1\n2\n");
     CHECK(first.read_line() == "1");
     CHECK(first.read_line() == "2");
     REQUIRE(eventually([&] {
@@ -60,7 +50,7 @@ TEST_CASE("mqctl consume: --single takes over, in order, when the active one is 
                0;
     }));
     first.stop();  // what comes now stays leased
-    f.publish("3\n4\n5\n");
+    f.publish_lines("3\n4\n5\n");
     REQUIRE(f.has_leased(1));
     CHECK(!mentions(second.complaints(), "active on"));
     first.send_signal(SIGKILL);
@@ -79,18 +69,18 @@ TEST_CASE("mqctl consume: --single keeps its turn until it has what -n asks for"
     MqctlProcess second(f.mqctl.url(), {"-q", "consume", "orders", "--single", "--follow"});
     REQUIRE(f.has_consumers(2));
     for (const std::string line : {"1", "2", "3"}) {
-        f.publish(line + '\n');
+        f.publish_lines(line + '\n');
         CHECK(first.read_line() == line);
     }
     CHECK(first.wait_for_end().exit == 0);
-    f.publish("4\n");
+    f.publish_lines("4\n");
     CHECK(second.read_line() == "4");
     CHECK(second.complaints().empty());
 }
 
 TEST_CASE("mqctl consume: --exclusive is exclusive, and says who is there") {
     const Fixture f;
-    f.publish("1\n2\n");
+    f.publish_lines("1\n2\n");
     {
         MqctlProcess first(f.mqctl.url(), {"consume", "orders", "--exclusive", "--follow"});
         CHECK(first.read_line() == "1");
@@ -106,7 +96,7 @@ TEST_CASE("mqctl consume: --exclusive is exclusive, and says who is there") {
         first.send_signal(SIGTERM);
         CHECK(first.wait_for_end().exit == 143);
     }
-    f.publish("3\n");
+    f.publish_lines("3\n");
     CHECK(f.mqctl.must({"consume", "orders", "--exclusive"}) == "3\n");
 }
 

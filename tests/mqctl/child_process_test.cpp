@@ -55,6 +55,21 @@ TEST_CASE("child process: status and signal are told apart") {
     CHECK(sleeper.kill().signal == SIGKILL);
 }
 
+TEST_CASE(
+    "child process: one that has ended is still there to be asked, and its group to be killed") {
+    ChildProcess child = started({"sh", "-c", "sleep 1000 & exit 7"}, "");
+    while (!child.has_ended()) {
+        (void)::poll(nullptr, 0, 1);
+    }
+    CHECK(child.has_ended());
+    CHECK(::kill(-child.pid(), 0) == 0);
+    CHECK(child.kill().exit_status == 7);
+    ChildProcess sleeper = started({"sleep", "1000"}, "");
+    CHECK_FALSE(sleeper.has_ended());
+    sleeper.send_kill();
+    CHECK(ending_of(sleeper).signal == SIGKILL);
+}
+
 TEST_CASE("child process: a program that is not there is an error") {
     sigset_t none;
     (void)sigemptyset(&none);

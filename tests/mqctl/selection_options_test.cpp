@@ -4,32 +4,13 @@
 
 #include "client/mqctl/message_selection.hpp"
 #include "client/mqctl/options.hpp"
+#include "mqctl/parsing.hpp"
 
 namespace mqd::mqctl {
 namespace {
 
 using namespace std::chrono_literals;
-using Arguments = std::vector<std::string>;
 using Pairs = std::vector<std::pair<std::string, std::string>>;
-
-CommandLine accepted(const Arguments& arguments) {
-    const ParseOutcome outcome = parse_command_line(arguments);
-    CAPTURE(outcome.complaint);
-    REQUIRE(outcome.command_line);
-    return *outcome.command_line;
-}
-
-std::string refused(const Arguments& arguments) {
-    const ParseOutcome outcome = parse_command_line(arguments);
-    REQUIRE(!outcome.command_line);
-    CHECK(outcome.exit == ExitCode::usage);
-    CHECK(outcome.complaint.find('\n') == std::string::npos);
-    return outcome.complaint;
-}
-
-bool mentions(const std::string& text, std::string_view part) {
-    return text.find(part) != std::string::npos;
-}
 
 TEST_CASE("selection: a filter is cut at its first equals sign") {
     for (const Arguments& command :
