@@ -8,13 +8,12 @@
 #include "daemon/core/core.hpp"
 #include "daemon/core/message_groups.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/core/retry_hint.hpp"
 #include "daemon/core/session.hpp"
 
 namespace mqd::core {
 
 namespace {
-
-constexpr std::uint32_t retry_after_ms = 200;
 
 // Of the runs in one CONFIRM: what is more goes into the next, so that it fits every client.
 constexpr std::size_t confirm_runs_bytes_max = 4096 * wire::Confirm::run_bytes;
