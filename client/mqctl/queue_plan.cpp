@@ -137,9 +137,11 @@ std::string refusal(const QueueChange& change) {
     const OnFull on_full =
         is_said(change.options.on_full) ? change.options.on_full : before.on_full;
     const std::uint64_t max_bytes = change.options.max_bytes.value_or(before.max_bytes.value_or(0));
-    if (on_full == OnFull::drop_oldest && max_bytes != 0) {
-        return queue + "on_full drop-oldest goes with max_messages, and not with max_bytes, " +
-               "which would be " + text_of("max_bytes", max_bytes);
+    const bool by_messages = on_full == OnFull::drop_oldest || on_full == OnFull::dead_letter;
+    if (by_messages && max_bytes != 0) {
+        return queue + "on_full " + text_of({}, on_full) +
+               " goes with max_messages, and not with max_bytes, " + "which would be " +
+               text_of("max_bytes", max_bytes);
     }
     return {};
 }

@@ -131,7 +131,7 @@ struct DeclaredQueue {
 
 [[nodiscard]] std::string_view to_text(Durability durability);  // "memory", "written", "disk"
 [[nodiscard]] std::string_view to_text(OnExpired on_expired);   // "drop", "dead_letter"
-[[nodiscard]] std::string_view to_text(OnFull on_full);         // "reject", "drop-oldest"
+[[nodiscard]] std::string_view to_text(OnFull on_full);         // "reject", "drop-oldest" …
 [[nodiscard]] std::string_view to_text(LogLevel level);         // "info"
 [[nodiscard]] std::string_view to_text(core::OnDamage mode);    // "refuse"
 

@@ -21,7 +21,7 @@ constexpr std::uint64_t messages_limit_max = 1'000'000'000'000;
 constexpr std::uint64_t bytes_limit_max = 16 * tebibyte;
 
 constexpr std::array<std::string_view, 3> durability_names{"memory", "written", "disk"};
-constexpr std::array<std::string_view, 2> on_full_names{"reject", "drop-oldest"};
+constexpr std::array<std::string_view, 3> on_full_names{"reject", "drop-oldest", "dead-letter"};
 constexpr std::array<std::string_view, 2> on_expired_names{"drop", "dead_letter"};
 constexpr std::array<std::string_view, 5> level_names{"trace", "debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 2> on_damage_names{"refuse", "salvage"};

@@ -268,7 +268,7 @@ class Core : public storage::JournalListener {
     };
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
                                                 const Inflow& inflow) const;
-    void drop_oldest(engine::Queue& queue, std::uint64_t count);
+    void make_room(engine::Queue& queue, std::uint64_t count);
     [[nodiscard]] static std::size_t mark_bytes(const Producer& producer);
     void append_parts(const Producer& producer, Durability level);
     void append_batch(engine::Queue& queue, CommitGroup& group);

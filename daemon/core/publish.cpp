@@ -53,7 +53,7 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return taken.error();
     }
     if (*dropped > 0) {
-        drop_oldest(queue, *dropped);
+        make_room(queue, *dropped);
     }
     for (const BatchPart& part : batch_.parts) {
         Block& block = *part.block;
@@ -118,20 +118,31 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const Inflow& in
     if (definition.max_messages == 0) {
         return std::uint64_t{0};
     }
-    const std::uint64_t held = queue.live() - queue.ending() - inflow.leaving + queue.expected() +
-                               queue.numbers().on_their_way();
+    // Nothing of what had to make room counts any more: it only waits to be moved.
+    const std::uint64_t held = queue.live() - queue.ending() - queue.overflowed() - inflow.leaving +
+                               queue.expected() + queue.numbers().on_their_way();
     const std::uint64_t wanted = held + inflow.messages;
     const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
-    const bool drops = definition.on_full == OnFull::drop_oldest;
+    const bool drops =
+        definition.on_full == OnFull::drop_oldest || engine::buries_oldest(definition);
     if (over > (drops ? queue.ready() + queue.held() : 0)) {
         return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
                      definition.max_messages,
                      inflow.messages > definition.max_messages ? 0 : retry_after_ms};
     }
+    if (over > 0 && engine::buries_oldest(definition)) {
+        if (auto refused = dead_letters_.refusal(queue)) {
+            return *std::move(refused);
+        }
+    }
     return over;
 }
 
-void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
+// The oldest are dropped, or become dead letters.
+void Core::make_room(engine::Queue& queue, std::uint64_t count) {
+    if (engine::buries_oldest(queue.definition())) {
+        return engine_.admit_overflow(queue, count);
+    }
     decided_.clear();
     while (count > 0) {
         MessageRange oldest = queue.oldest_waiting();

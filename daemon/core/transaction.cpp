@@ -268,7 +268,7 @@ Result<void> Transaction::admit_ranges(const Settling& settling) {
 void Transaction::take(CorrelationId correlation) {
     for (const QueueSum& sum : sums_) {
         if (sum.dropped > 0) {
-            core_.drop_oldest(*sum.queue, sum.dropped);
+            core_.make_room(*sum.queue, sum.dropped);
         }
     }
     number_messages();

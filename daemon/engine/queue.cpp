@@ -20,6 +20,7 @@ Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
       numbers_(definition_.priorities, next),
       states_(make_states(memory, std::make_index_sequence<live_states>())),
       failures_(memory),
+      overflowed_(memory),
       extents_(memory) {}
 
 const Extent* Queue::extent_at(MessageNumber number) const {

@@ -40,6 +40,8 @@ class Description {
 void describe_dead_letter(Description& d, const DeadLetterView& dead) {
     d.word("cause", dead.cause == DeadLetterCause::attempts   ? "attempts"
                     : dead.cause == DeadLetterCause::rejected ? "rejected"
+                    : dead.cause == DeadLetterCause::expired  ? "expired"
+                    : dead.cause == DeadLetterCause::overflow ? "overflow"
                                                               : "?");
     d.number("attempts", dead.attempts);
     d.signed_number("first_failed", dead.first_failed.time_since_epoch().count());
