@@ -56,6 +56,7 @@ class Connection {
     Connection(Socket socket, const ConnectOptions& options);
 
     [[nodiscard]] Session& session() { return session_; }
+    [[nodiscard]] Timeout timeout() const { return options_.timeout; }
     [[nodiscard]] Deadline default_deadline() const { return Deadline::after(options_.timeout); }
     [[nodiscard]] int descriptor() const { return socket_.descriptor(); }
     [[nodiscard]] bool in_handler() const { return in_handler_; }

@@ -48,6 +48,9 @@ std::string text_of(std::string_view, const Delays& delays) {
 }
 template <typename Number>
 requires std::is_unsigned_v<Number> std::string text_of(std::string_view key, Number limit) {
+    if (key == "max_messages" && limit == QueueOptions::rendezvous) {
+        return "rendezvous";
+    }
     return limit == 0 ? "none" : key == "max_bytes" ? format_size(limit) : std::to_string(limit);
 }
 // One that is not said is one that a daemon of an earlier release does not have.

@@ -361,6 +361,14 @@ Result<void> Loader::check_queues() const {
                                 section + ": on_full = \"" + std::string(to_text(queue.on_full)) +
                                     "\" goes with max_messages, and not with max_bytes");
         }
+        if (queue.max_messages == engine::rendezvous &&
+            (queue.on_full != OnFull::wait || queue.durability != Durability::memory)) {
+            const std::string section = "queue." + queue.name;
+            return config_error(place(section + ".max_messages", "queue_defaults.max_messages"),
+                                section +
+                                    ": a rendezvous has on_full = \"wait\" and durability = "
+                                    "\"memory\"");
+        }
         if (queue.dead_letter == queue.name) {
             const std::string key = "queue." + queue.name + ".dead_letter";
             return config_error(place(key), key + " names the queue itself");

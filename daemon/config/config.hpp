@@ -65,10 +65,12 @@ struct LimitsConfig {
     std::uint64_t grouped_messages = 4'000'000;
     std::uint32_t connections = 1024;
     std::uint32_t handles_per_connection = 1024;
-    std::uint64_t output_bytes = 8 * mebibyte;           // unsent, per connection
-    std::uint64_t publish_credit_bytes = 64 * mebibyte;  // granted to all producers together
-    std::uint64_t producer_credit_bytes = 4 * mebibyte;  // granted to one producer at most
-    std::uint32_t producer_credit_messages = 65'536;     // granted to one producer at most
+    std::uint64_t output_bytes = 8 * mebibyte;              // unsent, per connection
+    std::uint64_t disk_bytes = 0;                           // of segment files; 0: no limit
+    std::uint64_t publish_credit_bytes = 64 * mebibyte;     // granted to all producers together
+    std::uint64_t connection_credit_bytes = 64 * mebibyte;  // to those of one connection
+    std::uint64_t producer_credit_bytes = 4 * mebibyte;     // granted to one producer at most
+    std::uint32_t producer_credit_messages = 65'536;        // granted to one producer at most
     std::chrono::milliseconds hello_timeout{10'000};
     friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };

@@ -104,6 +104,18 @@ bool Queue::wants_dispatch() const {
     return taker != nullptr;
 }
 
+std::uint64_t Queue::open_credit() const {
+    std::uint64_t sum = 0;
+    for (const Consumer* consumer : consumers_) {
+        if (!consumer->waiting && consumer->has_credit() && consumer->has_room() &&
+            !definition_.consuming_paused) {
+            const std::uint64_t open = consumer->message_limit - consumer->messages_delivered;
+            sum += std::min(open, UINT64_MAX - sum);
+        }
+    }
+    return sum;
+}
+
 std::vector<LiveRun> Queue::live_runs() const {
     RangeMap<std::uint32_t> live(std::pmr::get_default_resource());
     const auto add = [&](MessageRange range, std::uint32_t attempts) {

@@ -169,6 +169,8 @@ class Queue {
     // How many of the range may be delivered, now or later: ready, delayed or leased.
     [[nodiscard]] std::uint64_t deliverable_in(MessageRange range) const;
 
+    // How many messages its consumers have credit for, of those whose turn it is; 0 while paused.
+    [[nodiscard]] std::uint64_t open_credit() const;
     // Whether dispatch() could deliver something: ready messages, and somebody with credit.
     [[nodiscard]] bool wants_dispatch() const;
 

@@ -58,6 +58,13 @@ inline constexpr std::string_view dead_letter_suffix = ".dead";
     return on_full == OnFull::drop_oldest || on_full == OnFull::dead_letter;
 }
 
+// As max_messages, with OnFull::wait: the queue holds nothing, and a publish is taken when a
+// consumer has credit for it.
+inline constexpr std::uint64_t rendezvous = UINT64_MAX;
+[[nodiscard]] inline bool is_rendezvous(const QueueDefinition& definition) {
+    return definition.max_messages == rendezvous && definition.on_full == OnFull::wait;
+}
+
 // What a queue is where neither the configuration nor who makes it says otherwise; without a name.
 [[nodiscard]] inline QueueDefinition default_definition() {
     QueueDefinition definition;

@@ -152,6 +152,7 @@ void Judge::age(MessageRecord& message, End end) {
 }
 
 void Judge::restarted(End end) {
+    crashed_ = true;
     for (QueueRecord& queue : queues_) {
         queue.dead = queue.dead || queue.durability == Durability::memory;
         queue.attached.clear();

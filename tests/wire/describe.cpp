@@ -163,8 +163,11 @@ void describe_body(Description& d, const Welcome& f) {
 
 void describe_body(Description& d, const OpenProducer& f) {
     d.text("queue", f.queue);
-    if (!f.producer.empty()) {
+    if (!f.producer.empty() || f.wait_ms != 0) {
         d.text("producer", f.producer);
+    }
+    if (f.wait_ms != 0) {
+        d.number("wait_ms", f.wait_ms);
     }
 }
 
