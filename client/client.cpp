@@ -3,6 +3,7 @@
 
 #include "mqd/client.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "client/connection.hpp"
@@ -68,7 +69,14 @@ Result<Producer> Client::producer(std::string_view queue, const ProducerOptions&
     if (const auto bad = connection_->why_not_ready()) {
         return *bad;
     }
-    const auto opening = connection_->session().open_producer(queue, options);
+    ProducerOptions timed = options;
+    if (timed.wait.count() == 0) {
+        using std::chrono::milliseconds;
+        const milliseconds timeout =
+            std::min<milliseconds>(connection_->timeout(), client::lease_max);
+        timed.wait = std::max(milliseconds(1), timeout * 3 / 4);
+    }
+    const auto opening = connection_->session().open_producer(queue, timed);
     if (!opening) {
         return opening.error();
     }

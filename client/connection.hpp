@@ -81,6 +81,7 @@ class Connection {
     [[nodiscard]] Deadline::Clock::time_point keep_leases(std::vector<Overrun>& overrun);
 
     [[nodiscard]] Session& session() { return session_; }
+    [[nodiscard]] Timeout timeout() const { return options_.timeout; }
     [[nodiscard]] Deadline default_deadline() const { return Deadline::after(options_.timeout); }
     [[nodiscard]] int descriptor() const { return socket_.descriptor(); }
     [[nodiscard]] bool in_handler() const {

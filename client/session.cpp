@@ -196,6 +196,10 @@ Result<Session::Opening> Session::open_producer(std::string_view queue,
         return Error{ErrorCode::bad_name, "a producer's name has 1 to 128 bytes",
                      wire::producer_name_bytes_max};
     }
+    if (options.wait.count() < 0 || options.wait > lease_max) {
+        return Error{ErrorCode::bad_option, "wait: a producer waits for a day at most",
+                     static_cast<std::uint64_t>(lease_max.count())};
+    }
     const auto handle = free_handle(queue);
     if (!handle) {
         return handle.error();
@@ -203,7 +207,9 @@ Result<Session::Opening> Session::open_producer(std::string_view queue,
     slots_[handle->value() - 1].producer =
         std::make_unique<ProducerHandle>(*handle, queue, options, output_, publish_limits_);
     const CorrelationId correlation = expect(wire::FrameType::opened, *handle);
-    append(wire::OpenProducer{queue, options.name}, correlation, *handle);
+    append(
+        wire::OpenProducer{queue, options.name, static_cast<std::uint32_t>(options.wait.count())},
+        correlation, *handle);
     return Opening{*handle, correlation};
 }
 

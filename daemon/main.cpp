@@ -132,6 +132,8 @@ core::CoreOptions core_options(const Config& config) {
     options.handles_max = config.limits.handles_per_connection;
     options.output_bytes_max = config.limits.output_bytes;
     options.publish_credit_bytes = config.limits.publish_credit_bytes;
+    options.connection_credit_bytes = config.limits.connection_credit_bytes;
+    options.disk_bytes_max = config.limits.disk_bytes;
     options.producer_credit_bytes = config.limits.producer_credit_bytes;
     options.producer_credit_messages = config.limits.producer_credit_messages;
     options.hello_timeout = config.limits.hello_timeout;

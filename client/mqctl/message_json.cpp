@@ -233,6 +233,7 @@ std::string_view cause_name(DeadLetterCause cause) {
         case DeadLetterCause::attempts: return "attempts";
         case DeadLetterCause::rejected: return "rejected";
         case DeadLetterCause::expired: return "expired";
+        case DeadLetterCause::overflow: return "overflow";
     }
     return "unknown";  // of a later daemon
 }

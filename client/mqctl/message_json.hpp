@@ -51,7 +51,7 @@ struct ShownMessage {
     std::optional<DeadLetter> dead_letter;
 };
 
-// "attempts", "rejected", "expired"
+// "attempts", "rejected", "expired", "overflow"
 [[nodiscard]] std::string_view cause_name(DeadLetterCause cause);
 
 // Appends the line, with its newline.

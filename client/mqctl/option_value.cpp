@@ -180,7 +180,8 @@ void QueueOptionValues::add_to(CLI::App& app) {
     max_messages_ =
         add_value(app, "--max-messages", "N", "How many messages may be in it (0: no limit)");
     max_bytes_ = add_value(app, "--max-bytes", "SIZE", "How much may be in it (0: no limit)");
-    on_full_ = add_value(app, "--on-full", "WHAT", "When it is full: reject or drop-oldest");
+    on_full_ = add_value(app, "--on-full", "WHAT",
+                         "When it is full: reject, drop-oldest, dead-letter or wait");
     retry_ = add_value(app, "--retry", "DURATIONS",
                        "How long a message that failed waits: 1s,10s,1m, or none");
     group_in_flight_ =
@@ -212,7 +213,9 @@ void QueueOptionValues::read(QueueOptions& into) const {
         into.dead_letter = dead_letter_->as<std::string>();
     }
     if (given(max_messages_)) {
-        into.max_messages = limit(max_messages_, UINT64_MAX);
+        const bool rendezvous = max_messages_->as<std::string>() == "rendezvous";
+        into.max_messages = rendezvous ? QueueOptions::rendezvous
+                                       : limit(max_messages_, QueueOptions::rendezvous - 1);
     }
     if (given(max_bytes_)) {
         const auto bytes = parse_bytes(max_bytes_->as<std::string>());
@@ -223,10 +226,11 @@ void QueueOptionValues::read(QueueOptions& into) const {
     }
     if (given(on_full_)) {
         const auto text = on_full_->as<std::string>();
-        if (text != "reject" && text != "drop-oldest") {
-            throw Mistake{"--on-full: \"" + text + "\" is neither reject nor drop-oldest"};
+        const auto what = parse_on_full(text);
+        if (!what) {
+            throw Mistake{"--on-full: \"" + text + "\" is none of " + std::string(on_full_names)};
         }
-        into.on_full = text == "reject" ? OnFull::reject : OnFull::drop_oldest;
+        into.on_full = *what;
     }
     if (given(retry_)) {
         into.retry = delays(retry_);

@@ -77,6 +77,10 @@ std::string limit_text(const std::optional<T>& limit) {
     return limit.value_or(0) == 0 ? "none" : std::to_string(*limit);
 }
 
+std::string messages_limit_text(const std::optional<std::uint64_t>& limit) {
+    return limit == QueueOptions::rendezvous ? "rendezvous" : limit_text(limit);
+}
+
 std::string paused_text(const QueueOptions& options) {
     const bool publishing = options.publishing_paused.value_or(false);
     const bool consuming = options.consuming_paused.value_or(false);
@@ -139,8 +143,8 @@ ExitCode queue_list(Session& session) {
                    std::to_string(queue.delayed), std::to_string(queue.held),
                    std::to_string(queue.bytes), std::to_string(queue.consumers),
                    std::to_string(queue.producers), limit_text(queue.options.max_attempts),
-                   limit_text(queue.options.max_messages), limit_text(queue.options.max_bytes),
-                   paused_text(queue.options)});
+                   messages_limit_text(queue.options.max_messages),
+                   limit_text(queue.options.max_bytes), paused_text(queue.options)});
     }
     std::string text = table.text(is_terminal(STDOUT_FILENO));
     if (is_terminal(STDOUT_FILENO)) {
@@ -175,7 +179,7 @@ ExitCode queue_show(Session& session) {
     table.add({"dying", std::to_string(queue->dying)});
     table.add({"max_attempts", limit_text(queue->options.max_attempts)});
     table.add({"dead_letter", queue->dead_letter_queue()});
-    table.add({"max_messages", limit_text(queue->options.max_messages)});
+    table.add({"max_messages", messages_limit_text(queue->options.max_messages)});
     table.add({"max_bytes", limit_text(queue->options.max_bytes)});
     table.add({"on_full", std::string(on_full_name(queue->options.on_full))});
     table.add({"paused", paused_text(queue->options)});

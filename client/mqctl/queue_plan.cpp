@@ -48,6 +48,9 @@ std::string text_of(std::string_view, const Delays& delays) {
 }
 template <typename Number>
 requires std::is_unsigned_v<Number> std::string text_of(std::string_view key, Number limit) {
+    if (key == "max_messages" && limit == QueueOptions::rendezvous) {
+        return "rendezvous";
+    }
     return limit == 0 ? "none" : key == "max_bytes" ? format_size(limit) : std::to_string(limit);
 }
 // One that is not said is one that a daemon of an earlier release does not have.
@@ -138,9 +141,11 @@ std::string refusal(const QueueChange& change) {
     const OnFull on_full =
         is_said(change.options.on_full) ? change.options.on_full : before.on_full;
     const std::uint64_t max_bytes = change.options.max_bytes.value_or(before.max_bytes.value_or(0));
-    if (on_full == OnFull::drop_oldest && max_bytes != 0) {
-        return queue + "on_full drop-oldest goes with max_messages, and not with max_bytes, " +
-               "which would be " + text_of("max_bytes", max_bytes);
+    const bool by_messages = on_full == OnFull::drop_oldest || on_full == OnFull::dead_letter;
+    if (by_messages && max_bytes != 0) {
+        return queue + "on_full " + text_of({}, on_full) +
+               " goes with max_messages, and not with max_bytes, " + "which would be " +
+               text_of("max_bytes", max_bytes);
     }
     return {};
 }

@@ -280,8 +280,20 @@ std::string_view on_full_name(OnFull on_full) {
         case OnFull::unspecified: return "default";
         case OnFull::reject: return "reject";
         case OnFull::drop_oldest: return "drop-oldest";
+        case OnFull::dead_letter: return "dead-letter";
+        case OnFull::wait: return "wait";
     }
     return "unknown";
+}
+
+std::optional<OnFull> parse_on_full(std::string_view name) {
+    for (const OnFull what :
+         {OnFull::reject, OnFull::drop_oldest, OnFull::dead_letter, OnFull::wait}) {
+        if (name == on_full_name(what)) {
+            return what;
+        }
+    }
+    return std::nullopt;
 }
 
 }  // namespace mqd::mqctl

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,8 @@ namespace mqd::mqctl {
 [[nodiscard]] Result<Durability> parse_durability(std::string_view text);
 [[nodiscard]] std::string_view durability_name(Durability durability);
 [[nodiscard]] std::string_view on_full_name(OnFull on_full);
+[[nodiscard]] std::optional<OnFull> parse_on_full(std::string_view name);
+inline constexpr std::string_view on_full_names = "reject, drop-oldest, dead-letter and wait";
 [[nodiscard]] std::string_view on_expired_name(OnExpired on_expired);
 
 }  // namespace mqd::mqctl

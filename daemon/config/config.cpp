@@ -348,18 +348,26 @@ Result<void> Loader::check_queues() const {
                                 std::to_string(config_.queues.size()) + " queues are declared");
     }
     const engine::QueueDefinition& defaults = config_.queue_defaults;
-    if (defaults.on_full == OnFull::drop_oldest && defaults.max_bytes != 0) {
+    if (engine::counts_messages_only(defaults.on_full) && defaults.max_bytes != 0) {
         return config_error(place("queue_defaults.max_bytes", "queue_defaults.on_full"),
-                            "queue_defaults: on_full = \"drop-oldest\" goes with max_messages, and "
-                            "not with max_bytes");
+                            "queue_defaults: on_full = \"" +
+                                std::string(to_text(defaults.on_full)) +
+                                "\" goes with max_messages, and not with max_bytes");
     }
     for (const engine::QueueDefinition& queue : config_.queues) {
-        if (queue.on_full == OnFull::drop_oldest && queue.max_bytes != 0) {
+        if (engine::counts_messages_only(queue.on_full) && queue.max_bytes != 0) {
             const std::string section = "queue." + queue.name;
             return config_error(place(section + ".max_bytes", section + ".on_full"),
+                                section + ": on_full = \"" + std::string(to_text(queue.on_full)) +
+                                    "\" goes with max_messages, and not with max_bytes");
+        }
+        if (queue.max_messages == engine::rendezvous &&
+            (queue.on_full != OnFull::wait || queue.durability != Durability::memory)) {
+            const std::string section = "queue." + queue.name;
+            return config_error(place(section + ".max_messages", "queue_defaults.max_messages"),
                                 section +
-                                    ": on_full = \"drop-oldest\" goes with max_messages, and "
-                                    "not with max_bytes");
+                                    ": a rendezvous has on_full = \"wait\" and durability = "
+                                    "\"memory\"");
         }
         if (queue.dead_letter == queue.name) {
             const std::string key = "queue." + queue.name + ".dead_letter";

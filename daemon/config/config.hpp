@@ -66,10 +66,12 @@ struct LimitsConfig {
     std::uint64_t history_events = 1'000'000;  // of all queues
     std::uint32_t connections = 1024;
     std::uint32_t handles_per_connection = 1024;
-    std::uint64_t output_bytes = 8 * mebibyte;           // unsent, per connection
-    std::uint64_t publish_credit_bytes = 64 * mebibyte;  // granted to all producers together
-    std::uint64_t producer_credit_bytes = 4 * mebibyte;  // granted to one producer at most
-    std::uint32_t producer_credit_messages = 65'536;     // granted to one producer at most
+    std::uint64_t output_bytes = 8 * mebibyte;              // unsent, per connection
+    std::uint64_t disk_bytes = 0;                           // of segment files; 0: no limit
+    std::uint64_t publish_credit_bytes = 64 * mebibyte;     // granted to all producers together
+    std::uint64_t connection_credit_bytes = 64 * mebibyte;  // to those of one connection
+    std::uint64_t producer_credit_bytes = 4 * mebibyte;     // granted to one producer at most
+    std::uint32_t producer_credit_messages = 65'536;        // granted to one producer at most
     std::chrono::milliseconds hello_timeout{10'000};
     friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };
@@ -132,7 +134,7 @@ struct DeclaredQueue {
 
 [[nodiscard]] std::string_view to_text(Durability durability);  // "memory", "written", "disk"
 [[nodiscard]] std::string_view to_text(OnExpired on_expired);   // "drop", "dead_letter"
-[[nodiscard]] std::string_view to_text(OnFull on_full);         // "reject", "drop-oldest"
+[[nodiscard]] std::string_view to_text(OnFull on_full);         // "reject", "drop-oldest" …
 [[nodiscard]] std::string_view to_text(LogLevel level);         // "info"
 [[nodiscard]] std::string_view to_text(core::OnDamage mode);    // "refuse"
 

@@ -22,7 +22,8 @@ constexpr std::uint64_t messages_limit_max = 1'000'000'000'000;
 constexpr std::uint64_t bytes_limit_max = 16 * tebibyte;
 
 constexpr std::array<std::string_view, 3> durability_names{"memory", "written", "disk"};
-constexpr std::array<std::string_view, 2> on_full_names{"reject", "drop-oldest"};
+constexpr std::array<std::string_view, 4> on_full_names{"reject", "drop-oldest", "dead-letter",
+                                                        "wait"};
 constexpr std::array<std::string_view, 2> on_expired_names{"drop", "dead_letter"};
 constexpr std::array<std::string_view, 5> level_names{"trace", "debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 2> on_damage_names{"refuse", "salvage"};
@@ -115,6 +116,11 @@ Result<void> set(const CountField& field, const ConfigValue& value) {
 }
 
 Result<void> set(const LongCountField& field, const ConfigValue& value) {
+    const auto* text = std::get_if<std::string>(&value);
+    if (text != nullptr && !field.word.empty() && *text == field.word) {
+        *field.count = UINT64_MAX;
+        return {};
+    }
     const auto* number = std::get_if<std::int64_t>(&value);
     if (number == nullptr) {
         return wrong_kind("a number", value);
@@ -299,7 +305,8 @@ std::string format(const CountField& field) {
     return std::to_string(*field.count);
 }
 std::string format(const LongCountField& field) {
-    return std::to_string(*field.count);
+    const bool word = !field.word.empty() && *field.count == UINT64_MAX;
+    return word ? quoted(field.word) : std::to_string(*field.count);
 }
 std::string format(const DurationField& field) {
     return quoted(format_duration(*field.duration));
@@ -393,8 +400,11 @@ ConfigKeys keys_of(LimitsConfig& limits) {
         {"connections", CountField{&limits.connections, 1, 1'000'000}},
         {"handles_per_connection", CountField{&limits.handles_per_connection, 1, 65'536}},
         {"output_bytes", SizeField{&limits.output_bytes, 64 * kibibyte, gibibyte}},
+        {"disk_bytes", SizeField{&limits.disk_bytes, 0, 1024 * tebibyte}},
         {"publish_credit_bytes",
          SizeField{&limits.publish_credit_bytes, 64 * kibibyte, 64 * gibibyte}},
+        {"connection_credit_bytes",
+         SizeField{&limits.connection_credit_bytes, 4 * kibibyte, 64 * gibibyte}},
         {"producer_credit_bytes", SizeField{&limits.producer_credit_bytes, 4 * kibibyte, gibibyte}},
         {"producer_credit_messages",
          CountField{&limits.producer_credit_messages, 1, 16 * 1024 * 1024}},
@@ -409,7 +419,7 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"lease", DurationField{&queue.lease, milliseconds(100), milliseconds(one_day)}},
         {"max_attempts", CountField{&queue.max_attempts, 0, attempts_limit_max}},
         {"dead_letter", NameField{&queue.dead_letter, true}},
-        {"max_messages", LongCountField{&queue.max_messages, messages_limit_max}},
+        {"max_messages", LongCountField{&queue.max_messages, messages_limit_max, "rendezvous"}},
         {"max_bytes", SizeField{&queue.max_bytes, 0, bytes_limit_max}},
         {"on_full", OnFullField{&queue.on_full}},
         {"retry", DelaysField{&queue.retry, wire::retry_delays_max, wire::retry_delay_max}},

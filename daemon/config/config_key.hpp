@@ -32,7 +32,8 @@ struct CountField {
 };
 struct LongCountField {
     std::uint64_t* count = nullptr;
-    std::uint64_t max = 0;  // from 0 on
+    std::uint64_t max = 0;    // from 0 on
+    std::string_view word{};  // that stands for UINT64_MAX, if any does
 };
 struct DurationField {
     std::chrono::milliseconds* duration = nullptr;

@@ -145,6 +145,8 @@ class Backlog {
         std::uint64_t scrubbed_bytes = 0;
     };
     [[nodiscard]] Figures figures() const;
+    // Of all segment files.
+    [[nodiscard]] std::uint64_t segment_bytes() const { return store_.figures().bytes; }
 
   private:
     friend class Salvage;

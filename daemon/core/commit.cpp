@@ -346,6 +346,7 @@ void Core::apply_update(const PendingUpdate& update) {
 // The queue is about to go: no handle may point to it any more.
 void Core::forget_queue(engine::Queue& queue) {
     told_early_.erase(queue.id());
+    waiting_publishes_.queue_gone(queue);
     for (Session* session : sessions_) {
         session->forget_queue(queue);
     }

@@ -61,9 +61,11 @@ void Core::end_turn() {
     expire_leases();
     wake_due();
     expire_turn();
+    waiting_publishes_.turn();
     if (!stopping_) {
         deliver();
     }
+    waiting_publishes_.handed_turn();
     answer_peeks();
     moves_.turn();
     dead_letters_.turn();
@@ -103,8 +105,9 @@ std::optional<engine::Time> Core::next_deadline() const {
     if (failure_) {
         return std::nullopt;
     }
-    engine::Time next = std::min({retry_deadline_, backlog_->next_deadline(),
-                                  dead_letters_.next_deadline(), lifetimes_.next_deadline()});
+    engine::Time next =
+        std::min({retry_deadline_, backlog_->next_deadline(), dead_letters_.next_deadline(),
+                  lifetimes_.next_deadline(), waiting_publishes_.next_deadline()});
     if (checkpoint_retry_ > now_.journal) {
         next = std::min(next, checkpoint_retry_);
     }

@@ -32,6 +32,7 @@
 #include "daemon/core/on_damage.hpp"
 #include "daemon/core/queue_lifetimes.hpp"
 #include "daemon/core/taken_batch.hpp"
+#include "daemon/core/waiting_publishes.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/journal.hpp"
 #include "mqd/wire/admin.hpp"
@@ -65,11 +66,13 @@ struct CoreOptions {
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
-    std::uint32_t named_producers_max = 10'000;      // names of them, of all queues
-    std::uint32_t handles_max = 1024;                // per session
-    std::uint64_t output_bytes_max = 8u << 20;       // per session
-    std::uint64_t publish_credit_bytes = 64u << 20;  // of all producers
-    std::uint64_t producer_credit_bytes = 4u << 20;  // of one
+    std::uint32_t named_producers_max = 10'000;         // names of them, of all queues
+    std::uint32_t handles_max = 1024;                   // per session
+    std::uint64_t output_bytes_max = 8u << 20;          // per session
+    std::uint64_t publish_credit_bytes = 64u << 20;     // of all producers
+    std::uint64_t connection_credit_bytes = 64u << 20;  // of those of one session
+    std::uint64_t producer_credit_bytes = 4u << 20;     // of one
+    std::uint64_t disk_bytes_max = 0;  // of segment files, beyond which nothing is taken; 0: none
     std::uint32_t producer_credit_messages = 65'536;
     std::chrono::milliseconds hello_timeout{10'000};
     std::uint64_t backup_part_bytes_max = 1u << 20;  // in one frame
@@ -148,7 +151,7 @@ class Core : public storage::JournalListener {
         return !failure_ &&
                ((serving_ && !stopping_ && engine_.wants_dispatch()) || checkpoint_->wants_turn() ||
                 backup_->wants_turn() || dead_letters_.wants_turn() || owes_expiry() ||
-                lifetimes_.wants_turn());
+                lifetimes_.wants_turn() || waiting_publishes_.wants_turn());
     }
     // More has expired than the last turn ended.
     [[nodiscard]] bool owes_expiry() const {
@@ -212,6 +215,7 @@ class Core : public storage::JournalListener {
     friend class Mender;
     friend class Transaction;
     friend class StoreCheck;
+    friend class WaitingPublishes;
 
     // --- for sessions (session.cpp, requests.cpp)
     void add_session(Session& session);
@@ -219,9 +223,13 @@ class Core : public storage::JournalListener {
     void note_output(Session& session);
     // Takes a batch, or says why not. On success the lines are pending.
     Result<void> publish(Producer& producer, const wire::Publish& frame, Identity sender);
+    // Whether anything of it can be taken now.
+    [[nodiscard]] Result<void> check_open(const Producer& producer) const;
+    void enter(Producer& producer, PendingLines& lines, Durability asked, Identity sender);
     void refuse(Producer& producer, LineNumber first, std::uint64_t count, std::uint64_t bytes,
                 Error error);
     void list_pending(Producer& producer);
+    [[nodiscard]] std::uint64_t credit_left(Session& session) const;
     void open_window(Producer& producer);
     void close_producer(Producer& producer);
     Result<void> open_named(Producer& producer, std::string_view name);
@@ -272,7 +280,7 @@ class Core : public storage::JournalListener {
     };
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
                                                 const Inflow& inflow) const;
-    void drop_oldest(engine::Queue& queue, std::uint64_t count);
+    void make_room(engine::Queue& queue, std::uint64_t count);
     [[nodiscard]] static std::size_t mark_bytes(const Producer& producer);
     void append_parts(const Producer& producer, Durability level);
     void append_batch(engine::Queue& queue, CommitGroup& group);
@@ -440,6 +448,7 @@ class Core : public storage::JournalListener {
     MoveRequests moves_{*this};
     QueueLifetimes lifetimes_{*this};
     History history_{*this};
+    WaitingPublishes waiting_publishes_{*this};
 };
 
 }  // namespace mqd::core

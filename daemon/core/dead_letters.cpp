@@ -4,6 +4,7 @@
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/core/retry_hint.hpp"
 #include "daemon/storage/passing_error.hpp"
 #include "mqd/wire/batch.hpp"
 
@@ -15,6 +16,8 @@ constexpr std::uint64_t moved_per_turn = 256;                // messages
 constexpr std::uint64_t moved_bytes_per_turn = 1024 * 1024;  // of batches
 constexpr std::uint64_t moved_at_once = 64;                  // in one batch
 constexpr std::size_t queue_name_bytes_max = 200;
+// So many that had to make room may wait to be moved before their queue takes nothing more.
+constexpr std::uint64_t overflow_waiting_max = 4096;
 // The attribute that a dead letter has: its fixed fields, the name of its queue, and a reason.
 constexpr std::size_t dead_letter_bytes_max =
     wire::attribute_header_bytes + 37 + queue_name_bytes_max + UINT8_MAX;
@@ -91,6 +94,25 @@ void DeadLetters::turn() {
             return;
         }
     }
+}
+
+std::optional<Error> DeadLetters::refusal(const engine::Queue& queue) const {
+    const engine::Queue* target = core_.engine_.find(target_of(queue));
+    const bool durable = target != nullptr ? target->durable() : queue.durable();
+    if (durable && (core_.backlog_->refusal() || core_.journal_->disk_full())) {
+        return Error{ErrorCode::disk_full,
+                     "queue \"" + queue.name() +
+                         "\" is full, and the disk too: nothing becomes a dead letter",
+                     0, retry_after_ms};
+    }
+    if (refused_.contains(queue.id()) || queue.overflowed() >= overflow_waiting_max) {
+        return Error{ErrorCode::queue_full,
+                     "queue \"" + queue.name() +
+                         "\" is full: max_messages, and what makes room waits to become a dead "
+                         "letter",
+                     queue.definition().max_messages, retry_after_ms};
+    }
+    return std::nullopt;
 }
 
 DeadLetters::Outcome DeadLetters::declare_target(const engine::Queue& queue, std::string name) {
@@ -170,7 +192,8 @@ bool DeadLetters::circles(const engine::Queue& queue, const Block& block,
         const auto dead = wire::decode_dead_letter(*attribute);
         if (dead && dead->cause == wire::DeadLetterCause::expired) {
             return dead->queue == target.name() &&
-                   cause_of(queue, block, *message, run.attempts) == wire::DeadLetterCause::expired;
+                   cause_of(queue, block, *message, run.attempts, run.range.first) ==
+                       wire::DeadLetterCause::expired;
         }
     }
     return false;
@@ -223,7 +246,10 @@ bool DeadLetters::move(engine::Queue& queue, engine::Queue& target, const Block&
 // Of one that no consumer rejected.
 wire::DeadLetterCause DeadLetters::cause_of(const engine::Queue& queue, const Block& block,
                                             const wire::MessageView& message,
-                                            std::uint32_t attempts) const {
+                                            std::uint32_t attempts, MessageNumber number) const {
+    if (queue.has_overflowed(number)) {
+        return wire::DeadLetterCause::overflow;
+    }
     const std::uint32_t most = queue.definition().max_attempts;
     const bool failed = most != 0 && attempts >= most;
     return !failed && Core::expiry_of(queue, block, message) <= core_.now_.journal
@@ -244,9 +270,9 @@ Block* DeadLetters::make_block(const engine::Queue& queue, const Block& block,
         dead.incarnation = queue.id();
         dead.number = run.range.first.plus(i);
         dead.queue = queue.name();
-        dead.cause = cause_of(queue, block, *message, run.attempts);
+        dead.cause = cause_of(queue, block, *message, run.attempts, dead.number);
         dead.first_failed = dead.last_failed =
-            dead.cause == wire::DeadLetterCause::expired ? core_.now_.wall : WallTime();
+            dead.cause != wire::DeadLetterCause::attempts ? core_.now_.wall : WallTime();
         engine::RangeMap<engine::Failure>::Run failed;
         if (queue.failures().find_from(dead.number, failed) && failed.range.first <= dead.number) {
             dead.first_failed = failed.value.first;

@@ -7,6 +7,7 @@
 // gets an attribute that says what happened. What cannot be moved now (a full disk, a page to be
 // read first) waits, and lives on where it is. Loop thread only.
 
+#include <optional>
 #include <set>
 #include <string>
 
@@ -29,6 +30,9 @@ class DeadLetters {
     // More could be moved at once.
     [[nodiscard]] bool wants_turn() const { return more_; }
 
+    // Why nothing can become a dead letter of the queue now.
+    [[nodiscard]] std::optional<Error> refusal(const engine::Queue& queue) const;
+
     // Where the dead letters of a queue go.
     [[nodiscard]] static std::string target_of(const engine::Queue& queue);
 
@@ -50,7 +54,8 @@ class DeadLetters {
                             const engine::LiveRun& run, unsigned priority);
     [[nodiscard]] wire::DeadLetterCause cause_of(const engine::Queue& queue, const Block& block,
                                                  const wire::MessageView& message,
-                                                 std::uint32_t attempts) const;
+                                                 std::uint32_t attempts,
+                                                 MessageNumber number) const;
     [[nodiscard]] Block* make_block(const engine::Queue& queue, const Block& block,
                                     const engine::LiveRun& run) const;
 

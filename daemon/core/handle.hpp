@@ -26,6 +26,18 @@ inline constexpr std::chrono::milliseconds lease_max{24 * 3600 * 1000};
 // the group is being filled.
 using CommitId = StrongNumber<struct CommitIdTag, std::uint64_t>;
 
+// Of what waits for room in its queue: no group has that number.
+inline constexpr CommitId not_yet_taken(UINT64_MAX);
+
+// How long a publish waits for room in its queue; and how many frames of one producer do at a time.
+inline constexpr std::chrono::milliseconds publish_wait_default{5000};
+inline constexpr std::chrono::milliseconds publish_wait_max{24 * 3600 * 1000};
+inline constexpr std::uint32_t waiting_frames_max = 1024;
+
+[[nodiscard]] inline Error behind_a_refusal() {
+    return {ErrorCode::resume_needed, "an earlier line was refused; send RESUME"};
+}
+
 struct PendingPieces {
     std::vector<wire::ConfirmedRun> runs;
     std::size_t told = 0;  // of runs: they are confirmed
@@ -66,6 +78,12 @@ struct Producer {
     std::uint64_t window_bytes = 0;  // reserved in the core's budget
     bool window_short = false;       // more than half of it was in use
     wire::Credit credit;             // as the client knows it
+
+    // For a queue that is full and lets publishes wait; see WaitingPublishes.
+    std::chrono::milliseconds wait = publish_wait_default;
+    std::uint32_t waiting_frames = 0;
+    std::uint64_t waiting_lines = 0;
+    [[nodiscard]] bool waits_enough() const { return waiting_frames >= waiting_frames_max; }
 
     // If it has a name: what was taken of it. Refused lines come again under the same numbers.
     engine::ProducerMark* mark = nullptr;  // the queue's; null: it has no name

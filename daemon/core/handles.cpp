@@ -116,7 +116,14 @@ void Session::on_open_producer(const wire::FrameHeader& header, const wire::Open
     if (queue == nullptr) {
         return;
     }
+    const std::chrono::milliseconds wait(frame.wait_ms);
+    if (wait > publish_wait_max) {
+        return send_error({ErrorCode::bad_option, "wait_ms is more than a day",
+                           static_cast<std::uint64_t>(publish_wait_max.count())},
+                          header.correlation, header.handle);
+    }
     auto producer = std::make_unique<Producer>();
+    producer->wait = wait.count() > 0 ? wait : publish_wait_default;
     producer->session = this;
     producer->handle = header.handle;
     producer->queue = queue;
@@ -240,8 +247,7 @@ void Session::on_publish(const wire::FrameHeader& header, const wire::Publish& f
     to->bytes_received += bytes;
     to->messages_received += frame.count;
     if (to->refusing && to->queue != nullptr) {
-        core_.refuse(*to, frame.first_line, frame.count, bytes,
-                     {ErrorCode::resume_needed, "an earlier line was refused; send RESUME"});
+        core_.refuse(*to, frame.first_line, frame.count, bytes, behind_a_refusal());
     } else if (const auto taken = core_.publish(*to, frame, identity_); !taken) {
         if (closes_connection(taken.error().code)) {
             return close(taken.error());
@@ -255,7 +261,7 @@ void Session::on_resume(const wire::FrameHeader& header) {
     if (Producer* to = producer(header)) {
         to->refusing = false;
         if (to->mark != nullptr) {
-            to->next_line = to->last_taken.plus(1);
+            to->next_line = to->last_taken.plus(to->waiting_lines + 1);
         }
     }
 }

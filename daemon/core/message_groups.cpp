@@ -1,13 +1,12 @@
 #include "daemon/core/message_groups.hpp"
 
 #include "daemon/core/core.hpp"
+#include "daemon/core/retry_hint.hpp"
 #include "mqd/wire/batch.hpp"
 
 namespace mqd::core {
 
 namespace {
-
-constexpr std::uint32_t retry_after_ms = 200;
 
 // FNV-1a (64 bits, http://www.isthe.com/chongo/tech/comp/fnv/), without its two lowest bits. It
 // lies in checkpoints, so it stays as it is.

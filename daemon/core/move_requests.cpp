@@ -269,7 +269,7 @@ Result<void> MoveRequests::reserve(engine::Queue& to, const Gathered& gathered) 
     }
     auto taken = core_.take_batch(as_published, to, {0, wire::Author::daemon, gathered.delays});
     if (taken && *dropped > 0) {
-        core_.drop_oldest(to, *dropped);
+        core_.make_room(to, *dropped);
     }
     return taken;
 }

@@ -3,16 +3,11 @@
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/core/retry_hint.hpp"
 #include "daemon/core/session.hpp"
 #include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
-
-namespace {
-
-constexpr std::uint32_t disk_retry_after_ms = 200;
-
-}  // namespace
 
 // Whoever had the name is fenced.
 Result<void> Core::open_named(Producer& producer, std::string_view name) {
@@ -29,7 +24,7 @@ Result<void> Core::open_named(Producer& producer, std::string_view name) {
         // Checkpoints tell it, and grow: that room is kept for what is there already.
         if (producer.queue->durable() && (backlog_->refusal() || journal_->disk_full())) {
             return Error{ErrorCode::disk_full, "the disk is full: no new producer gets a name", 0,
-                         disk_retry_after_ms};
+                         retry_after_ms};
         }
     }
     producer.mark = &engine_.open_mark(*producer.queue, name);

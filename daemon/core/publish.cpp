@@ -8,13 +8,13 @@
 #include "daemon/core/core.hpp"
 #include "daemon/core/message_groups.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/core/retry_hint.hpp"
 #include "daemon/core/session.hpp"
+#include "daemon/storage/planted_fault.hpp"
 
 namespace mqd::core {
 
 namespace {
-
-constexpr std::uint32_t retry_after_ms = 200;
 
 // Of the runs in one CONFIRM: what is more goes into the next, so that it fits every client.
 constexpr std::size_t confirm_runs_bytes_max = 4096 * wire::Confirm::run_bytes;
@@ -25,37 +25,71 @@ constexpr std::uint64_t least_window_bytes = 4 * 1024;
 
 }  // namespace
 
-Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Identity sender) {
+Result<void> Core::check_open(const Producer& producer) const {
     if (stopping_) {
         return Error{ErrorCode::stopping, "the daemon is shutting down"};
     }
     if (producer.queue == nullptr || producer.queue->deleting()) {
         return Error{ErrorCode::queue_deleted, "the queue was deleted"};
     }
-    engine::Queue& queue = *producer.queue;
     if (producer.fenced()) {
         return Error{ErrorCode::producer_fenced, "producer \"" + std::string(producer.mark->name) +
                                                      "\" was opened again, and goes on there"};
     }
-    if (queue.definition().publishing_paused) {
+    if (producer.queue->definition().publishing_paused) {
         return Error{ErrorCode::queue_paused,
-                     "publishing to queue \"" + queue.name() + "\" is paused"};
+                     "publishing to queue \"" + producer.queue->name() + "\" is paused"};
     }
+    return {};
+}
+
+Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Identity sender) {
+    if (auto open = check_open(producer); !open) {
+        return open;
+    }
+    engine::Queue& queue = *producer.queue;
     const Durability most = queue.durable() ? Durability::disk : Durability::memory;
     if (frame.durability > most) {
         return Error{ErrorCode::durability_unavailable,
                      "queue \"" + queue.name() + "\" is kept in memory"};
     }
     const Result<std::uint64_t> dropped = to_drop(queue, {frame.count, frame.batch.size()});
-    if (!dropped) {
+    // What never fits does not wait; whoever comes waits behind those that do.
+    const bool behind =
+        waiting_publishes_.any(queue) && !storage::planted(storage::Fault::queue_jumper);
+    const bool waits = queue.definition().on_full == OnFull::wait &&
+                       (dropped ? behind || engine::is_rendezvous(queue.definition())
+                                : dropped.error().retry_after_ms != 0);
+    if (!dropped && !waits) {
         return dropped.error();
+    }
+    if (waits && producer.waits_enough()) {
+        return Error{ErrorCode::queue_full,
+                     "queue \"" + queue.name() + "\" is full, and so many frames wait already",
+                     waiting_frames_max, retry_after_ms};
     }
     if (const auto taken = take_batch(frame, queue, {mark_bytes(producer)}); !taken) {
         return taken.error();
     }
-    if (*dropped > 0) {
-        drop_oldest(queue, *dropped);
+    PendingLines& lines = producer.pending.emplace_back();
+    lines.first = producer.next_line;
+    lines.count = frame.count;
+    lines.bytes = frame.batch.size();
+    if (waits) {
+        waiting_publishes_.add(producer, lines, frame.durability, sender);
+    } else {
+        if (*dropped > 0) {
+            make_room(queue, *dropped);
+        }
+        enter(producer, lines, frame.durability, sender);
     }
+    list_pending(producer);
+    return {};
+}
+
+// batch_ becomes messages, which are the lines.
+void Core::enter(Producer& producer, PendingLines& lines, Durability asked, Identity sender) {
+    engine::Queue& queue = *producer.queue;
     for (const BatchPart& part : batch_.parts) {
         Block& block = *part.block;
         block.first = engine_.admit_add(queue, block.count, part.priority).range.first;
@@ -65,30 +99,25 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     }
     batch_.place(queue.id());
     history_.published(queue, batch_, producer.session, producer.mark ? producer.mark->name : "");
-    const MessageNumber first = batch_.parts.front().block->first;
-    const Durability level = level_of(queue, {first, frame.count}, frame.durability);
-    const LineNumber first_line = producer.next_line;
-    PendingLines& lines = producer.pending.emplace_back();
-    lines.first = first_line;
-    lines.count = frame.count;
-    lines.bytes = frame.batch.size();
-    lines.number = first;
-    lines.level = level;
+    lines.number = batch_.parts.front().block->first;
+    lines.level = level_of(queue, {lines.number, lines.count}, asked);
+    lines.commit = CommitId(0);
     if (batch_.parts.size() > 1) {
         number_lines(lines);
     }
     if (queue.durable()) {
-        append_parts(producer, level);
+        append_parts(producer, lines.level);
         lines.commit = pending_.back().id;
     } else {
         apply_batch(queue, batch_);
         answers_due_ = true;
+        if (engine::is_rendezvous(queue.definition())) {
+            waiting_publishes_.hand_over(producer, lines, batch_);
+        }
     }
     if (producer.mark != nullptr) {
-        note_lines(producer, frame.count);
+        note_lines(producer, static_cast<std::uint32_t>(lines.count));
     }
-    list_pending(producer);
-    return {};
 }
 
 // It is there, with its numbers, in a memory queue.
@@ -103,46 +132,6 @@ void Core::apply_batch(engine::Queue& queue, const TakenBatch& batch) {
     for (const engine::DelayMessages& run : batch.delays) {
         engine_.apply(run);
     }
-}
-
-// How many ready messages have to go for the queue's own limits; or why there is no room. What is
-// on its way in counts, what is on its way out does not.
-Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const Inflow& inflow) const {
-    const engine::QueueDefinition& definition = queue.definition();
-    if (definition.max_bytes != 0) {
-        const std::uint64_t held =
-            queue.resident_bytes() + backlog_->unread_bytes(queue.id()) + queue.admitted_bytes();
-        if (held + inflow.bytes > definition.max_bytes) {
-            return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_bytes",
-                         definition.max_bytes, retry_after_ms};
-        }
-    }
-    if (definition.max_messages == 0) {
-        return std::uint64_t{0};
-    }
-    const std::uint64_t held = queue.live() - queue.ending() - inflow.leaving + queue.expected() +
-                               queue.numbers().on_their_way();
-    const std::uint64_t wanted = held + inflow.messages;
-    const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
-    const bool drops = definition.on_full == OnFull::drop_oldest;
-    if (over > (drops ? queue.ready() + queue.held() : 0)) {
-        return Error{ErrorCode::queue_full, "queue \"" + queue.name() + "\" is full: max_messages",
-                     definition.max_messages,
-                     inflow.messages > definition.max_messages ? 0 : retry_after_ms};
-    }
-    return over;
-}
-
-void Core::drop_oldest(engine::Queue& queue, std::uint64_t count) {
-    decided_.clear();
-    while (count > 0) {
-        MessageRange oldest = queue.oldest_waiting();
-        oldest.count = std::min(oldest.count, count);
-        engine_.admit_end(queue, oldest, decided_);
-        count -= oldest.count;
-    }
-    history_.note(queue, decided_, {wire::HistoryKind::dropped});
-    remove(queue, decided_, Need::nothing);
 }
 
 // Checks the batch and copies it into batch_, with all that it needs reserved.
@@ -223,6 +212,10 @@ Result<void> Core::read_attributes(const wire::Publish& frame, const engine::Que
     }
     const bool timed = seen.has(wire::AttributeId::delay) || seen.has(wire::AttributeId::due);
     const bool grouped = seen.has(wire::AttributeId::group);
+    if (timed && engine::is_rendezvous(queue.definition())) {
+        return Error{ErrorCode::bad_option,
+                     "queue \"" + queue.name() + "\" is a rendezvous: nothing is delayed in it"};
+    }
     if (!timed && !grouped) {
         return {};
     }
@@ -285,6 +278,11 @@ Result<void> Core::reserve(const engine::Queue& queue, const wire::Publish& fram
                                journal_->group_bytes_max()) {
         return Error{ErrorCode::message_too_big, "the batch is too large for the journal's files",
                      journal_->group_bytes_max()};
+    }
+    if (queue.durable() && options_.disk_bytes_max != 0 &&
+        backlog_->segment_bytes() >= options_.disk_bytes_max) {
+        return Error{ErrorCode::disk_full, "limits.disk_bytes is used up by messages that wait",
+                     options_.disk_bytes_max, retry_after_ms};
     }
     // What lies in segments as well can be dropped at any time.
     const std::uint64_t memory = memory_bytes_ - backlog_->resident_bytes() +
@@ -510,13 +508,22 @@ void Core::confirm_run(wire::ConfirmedRun& run, const wire::ConfirmedRun& next) 
 
 // --- publish credit
 
+// Of all producers, and of those of the connection.
+std::uint64_t Core::credit_left(Session& session) const {
+    const auto left = [](std::uint64_t most, std::uint64_t granted) {
+        return most - std::min(most, granted);
+    };
+    return std::min(left(options_.publish_credit_bytes, granted_credit_bytes_),
+                    left(options_.connection_credit_bytes, session.granted_credit_bytes()));
+}
+
 void Core::open_window(Producer& producer) {
-    const std::uint64_t left = options_.publish_credit_bytes -
-                               std::min(options_.publish_credit_bytes, granted_credit_bytes_);
+    const std::uint64_t left = credit_left(*producer.session);
     producer.window_bytes = std::max(
         least_window_bytes, std::min({first_window_bytes, options_.producer_credit_bytes, left}));
     producer.window_messages = options_.producer_credit_messages;
     granted_credit_bytes_ += producer.window_bytes;
+    producer.session->granted_credit_bytes() += producer.window_bytes;
     producer.credit = {producer.window_messages, producer.window_bytes};
 }
 
@@ -527,9 +534,10 @@ void Core::grow_window(Producer& producer) {
         const std::uint64_t wanted =
             std::min(producer.window_bytes * 2, options_.producer_credit_bytes);
         const std::uint64_t more = wanted - std::min(wanted, producer.window_bytes);
-        if (granted_credit_bytes_ + more <= options_.publish_credit_bytes) {
+        if (more <= credit_left(*producer.session)) {
             producer.window_bytes += more;
             granted_credit_bytes_ += more;
+            producer.session->granted_credit_bytes() += more;
         }
     }
     producer.credit = {producer.messages_answered + producer.window_messages,
@@ -537,7 +545,9 @@ void Core::grow_window(Producer& producer) {
 }
 
 void Core::close_producer(Producer& producer) {
+    waiting_publishes_.producer_gone(producer);
     granted_credit_bytes_ -= producer.window_bytes;
+    producer.session->granted_credit_bytes() -= producer.window_bytes;
     if (producer.queue != nullptr) {
         producer.queue->producer_closed();
         close_named(producer);

@@ -144,8 +144,9 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     if (options.lease_ms > lease_ms_max) {
         return Error{ErrorCode::bad_option, "lease_ms is more than a day", lease_ms_max};
     }
-    if (options.on_full > OnFull::drop_oldest) {
-        return Error{ErrorCode::bad_option, "on_full: 1 reject, 2 drop-oldest"};
+    if (options.on_full > OnFull::wait) {
+        return Error{ErrorCode::bad_option,
+                     "on_full: 1 reject, 2 drop-oldest, 3 dead-letter, 4 wait"};
     }
     if (options.priorities > 1) {
         return Error{ErrorCode::bad_option, "priorities: 0 no, 1 yes"};
@@ -204,9 +205,16 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
 }
 
 Result<void> check_definition(const engine::QueueDefinition& definition) {
-    if (definition.on_full == OnFull::drop_oldest && definition.max_bytes != 0) {
+    if (engine::counts_messages_only(definition.on_full) && definition.max_bytes != 0) {
+        const bool drops = definition.on_full == OnFull::drop_oldest;
         return Error{ErrorCode::bad_option,
-                     "on_full drop-oldest goes with max_messages, and not with max_bytes"};
+                     std::string(drops ? "on_full drop-oldest" : "on_full dead-letter") +
+                         " goes with max_messages, and not with max_bytes"};
+    }
+    if (definition.max_messages == engine::rendezvous &&
+        (definition.on_full != OnFull::wait || definition.durability != Durability::memory)) {
+        return Error{ErrorCode::bad_option,
+                     "a rendezvous queue has on_full wait, and is kept in memory"};
     }
     if (definition.temporary && definition.durability != Durability::memory) {
         return Error{ErrorCode::bad_option, "a temporary queue is kept in memory"};

@@ -66,6 +66,8 @@ class Session {
     void send_delivery(const ConsumerHandle& consumer, const engine::Delivery& delivery);
     // At most wire::ranges_max.
     void send_lease_lost(const ConsumerHandle& consumer, std::span<const MessageRange> ranges);
+    // The publish credit of its producers; counted by core.
+    [[nodiscard]] std::uint64_t& granted_credit_bytes() { return granted_credit_bytes_; }
     // Its requests that are not answered yet.
     [[nodiscard]] std::vector<Waiter>& waiters() { return waiters_; }
     // Gives up a producer whose lines are all answered.
@@ -147,7 +149,8 @@ class Session {
     std::chrono::milliseconds heartbeat_{0};
     engine::Time last_received_;
     CorrelationId goodbye_;
-    std::vector<Handle> handles_;     // by number - 1
+    std::vector<Handle> handles_;  // by number - 1
+    std::uint64_t granted_credit_bytes_ = 0;
     std::vector<Waiter> waiters_;     // requests not answered yet, in order
     std::vector<std::byte> partial_;  // the beginning of a frame
     OutQueue out_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/core/record.hpp"
+#include "daemon/core/retry_hint.hpp"
 #include "daemon/core/session.hpp"
 #include "daemon/storage/planted_fault.hpp"
 
@@ -10,7 +11,6 @@ namespace mqd::core {
 
 namespace {
 
-constexpr std::uint32_t retry_after_ms = 200;
 constexpr std::size_t remove_fixed_bytes = record_header_bytes + 8;
 
 std::string_view verb_of(wire::TransactKind kind) {
@@ -268,7 +268,7 @@ Result<void> Transaction::admit_ranges(const Settling& settling) {
 void Transaction::take(CorrelationId correlation) {
     for (const QueueSum& sum : sums_) {
         if (sum.dropped > 0) {
-            core_.drop_oldest(*sum.queue, sum.dropped);
+            core_.make_room(*sum.queue, sum.dropped);
         }
     }
     number_messages();

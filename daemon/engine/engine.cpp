@@ -167,6 +167,7 @@ void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRang
         });
     }
     forget_delay(queue, range);
+    forget_overflow(queue, range);
     leave_groups(queue, std::span(decided).subspan(before));
 }
 
@@ -180,6 +181,7 @@ void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
         queue.in(state).clear();
     }
     queue.delays_.reset();
+    queue.overflowed_.clear();
     note_delays(queue);
     leave_groups(queue, std::span(decided).subspan(before));
 }
@@ -189,6 +191,7 @@ void Engine::admit_move(Queue& queue, MessageRange range) {
         queue.in(LiveState::ending).insert(piece, attempts);
         leave_groups(queue, {&piece, 1});
     });
+    forget_overflow(queue, range);
 }
 
 void Engine::give_up_ending(Queue& queue, MessageRange range) {
@@ -205,6 +208,7 @@ void Engine::set_aside(Queue& queue, MessageRange range) {
             pieces.push_back(piece);
         });
     }
+    forget_overflow(queue, range);
     leave_groups(queue, pieces);
     mark_dirty(queue);
 }
@@ -335,6 +339,7 @@ void Engine::revive(Queue& queue) {
         runs.push_back({range, attempts});
     });
     queue.in(LiveState::dying).clear();
+    queue.overflowed_.clear();
     for (const LiveRun& run : runs) {
         make_ready(queue, run.range, run.attempts);
         note_returned(queue, run.range);

@@ -170,6 +170,9 @@ class Engine {
     void admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided);
     // Decides to end what of the range is dying: it is moved elsewhere.
     void admit_move(Queue& queue, MessageRange range);
+    // Decides that the oldest of those that are ready or held make room: they are dying.
+    // Precondition: there are so many. (overflow.cpp)
+    void admit_overflow(Queue& queue, std::uint64_t count);
     // What of the range is ending does not end: it is dying.
     void give_up_ending(Queue& queue, MessageRange range);
     // admit_end() of all messages.
@@ -319,6 +322,7 @@ class Engine {
     void put_back(Queue& queue, MessageRange range, std::uint32_t attempts, Time now,
                   std::optional<std::chrono::milliseconds> delay);
     void list_dying(Queue& queue);
+    static void forget_overflow(Queue& queue, MessageRange range);
     template <typename Fn>
     SettleResult give_up(Consumer& consumer, MessageRange range, std::vector<MessageRange>& pieces,
                          Fn&& put);

@@ -20,6 +20,7 @@ Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
       numbers_(definition_.priorities, next),
       states_(make_states(memory, std::make_index_sequence<live_states>())),
       failures_(memory),
+      overflowed_(memory),
       extents_(memory) {}
 
 const Extent* Queue::extent_at(MessageNumber number) const {
@@ -101,6 +102,18 @@ bool Queue::wants_dispatch() const {
         taker = taker->taker_next;
     }
     return taker != nullptr;
+}
+
+std::uint64_t Queue::open_credit() const {
+    std::uint64_t sum = 0;
+    for (const Consumer* consumer : consumers_) {
+        if (!consumer->waiting && consumer->has_credit() && consumer->has_room() &&
+            !definition_.consuming_paused) {
+            const std::uint64_t open = consumer->message_limit - consumer->messages_delivered;
+            sum += std::min(open, UINT64_MAX - sum);
+        }
+    }
+    return sum;
 }
 
 std::vector<LiveRun> Queue::live_runs() const {

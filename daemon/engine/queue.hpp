@@ -169,6 +169,8 @@ class Queue {
     // How many of the range may be delivered, now or later: ready, delayed or leased.
     [[nodiscard]] std::uint64_t deliverable_in(MessageRange range) const;
 
+    // How many messages its consumers have credit for, of those whose turn it is; 0 while paused.
+    [[nodiscard]] std::uint64_t open_credit() const;
     // Whether dispatch() could deliver something: ready messages, and somebody with credit.
     [[nodiscard]] bool wants_dispatch() const;
 
@@ -208,6 +210,11 @@ class Queue {
 
     // The first messages from `from` on in that state, with their delivery count. False: none.
     [[nodiscard]] bool find_in(LiveState state, MessageNumber from, LiveRun& out) const;
+    // Those that are dying because they had to make room for younger ones.
+    [[nodiscard]] std::uint64_t overflowed() const { return overflowed_.count(); }
+    [[nodiscard]] bool has_overflowed(MessageNumber number) const {
+        return overflowed_.count_in({number, 1}) != 0;
+    }
     // What went wrong with those that failed before.
     [[nodiscard]] const RangeMap<Failure>& failures() const { return failures_; }
     // Until when those that are delayed are. Null: none ever was.
@@ -252,6 +259,7 @@ class Queue {
     // The live messages of each state; value: deliveries so far, the one under way included.
     std::array<RangeMap<std::uint32_t>, live_states> states_;
     RangeMap<Failure> failures_;  // of live messages
+    RangeMap<bool> overflowed_;   // of those that are dying; a start forgets it, as all dying
     std::unique_ptr<DelayTable> delays_;
     std::unique_ptr<GroupTable> groups_;
     bool groups_restored_ = false;  // and not judged: nobody has a slot yet

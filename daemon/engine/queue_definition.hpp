@@ -50,6 +50,24 @@ inline constexpr std::string_view dead_letter_suffix = ".dead";
     return definition.dead_letter.empty() && definition.name.ends_with(dead_letter_suffix);
 }
 
+// Whether the oldest become dead letters when it is full. What keeps dead letters has none, and
+// refuses.
+[[nodiscard]] inline bool buries_oldest(const QueueDefinition& definition) {
+    return definition.on_full == OnFull::dead_letter && !keeps_dead_letters(definition);
+}
+
+// Whether a limit of bytes contradicts it: messages are chosen by their number.
+[[nodiscard]] inline bool counts_messages_only(OnFull on_full) {
+    return on_full == OnFull::drop_oldest || on_full == OnFull::dead_letter;
+}
+
+// As max_messages, with OnFull::wait: the queue holds nothing, and a publish is taken when a
+// consumer has credit for it.
+inline constexpr std::uint64_t rendezvous = UINT64_MAX;
+[[nodiscard]] inline bool is_rendezvous(const QueueDefinition& definition) {
+    return definition.max_messages == rendezvous && definition.on_full == OnFull::wait;
+}
+
 // What a queue is where neither the configuration nor who makes it says otherwise; without a name.
 [[nodiscard]] inline QueueDefinition default_definition() {
     QueueDefinition definition;

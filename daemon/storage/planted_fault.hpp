@@ -21,6 +21,8 @@ enum class Fault {
     half_a_batch,       // of a transaction, what it publishes second is not in its commit group
     forgotten_ttl,      // a message whose own time to live is over stays, and is delivered
     forgotten_outcome,  // that a lease ran out is not in the history of its messages
+    overflow_dropped,   // the oldest of a full queue are dropped, and shall become dead letters
+    queue_jumper,       // a publish that finds room is taken before those that wait for more
     lost_straggler,     // of what lives in a page that is carried, the last batch is left behind
 };
 

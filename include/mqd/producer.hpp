@@ -30,6 +30,10 @@ struct ProducerOptions {
     // 1 to 128 bytes: the producer has this name, and the queue remembers how far it has come; see
     // Producer. Empty: it has none.
     std::string name{};
+    // How long a line waits in the daemon at most, when its queue is full and lets publishes wait
+    // (OnFull::wait), before it is refused with queue_full; at most a day. 0: three quarters of
+    // ConnectOptions::timeout, so that the answer comes before publish() gives up.
+    std::chrono::milliseconds wait{0};
 };
 
 // When a message may be delivered: at once, or delayed, by one of the first two; how long; and

@@ -21,13 +21,16 @@ class Client;
 // Options of a queue. Said when it is made: what is not is left to the daemon's configuration. Said
 // when it is changed: what is not stays as it is.
 struct QueueOptions {
+    // As max_messages, with OnFull::wait and Durability::memory: the queue holds nothing. A message
+    // is taken when a consumer has credit for it, and confirmed when it has been delivered.
+    static constexpr std::uint64_t rendezvous = UINT64_MAX;
     Durability durability = Durability::unspecified;  // unspecified: not said; cannot be changed
     std::chrono::milliseconds lease{0};               // 100 ms to a day; 0: not said
     // After so many deliveries a message that comes back is a dead letter; 0: no limit.
     std::optional<std::uint32_t> max_attempts{};
     // The queue that dead letters go to; empty: its own name and ".dead".
     std::optional<std::string> dead_letter{};
-    std::optional<std::uint64_t> max_messages{};  // that are in it; 0: no limit
+    std::optional<std::uint64_t> max_messages{};  // that are in it; 0: no limit; or rendezvous
     std::optional<std::uint64_t> max_bytes{};     // of them, as encoded; 0: no limit
     OnFull on_full = OnFull::unspecified;         // when one of these is reached
     // How long a message waits after a failed delivery: after its failure number k for the k-th of

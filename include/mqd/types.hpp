@@ -78,6 +78,8 @@ enum class OnFull : std::uint8_t {
     unspecified = 0,  // in a request only: the daemon's default, or as it is
     reject = 1,       // it is refused: queue_full
     drop_oldest = 2,  // ready messages are dropped, the oldest first, until there is room
+    dead_letter = 3,  // the same, and they are dead letters
+    wait = 4,         // it waits for room, as long as its producer says
 };
 
 // What becomes of a message whose time to live is over. The values are on the wire.

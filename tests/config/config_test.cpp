@@ -256,6 +256,14 @@ TEST_CASE("config: limits of queues are taken at their bounds and refused beyond
     CHECK(with("max_messages = \"10\"").find("must be a number") != std::string::npos);
     CHECK(with("max_bytes = \"16TiB\"") == "(taken)");
     CHECK(with("max_bytes = \"17TiB\"").find("out of range") != std::string::npos);
+    CHECK(with("on_full = \"dead-letter\"") == "(taken)");
+    CHECK(with("on_full = \"wait\"\nmax_messages = \"rendezvous\"") == "(taken)");
+    CHECK(refusal("[queue.a]\nmax_messages = \"rendezvous\"\non_full = \"wait\"\n")
+              .starts_with("mqd.toml:2:16: queue.a: a rendezvous"));
+    CHECK(refusal("[queue.a]\nmax_messages = \"rendezvous\"\non_full = \"wait\"\n"
+                  "durability = \"memory\"\n") == "(taken)");
+    CHECK(with("max_bytes = 10\non_full = \"dead-letter\"").find("goes with max_messages") !=
+          std::string::npos);
     CHECK(with("on_full = \"drop\"").find("is not one of \"reject\", \"drop-oldest\"") !=
           std::string::npos);
     CHECK(refusal("[queue.a]\ndead_letter = \"a b\"\n").find("is not a name") != std::string::npos);

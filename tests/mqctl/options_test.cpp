@@ -246,6 +246,13 @@ TEST_CASE("options: queue create and update have the limits of a queue in common
         (void)refused({"queue", verb, "a", "--max-messages", "many"});
         (void)refused({"queue", verb, "a", "--max-bytes", "1G"});
         (void)refused({"queue", verb, "a", "--on-full", "drop"});
+        CHECK(accepted({"queue", verb, "a", "--on-full=dead-letter"}).queue_options.on_full ==
+              OnFull::dead_letter);
+        const CommandLine rendezvous =
+            accepted({"queue", verb, "a", "--on-full=wait", "--max-messages=rendezvous"});
+        CHECK(rendezvous.queue_options.on_full == OnFull::wait);
+        CHECK(rendezvous.queue_options.max_messages == QueueOptions::rendezvous);
+        (void)refused({"queue", verb, "a", "--max-messages", "18446744073709551615"});
     }
     CHECK(mentions(refused({"queue", "update", "a"}), "what to change"));
     CHECK(mentions(refused({"queue", "update", "a", "--durability", "disk"}), "--durability"));

@@ -206,6 +206,9 @@ void Actor::open_something() {
         if (dice_.one_in(3)) {
             options.durability = static_cast<Durability>(dice_.between(1, 3));
         }
+        if (habits_.on_full == OnFull::wait) {
+            options.wait = std::chrono::milliseconds(dice_.between(1, 400));
+        }
         if (habits_.names && dice_.one_in(2)) {
             options.name = "p" + std::to_string(dice_.below(2));
         }

@@ -107,7 +107,8 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         if (!message->group.empty()) {
             group_deliveries_.push_back(*uid);
         } else if (!message->delivered && !message->waited &&
-                   !message->uncertain) {  // a purge that was forgotten puts it back
+                   !message->uncertain &&  // a purge that was forgotten puts it back
+                   !(crashed_ && may_overflow(*message->queue))) {  // a crash puts it back, too
             first_deliveries_.push_back({consumer.queue, number});
         }
         if (consumer.queue->priorities) {

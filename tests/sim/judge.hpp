@@ -62,6 +62,7 @@ struct ProducerRecord {
     std::vector<std::uint64_t> resumes;  // the lines that were next when RESUME came
     std::uint64_t answered = 0;          // lines
     std::uint64_t refused_line = 0;      // the last refused one; 0: none
+    std::uint32_t wait_ms = 0;           // that it asked for
     // Of one with a name. Of `lines`, 0 is one that cannot be taken any more.
     std::vector<Uid>* input = nullptr;        // line - 1 -> message, of all its handles; null: none
     const std::uint64_t* openings = nullptr;  // of the name, so far
@@ -82,6 +83,9 @@ struct MessageRecord {
     Durability asked{};
     unsigned priority = 0;
     std::uint64_t visible_since = 0;  // the turn
+    std::uint64_t arrival = 0;        // of its frame, among all; 0: it does not count
+    std::uint64_t frame_count = 0;    // messages
+    std::int64_t sent_ns = 0;
     bool refused = false;
     bool uncertain = false;  // a purge may have ended it
     // What it survives, as somebody was told: unspecified: nobody was told anything.
@@ -172,9 +176,10 @@ class Judge {
     void set_attempts_limit(std::uint32_t limit) { attempts_limit_ = limit; }
     // Likewise: how long a message waits after each failure, in milliseconds.
     void set_retry(std::vector<std::uint32_t> retry) { retry_ = std::move(retry); }
-    void set_messages_limit(std::uint64_t limit, bool drops) {
+    void set_messages_limit(std::uint64_t limit, OnFull on_full) {
         messages_limit_ = limit;
-        drops_ = drops;
+        on_full_ = on_full;
+        drops_ = on_full == OnFull::drop_oldest;
     }
     // Queues of these names have them.
     void set_priorities(std::set<std::string, std::less<>> queues) {
@@ -292,6 +297,11 @@ class Judge {
                                                    const MessageRecord& message,
                                                    const wire::Deliver& frame) const;
     bool bind(QueueRecord& queue, MessageNumber number, Uid uid);
+    // What was sent earlier, and is not refused, has the smaller number: nobody who waits for room
+    // is overtaken.
+    void check_arrival(const QueueRecord& queue, MessageNumber number, Uid uid);
+    void check_waited(const ProducerRecord& producer, const MessageRecord& message);
+    [[nodiscard]] bool may_overflow(const QueueRecord& queue) const;
     [[nodiscard]] bool sent_named(ProducerRecord& producer, Uid uid, LineNumber line);
     void check_taken(Uid uid, LineNumber line);
     void check_not_taken(Uid uid, LineNumber line);
@@ -336,6 +346,9 @@ class Judge {
     std::int64_t wall_us_ = 0;
     std::uint32_t attempts_limit_ = 0;
     std::uint64_t messages_limit_ = 0;
+    OnFull on_full_ = OnFull::reject;
+    bool crashed_ = false;            // and what had to make room may be back
+    std::uint64_t last_arrival_ = 0;  // of frames
     std::uint32_t group_in_flight_ = 1;
     std::vector<Uid> group_deliveries_;     // of this turn: messages with a group
     std::vector<MessageRecord*> released_;  // likewise

@@ -153,6 +153,7 @@ void Judge::age(MessageRecord& message, End end) {
 
 void Judge::restarted(End end) {
     heard_.clear();
+    crashed_ = true;
     for (QueueRecord& queue : queues_) {
         queue.dead = queue.dead || queue.durability == Durability::memory;
         queue.attached.clear();

@@ -23,6 +23,7 @@ ProducerRecord& Judge::opened_producer(QueueRecord& queue, Identity identity) {
 }
 
 void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
+    ++last_arrival_;
     wire::BatchReader reader(frame.batch);
     std::uint64_t i = 0;
     while (const auto message = reader.next()) {
@@ -38,6 +39,10 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.asked = frame.durability != Durability::unspecified ? frame.durability
                                                                    : producer.queue->durability;
         record.uncertain = producer.queue->delete_asked || drops_;
+        record.dying = may_overflow(*producer.queue);
+        record.arrival = producer.input == nullptr ? last_arrival_ : 0;
+        record.frame_count = frame.count;
+        record.sent_ns = now_ns_;
         note_sent(uid, record, *message);
         producer.lines.push_back(uid);
         ++figures_.published;
@@ -57,7 +62,9 @@ void Judge::note_sent(Uid uid, MessageRecord& message, const wire::MessageView& 
 
 void Judge::counted(const wire::QueueInfo& info) {
     // Leased are also those whose end is on its way; they count no more.
-    if (messages_limit_ != 0 && !is_dead_letters(info.queue) && info.ready > messages_limit_) {
+    const bool may_be_back = crashed_ && on_full_ == OnFull::dead_letter;
+    if (messages_limit_ != 0 && !is_dead_letters(info.queue) && info.ready > messages_limit_ &&
+        !may_be_back) {
         violate("queue " + std::string(info.queue) + " has " + std::to_string(info.ready) +
                 " messages ready, and may have " + std::to_string(messages_limit_));
     }
@@ -149,6 +156,9 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
             violate(name(uid) + " is refused and was delivered");
         }
         message.refused = true;
+        if (i == 0 && frame.error.code == ErrorCode::queue_full) {
+            check_waited(producer, message);
+        }
     }
     producer.refused_line = producer.answered;
     if (frame.error.code == ErrorCode::queue_full &&
@@ -173,6 +183,9 @@ bool Judge::bind(QueueRecord& queue, MessageNumber number, Uid uid) {
     }
     if (is_dead_letters(queue.name) || moved_into_.contains(queue.name)) {
         return true;  // in the order in which they died, or were moved
+    }
+    if (is_new) {
+        check_arrival(queue, number, uid);
     }
     // Of one producer, the lines and the numbers rise together; it is enough to look at the
     // neighbours.

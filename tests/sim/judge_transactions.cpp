@@ -61,6 +61,7 @@ void Judge::publish(TransactionRecord& record, const wire::TransactPublish& fram
         one.queue = &queue;
         one.producer = &producer;
         one.uncertain = queue.delete_asked || drops_;
+        one.dying = may_overflow(queue);
         one.born = &record;
         note_sent(uid, one, *message);
         producer.lines.push_back(uid);

@@ -112,7 +112,8 @@ void Simulation::choose_moves() {
     const std::size_t queues = habits_.queues.size() / 2;
     // What is moved begins to live anew, which the judge does not follow.
     const bool expires = habits_.ttls || habits_.ttl_ms != 0;
-    if (queues < 2 || habits_.max_attempts[0] != 0 || expires || !dice_.one_in(2)) {
+    const bool buries = habits_.max_attempts[0] != 0 || habits_.on_full == OnFull::dead_letter;
+    if (queues < 2 || buries || expires || !dice_.one_in(2)) {
         return;
     }
     const auto begin = habits_.durabilities.begin();
@@ -136,8 +137,12 @@ void Simulation::choose_dead_letters() {
     }
     if (dice_.one_in(4)) {
         habits_.max_messages = dice_.between(5, 60);
-        habits_.on_full = dice_.one_in(2) ? OnFull::drop_oldest : OnFull::reject;
-        judge_.set_messages_limit(habits_.max_messages, habits_.on_full == OnFull::drop_oldest);
+        const bool makes_room = dice_.one_in(2);
+        // From a source of its own, as the backups.
+        const bool loses = test::Dice(habits_.max_messages * 8 + limit).one_in(2);
+        habits_.on_full = makes_room ? (loses ? OnFull::drop_oldest : OnFull::dead_letter)
+                                     : (loses ? OnFull::reject : OnFull::wait);
+        judge_.set_messages_limit(habits_.max_messages, habits_.on_full);
     }
     habits_.made = dice_.one_in(2) ? queues : habits_.queues.size();
     habits_.waits = dice_.one_in(2);

@@ -126,6 +126,7 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
             Opening& opening = openings_[header.handle];
             opening = {true, std::string(frame->queue), 0, Sharing::shared};
             opening.name = frame->producer;
+            opening.wait_ms = frame->wait_ms;
             if (!opening.name.empty()) {
                 opening.place = judge_.name_asked(opening.queue, opening.name);
             }
@@ -344,7 +345,9 @@ void Tap::take_opened(const wire::FrameHeader& header, const wire::Opened& opene
         producers_[header.handle] = &judge_.opened_named(queue, identity_, opening.name,
                                                          opening.place, opened.last_line.value());
     } else if (opening.is_producer) {
-        producers_[header.handle] = &judge_.opened_producer(queue, identity_);
+        ProducerRecord& record = judge_.opened_producer(queue, identity_);
+        record.wait_ms = opening.wait_ms;
+        producers_[header.handle] = &record;
     } else {
         consumers_[header.handle] =
             &judge_.opened_consumer(queue, opened, opening.place, opening.sharing);

@@ -42,6 +42,7 @@ class Tap {
         std::uint64_t place = 0;  // of a consumer; which opening of its name, of a producer
         Sharing sharing{};
         std::string name{};  // of a producer
+        std::uint32_t wait_ms = 0;
     };
     struct Request {
         wire::FrameType type{};

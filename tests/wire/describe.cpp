@@ -40,6 +40,8 @@ class Description {
 void describe_dead_letter(Description& d, const DeadLetterView& dead) {
     d.word("cause", dead.cause == DeadLetterCause::attempts   ? "attempts"
                     : dead.cause == DeadLetterCause::rejected ? "rejected"
+                    : dead.cause == DeadLetterCause::expired  ? "expired"
+                    : dead.cause == DeadLetterCause::overflow ? "overflow"
                                                               : "?");
     d.number("attempts", dead.attempts);
     d.signed_number("first_failed", dead.first_failed.time_since_epoch().count());
@@ -194,8 +196,11 @@ void describe_body(Description& d, const Welcome& f) {
 
 void describe_body(Description& d, const OpenProducer& f) {
     d.text("queue", f.queue);
-    if (!f.producer.empty()) {
+    if (!f.producer.empty() || f.wait_ms != 0) {
         d.text("producer", f.producer);
+    }
+    if (f.wait_ms != 0) {
+        d.number("wait_ms", f.wait_ms);
     }
 }
 

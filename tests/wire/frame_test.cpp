@@ -44,14 +44,18 @@ bool grew_since_the_first_release(FrameType type) {
            type == FrameType::open_consumer || type == FrameType::opened;
 }
 
-// Fields at the end that are there only with a name: without one, the body ends before them.
+// Fields at the end that are there only with a name, and with a time to wait behind it: without
+// one, the body ends before them.
+bool mentions(const VectorFile& vector, std::string_view word) {
+    return vector.name.find(word) != std::string::npos;
+}
 int optional_fields(const VectorFile& vector) {
-    return vector.name.find("_named") != std::string::npos ? 1 : 0;
+    return (mentions(vector, "_named") ? 1 : 0) + (mentions(vector, "_wait_ms") ? 1 : 0);
 }
 bool ends_before_a_field(const VectorFile& vector) {
     const FrameType type = type_of(vector);
-    return (type == FrameType::open_producer || type == FrameType::opened) &&
-           optional_fields(vector) == 0;
+    return (type == FrameType::open_producer && !mentions(vector, "_wait_ms")) ||
+           (type == FrameType::opened && optional_fields(vector) == 0);
 }
 
 // Frames of which the last fields may be left out, whole. What lies behind them is unknown only

@@ -76,6 +76,7 @@ enum class DeadLetterCause : std::uint8_t {
     attempts = 1,  // it was delivered as often as its queue allows
     rejected = 2,  // a consumer said so
     expired = 3,   // its time to live was over
+    overflow = 4,  // it was the oldest when its queue was full
 };
 
 struct DeadLetterView {

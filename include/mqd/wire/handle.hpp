@@ -13,16 +13,22 @@
 namespace mqd::wire {
 
 // header.handle: the number that the client gives to the new handle, 1..handles_max.
-// Clients that know no names of producers end behind the queue.
+// Clients that know no names of producers end behind the queue, those that know no waiting behind
+// the name.
 struct OpenProducer {
     static constexpr FrameType type = FrameType::open_producer;
     std::string_view queue;
     std::string_view producer{};  // its name; empty: it has none
+    // How long a publish waits at most where the queue has no room; 0: as the daemon does.
+    std::uint32_t wait_ms = 0;
 
     void encode(Writer& w) const {
         w.string8(queue);
-        if (!producer.empty()) {
+        if (!producer.empty() || wait_ms != 0) {
             w.string8(producer);
+        }
+        if (wait_ms != 0) {
+            w.number(wait_ms);
         }
     }
     [[nodiscard]] static std::optional<OpenProducer> decode(Bytes body) {
@@ -31,6 +37,9 @@ struct OpenProducer {
         f.queue = r.string8();
         if (!r.rest().empty()) {
             f.producer = r.string8();
+        }
+        if (!r.rest().empty()) {
+            f.wait_ms = r.number<std::uint32_t>();
         }
         return r.ok() ? std::optional(f) : std::nullopt;
     }
