@@ -44,6 +44,10 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     if (from.expire_idle_ms) {
         options.expire_idle = std::chrono::milliseconds(*from.expire_idle_ms);
     }
+    if (from.dedup_window_ms) {
+        options.dedup_window = std::chrono::milliseconds(*from.dedup_window_ms);
+    }
+    options.dedup_count = from.dedup_count;
     if (from.temporary) {
         options.temporary = *from.temporary != 0;
     }
@@ -64,7 +68,8 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
                    frame.delayed,
                    frame.held,
                    frame.expired,
-                   frame.next_of_levels};
+                   frame.next_of_levels,
+                   frame.duplicates};
     info.options.durability = frame.durability;
     info.options.lease = std::chrono::milliseconds(frame.lease_ms);
     return info;
@@ -101,6 +106,11 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         return Error{ErrorCode::bad_option, "expire_idle is at most ten years",
                      static_cast<std::uint64_t>(wire::expire_idle_max.count())};
     }
+    if (from.dedup_window &&
+        (from.dedup_window->count() < 0 || *from.dedup_window > wire::dedup_window_max)) {
+        return Error{ErrorCode::bad_option, "dedup_window is at most ten years",
+                     static_cast<std::uint64_t>(wire::dedup_window_max.count())};
+    }
     wire::QueueOptions options;
     if (from.durability != Durability::unspecified) {
         options.durability = from.durability;
@@ -126,6 +136,10 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     if (from.expire_idle) {
         options.expire_idle_ms = static_cast<std::uint64_t>(from.expire_idle->count());
     }
+    if (from.dedup_window) {
+        options.dedup_window_ms = static_cast<std::uint64_t>(from.dedup_window->count());
+    }
+    options.dedup_count = from.dedup_count;
     if (from.temporary) {
         options.temporary = static_cast<std::uint8_t>(*from.temporary);
     }
@@ -205,6 +219,7 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
         peeked.dead_letter = find_dead_letter(message->attributes);
         peeked.priority = find_priority(message->attributes);
         peeked.group = find_group(message->attributes);
+        peeked.dedup_id = find_dedup_id(message->attributes);
         if (run.state == MessageState::delayed) {
             peeked.due = run.due;
         }

@@ -388,6 +388,7 @@ ConfigKeys keys_of(LimitsConfig& limits) {
         {"named_producers", CountField{&limits.named_producers, 0, 10'000'000}},
         {"delayed_messages", LongCountField{&limits.delayed_messages, 1'000'000'000}},
         {"grouped_messages", LongCountField{&limits.grouped_messages, 1'000'000'000}},
+        {"dedup_ids", LongCountField{&limits.dedup_ids, 1'000'000'000}},
         {"connections", CountField{&limits.connections, 1, 1'000'000}},
         {"handles_per_connection", CountField{&limits.handles_per_connection, 1, 65'536}},
         {"output_bytes", SizeField{&limits.output_bytes, 64 * kibibyte, gibibyte}},
@@ -416,6 +417,9 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"ttl", DurationField{&queue.ttl, milliseconds(0), wire::ttl_max}},
         {"on_expired", OnExpiredField{&queue.on_expired}},
         {"expire_idle", DurationField{&queue.expire_idle, milliseconds(0), wire::expire_idle_max}},
+        {"dedup_window",
+         DurationField{&queue.dedup_window, milliseconds(0), wire::dedup_window_max}},
+        {"dedup_count", CountField{&queue.dedup_count, 1, wire::dedup_count_max}},
     };
 }
 

@@ -46,13 +46,22 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::durability_unavailable,
                      "queue \"" + queue.name() + "\" is kept in memory"};
     }
-    const Result<std::uint64_t> dropped = to_drop(queue, {frame.count, frame.batch.size()});
+    return Dedup::watches(queue) ? publish_unknown(producer, frame, sender)
+                                 : publish_new(producer, frame, frame, sender);
+}
+
+// `rest` is what is to be taken of the frame: all of it, or what was not published before.
+Result<void> Core::publish_new(Producer& producer, const wire::Publish& frame,
+                               const wire::Publish& rest, Identity sender) {
+    engine::Queue& queue = *producer.queue;
+    const Result<std::uint64_t> dropped = to_drop(queue, {rest.count, rest.batch.size()});
     if (!dropped) {
         return dropped.error();
     }
-    if (const auto taken = take_batch(frame, queue, {mark_bytes(producer)}); !taken) {
+    if (const auto taken = take_batch(rest, queue, {mark_bytes(producer)}); !taken) {
         return taken.error();
     }
+    std::swap(batch_.dedup, known_lines_);
     if (*dropped > 0) {
         drop_oldest(queue, *dropped);
     }
@@ -65,16 +74,16 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     }
     batch_.place(queue.id());
     const MessageNumber first = batch_.parts.front().block->first;
-    const Durability level = level_of(queue, {first, frame.count}, frame.durability);
-    const LineNumber first_line = producer.next_line;
-    PendingLines& lines = producer.pending.emplace_back();
-    lines.first = first_line;
-    lines.count = frame.count;
-    lines.bytes = frame.batch.size();
+    const bool some_known = !batch_.dedup.known.empty();
+    Durability level = level_of(queue, {first, rest.count}, frame.durability);
+    level = some_known ? std::max(level, queue.definition().durability) : level;
+    PendingLines& lines = add_lines(producer, frame, level);
     lines.number = first;
-    lines.level = level;
-    if (batch_.parts.size() > 1) {
+    if (batch_.parts.size() > 1 || some_known) {
         number_lines(lines);
+    }
+    if (batch_.dedup.expected > 0) {
+        dedup_.number_lines(queue, batch_);
     }
     if (queue.durable()) {
         append_parts(producer, level);
@@ -88,6 +97,15 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
     }
     list_pending(producer);
     return {};
+}
+
+PendingLines& Core::add_lines(Producer& producer, const wire::Publish& frame, Durability level) {
+    PendingLines& lines = producer.pending.emplace_back();
+    lines.first = producer.next_line;
+    lines.count = frame.count;
+    lines.bytes = frame.batch.size();
+    lines.level = level;
+    return lines;
 }
 
 // It is there, with its numbers, in a memory queue.

@@ -30,6 +30,10 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.priorities, &Definition::priorities);
     say(options.group_in_flight, &Definition::group_in_flight);
     say(options.on_expired, &Definition::on_expired);
+    say(options.dedup_count, &Definition::dedup_count);
+    if (otherwise == nullptr || definition.dedup_window != otherwise->dedup_window) {
+        options.dedup_window_ms = static_cast<std::uint64_t>(definition.dedup_window.count());
+    }
     if (otherwise == nullptr || definition.ttl != otherwise->ttl) {
         options.ttl_ms = static_cast<std::uint64_t>(definition.ttl.count());
     }
@@ -66,6 +70,10 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.priorities, options.priorities);
     set(definition.group_in_flight, options.group_in_flight);
     set(definition.on_expired, options.on_expired);
+    set(definition.dedup_count, options.dedup_count);
+    if (options.dedup_window_ms) {
+        definition.dedup_window = std::chrono::milliseconds(*options.dedup_window_ms);
+    }
     if (options.ttl_ms) {
         definition.ttl = std::chrono::milliseconds(*options.ttl_ms);
     }
@@ -116,6 +124,13 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     if (options.expire_idle_ms > static_cast<std::uint64_t>(wire::expire_idle_max.count())) {
         return Error{ErrorCode::bad_option, "expire_idle is more than ten years",
                      static_cast<std::uint64_t>(wire::expire_idle_max.count())};
+    }
+    if (options.dedup_window_ms > static_cast<std::uint64_t>(wire::dedup_window_max.count())) {
+        return Error{ErrorCode::bad_option, "dedup_window is more than ten years",
+                     static_cast<std::uint64_t>(wire::dedup_window_max.count())};
+    }
+    if (options.dedup_count == 0u || options.dedup_count > wire::dedup_count_max) {
+        return Error{ErrorCode::bad_option, "dedup_count: 1 to 16777216", wire::dedup_count_max};
     }
     if (options.temporary > 1) {
         return Error{ErrorCode::bad_option, "temporary: 0 or 1"};

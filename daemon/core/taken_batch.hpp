@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/core/block.hpp"
+#include "daemon/core/dedup_lines.hpp"
 #include "daemon/core/priority_split.hpp"
 #include "daemon/engine/engine.hpp"
 #include "mqd/wire/frame.hpp"
@@ -29,6 +30,7 @@ struct TakenBatch {
     // In numbers counted over all parts, from 0 on, until place(); of no more than one part each.
     std::vector<engine::DelayMessages> delays;
     std::vector<engine::GroupMember> members;
+    DedupLines dedup;  // what was left out of it before it was taken
 
     void clear();
     [[nodiscard]] std::uint32_t count() const;  // messages
@@ -37,6 +39,8 @@ struct TakenBatch {
     }
     // Lines of it, from 0 on, wait until then. Precondition: `split` is that of the batch.
     void delay_lines(std::span<const engine::DelayMessages> lines);
+    // What its lines became, in their order. Precondition: the blocks have their numbers.
+    [[nodiscard]] std::vector<wire::ConfirmedRun> numbers() const;
     // The blocks have their numbers, in that queue.
     void place(QueueId id);
 

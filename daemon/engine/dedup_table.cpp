@@ -1,6 +1,7 @@
 #include "daemon/engine/dedup_table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "mqd/assert.hpp"
 
@@ -9,9 +10,10 @@ namespace mqd::engine {
 namespace {
 
 constexpr std::size_t least_slots = 16;
-// Between the two, in hundredths, a table is full: beyond, it grows.
+// Between the two, in hundredths, a shard is full: beyond, it grows.
 constexpr std::size_t fullest = 85;
 constexpr std::size_t full_after_growth = 66;
+constexpr std::size_t entries_max = std::size_t{1} << 31;
 
 std::uint8_t tag_of(const DedupHash& hash) {
     return static_cast<std::uint8_t>(hash.low) | 1;  // never free_tag
@@ -21,17 +23,27 @@ std::uint8_t tag_of(const DedupHash& hash) {
 
 // The slots stand in the order of the high bits of the hashes, so that their number need not be a
 // power of two.
-std::size_t DedupTable::home(const DedupHash& hash) const {
+std::size_t DedupTable::Shard::home(const DedupHash& hash) const {
     const std::uint64_t bits = hash.high >> 32;
-    return static_cast<std::size_t>((bits * tags_.size()) >> 32);
+    return static_cast<std::size_t>((bits * tags.size()) >> 32);
 }
 
-std::optional<std::size_t> DedupTable::slot_of(const DedupHash& hash) const {
-    if (tags_.empty()) {
+void DedupTable::Shard::put(const DedupHash& hash, std::uint32_t place) {
+    std::size_t slot = home(hash);
+    while (tags[slot] != free_tag) {
+        slot = next(slot);
+    }
+    tags[slot] = tag_of(hash);
+    places[slot] = place;
+}
+
+std::optional<std::size_t> DedupTable::slot_of(const Shard& shard, const DedupHash& hash) const {
+    if (shard.tags.empty()) {
         return std::nullopt;
     }
-    for (std::size_t slot = home(hash); tags_[slot] != free_tag; slot = next(slot)) {
-        if (tags_[slot] == tag_of(hash) && in_slot(slot).hash == hash) {
+    for (std::size_t slot = shard.home(hash); shard.tags[slot] != free_tag;
+         slot = shard.next(slot)) {
+        if (shard.tags[slot] == tag_of(hash) && in_slot(shard, slot).hash == hash) {
             return slot;
         }
     }
@@ -39,69 +51,106 @@ std::optional<std::size_t> DedupTable::slot_of(const DedupHash& hash) const {
 }
 
 const DedupTable::Entry* DedupTable::find(const DedupHash& hash) const {
-    const auto slot = slot_of(hash);
-    return slot ? &in_slot(*slot) : nullptr;
+    if (shards_.empty()) {
+        return nullptr;
+    }
+    const Shard& shard = shards_[shard_of(hash)];
+    const auto slot = slot_of(shard, hash);
+    return slot ? &in_slot(shard, *slot) : nullptr;
 }
 
-void DedupTable::put(const DedupHash& hash, std::uint32_t place) {
-    std::size_t slot = home(hash);
-    while (tags_[slot] != free_tag) {
-        slot = next(slot);
+void DedupTable::grow(Shard& shard) {
+    const std::size_t slots = std::max(least_slots, (shard.used + 1) * 100 / full_after_growth);
+    Shard grown;
+    grown.tags.resize(slots, free_tag);
+    grown.places.resize(slots);
+    grown.used = shard.used;
+    for (std::size_t slot = 0; slot < shard.tags.size(); ++slot) {
+        if (shard.tags[slot] != free_tag) {
+            grown.put(in_slot(shard, slot).hash, shard.places[slot]);
+        }
     }
-    tags_[slot] = tag_of(hash);
-    places_[slot] = place;
-}
-
-void DedupTable::grow() {
-    const std::size_t slots =
-        std::max(least_slots, (entries_.size() + 1) * 100 / full_after_growth);
-    std::vector<std::uint8_t>(slots, free_tag).swap(tags_);
-    std::vector<std::uint32_t>(slots).swap(places_);
-    std::uint32_t place = first_place_;
-    for (const Entry& entry : entries_) {
-        put(entry.hash, place++);
-    }
+    shard = std::move(grown);
 }
 
 void DedupTable::add(const Entry& entry) {
-    MQD_ASSERT(find(entry.hash) == nullptr && entries_.size() < UINT32_MAX - 1, entries_.size());
-    if ((entries_.size() + 1) * 100 > tags_.size() * fullest) {
-        grow();
+    MQD_ASSERT(entry.number != forgotten && find(entry.hash) == nullptr, entry.number);
+    MQD_ASSERT(entries_.size() < entries_max, entries_.size());
+    if (shards_.empty()) {
+        shards_.resize(shard_count);
+    }
+    Shard& shard = shards_[shard_of(entry.hash)];
+    if ((shard.used + 1) * 100 > shard.tags.size() * fullest) {
+        grow(shard);
     }
     entries_.push_back(entry);
-    put(entry.hash, first_place_ + static_cast<std::uint32_t>(entries_.size() - 1));
+    shard.put(entry.hash, static_cast<std::uint32_t>(end() - 1));
+    ++shard.used;
+    ++size_;
 }
 
 // What stands behind a slot that becomes free, and would not be found any more, moves there.
-void DedupTable::forget_oldest() {
-    const auto found = slot_of(entries_.front().hash);
-    MQD_ASSERT(found.has_value());
-    std::size_t gap = *found;
-    for (std::size_t slot = next(gap); tags_[slot] != free_tag; slot = next(slot)) {
-        const std::size_t wanted = home(in_slot(slot).hash);
+void DedupTable::free_slot(Shard& shard, std::size_t gap) {
+    for (std::size_t slot = shard.next(gap); shard.tags[slot] != free_tag;
+         slot = shard.next(slot)) {
+        const std::size_t wanted = shard.home(in_slot(shard, slot).hash);
         const bool between =
             gap <= slot ? gap < wanted && wanted <= slot : gap < wanted || wanted <= slot;
         if (!between) {
-            tags_[gap] = tags_[slot];
-            places_[gap] = places_[slot];
+            shard.tags[gap] = shard.tags[slot];
+            shard.places[gap] = shard.places[slot];
             gap = slot;
         }
     }
-    tags_[gap] = free_tag;
+    shard.tags[gap] = free_tag;
+    --shard.used;
+}
+
+void DedupTable::drop_slot(const DedupHash& hash) {
+    Shard& shard = shards_[shard_of(hash)];
+    const auto slot = slot_of(shard, hash);
+    MQD_ASSERT(slot.has_value() && size_ > 0, size_);
+    free_slot(shard, *slot);
+    --size_;
+}
+
+void DedupTable::trim() {
+    while (!entries_.empty() && entries_.front().number == forgotten) {
+        entries_.pop_front();
+        ++begin_;
+    }
+    while (!entries_.empty() && entries_.back().number == forgotten) {
+        entries_.pop_back();
+    }
+}
+
+void DedupTable::forget(const DedupHash& hash) {
+    if (const Entry* entry = find(hash)) {
+        const_cast<Entry*>(entry)->number = forgotten;
+        drop_slot(hash);
+        trim();
+    }
+}
+
+void DedupTable::forget_oldest() {
+    drop_slot(entries_.front().hash);
     entries_.pop_front();
-    ++first_place_;
+    ++begin_;
+    trim();
 }
 
-void DedupTable::forget_before(WallTime time) {
-    while (!entries_.empty() && entries_.front().taken < time) {
-        forget_oldest();
-    }
+void DedupTable::forget_newest() {
+    drop_slot(entries_.back().hash);
+    entries_.pop_back();
+    trim();
 }
 
-void DedupTable::forget_down_to(std::size_t count) {
-    while (entries_.size() > count) {
-        forget_oldest();
+std::size_t DedupTable::memory_bytes() const {
+    std::size_t bytes = entries_.size() * sizeof(Entry) + shards_.size() * sizeof(Shard);
+    for (const Shard& shard : shards_) {
+        bytes += shard.places.capacity() * sizeof(std::uint32_t) + shard.tags.capacity();
     }
+    return bytes;
 }
 
 }  // namespace mqd::engine

@@ -2,7 +2,9 @@
 
 // The ids of messages that one queue remembers, oldest first, to know a message that is published
 // once more: a hash of 128 bits, the number that the message got, and when. At most 40 bytes an id:
-// 32 in a row, and a slot of 5 bytes, of which at least 65 in 100 are in use, that leads to it.
+// 32 in a row, and a slot of 5 bytes, of which at least 65 in 100 are in use, that leads to it; and
+// some KiB for the whole. The slots lie in shards, which grow one by one, so that no single call
+// takes long.
 //
 // A hash stands for its id. It is for the caller to compute it with a key that nobody outside
 // knows: with 2^20 ids in the table, the probability that any two of them that differ have one hash
@@ -13,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "daemon/engine/time.hpp"
 #include "mqd/types.hpp"
 
 namespace mqd::engine {
@@ -27,49 +30,76 @@ class DedupTable {
   public:
     struct Entry {
         DedupHash hash;
-        MessageNumber number;
-        WallTime taken;
+        MessageNumber number;  // 0: forgotten out of turn, and passed over
+        Time taken;
     };
     static_assert(sizeof(Entry) == 32);
+    static constexpr MessageNumber forgotten{0};
 
     // The message that was taken under that id. Null: none is remembered. Valid until a change.
     [[nodiscard]] const Entry* find(const DedupHash& hash) const;
-    // Precondition: no such hash is there, and size() is less than 2^32 - 1.
+    // Behind all others. Precondition: no such hash is there, its number is not 0, and size() is
+    // less than 2^31.
     void add(const Entry& entry);
-    // Those that were taken before that time, up to the first that was not.
-    void forget_before(WallTime time);
-    // The oldest ones, until there are at most so many.
-    void forget_down_to(std::size_t count);
+    // Wherever it is, if it is there.
+    void forget(const DedupHash& hash);
+    // Preconditions: there is one.
+    void forget_oldest();
+    void forget_newest();
 
-    [[nodiscard]] std::size_t size() const { return entries_.size(); }
-    // From the oldest, 0, on.
-    [[nodiscard]] const Entry& at(std::size_t index) const { return entries_[index]; }
-    [[nodiscard]] std::size_t memory_bytes() const {
-        return entries_.size() * sizeof(Entry) + places_.capacity() * sizeof(std::uint32_t) +
-               tags_.capacity();
+    [[nodiscard]] std::size_t size() const { return size_; }
+    [[nodiscard]] bool empty() const { return size_ == 0; }
+    // Precondition: there is one.
+    [[nodiscard]] const Entry& oldest() const { return entries_.front(); }
+
+    // Where they lie in the row, some of them forgotten: positions from begin() on, below end(). An
+    // entry keeps its position as long as it is there.
+    [[nodiscard]] std::uint64_t begin() const { return begin_; }
+    [[nodiscard]] std::uint64_t end() const { return begin_ + entries_.size(); }
+    [[nodiscard]] const Entry& at(std::uint64_t position) const {
+        return entries_[static_cast<std::size_t>(position - begin_)];
     }
+    // Precondition: it is not forgotten, nor is `number`.
+    void set_number(std::uint64_t position, MessageNumber number) {
+        entries_[static_cast<std::size_t>(position - begin_)].number = number;
+    }
+
+    [[nodiscard]] std::size_t memory_bytes() const;
 
   private:
     static constexpr std::uint8_t free_tag = 0;
+    static constexpr std::size_t shard_count = 64;
 
-    [[nodiscard]] std::size_t home(const DedupHash& hash) const;
-    [[nodiscard]] std::size_t next(std::size_t slot) const {
-        return slot + 1 == tags_.size() ? 0 : slot + 1;
-    }
-    [[nodiscard]] const Entry& in_slot(std::size_t slot) const {
-        return entries_[places_[slot] - first_place_];
-    }
-    [[nodiscard]] std::optional<std::size_t> slot_of(const DedupHash& hash) const;
-    void put(const DedupHash& hash, std::uint32_t place);
-    void grow();
-    void forget_oldest();
+    // By hash, open addressing: where in the row it is (the lower half of its position), and some
+    // bits of the hash, so that few others are looked at.
+    struct Shard {
+        std::vector<std::uint32_t> places;
+        std::vector<std::uint8_t> tags;
+        std::size_t used = 0;
 
-    std::deque<Entry> entries_;
-    std::uint32_t first_place_ = 0;  // of entries_.front(); places wrap around
-    // By hash, open addressing: where in the row it is, and some bits of it, so that few others are
-    // looked at.
-    std::vector<std::uint32_t> places_;
-    std::vector<std::uint8_t> tags_;
+        [[nodiscard]] std::size_t home(const DedupHash& hash) const;
+        [[nodiscard]] std::size_t next(std::size_t slot) const {
+            return slot + 1 == tags.size() ? 0 : slot + 1;
+        }
+        void put(const DedupHash& hash, std::uint32_t place);
+    };
+
+    [[nodiscard]] static std::size_t shard_of(const DedupHash& hash) { return hash.low >> 58; }
+    [[nodiscard]] const Entry& in_slot(const Shard& shard, std::size_t slot) const {
+        const std::uint32_t index = shard.places[slot] - static_cast<std::uint32_t>(begin_);
+        return entries_[index];
+    }
+    [[nodiscard]] std::optional<std::size_t> slot_of(const Shard& shard,
+                                                     const DedupHash& hash) const;
+    void grow(Shard& shard);
+    void free_slot(Shard& shard, std::size_t slot);
+    void drop_slot(const DedupHash& hash);
+    void trim();
+
+    std::deque<Entry> entries_;  // neither the first nor the last of them is forgotten
+    std::uint64_t begin_ = 0;
+    std::size_t size_ = 0;
+    std::vector<Shard> shards_;  // none before the first entry
 };
 
 }  // namespace mqd::engine

@@ -37,6 +37,10 @@ struct QueueDefinition {
     // core sees to both.
     std::chrono::milliseconds expire_idle{0};  // 0: never
     bool temporary = false;
+    // A message whose id was published within so long is not taken once more; 0: nobody looks. So
+    // many ids are remembered at most.
+    std::chrono::milliseconds dedup_window{0};
+    std::uint32_t dedup_count = 1'000'000;
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

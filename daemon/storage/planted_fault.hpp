@@ -18,9 +18,10 @@ enum class Fault {
     forgotten_delay,          // until when a message waits is not journaled with it
     priority_inversion,       // what has the highest priority is taken as if it had none
     group_overtaken,          // a start forgets which messages of the journal belong to groups
-    half_a_batch,    // of a transaction, what it publishes second is not in its commit group
-    forgotten_ttl,   // a message whose own time to live is over stays, and is delivered
-    lost_straggler,  // of what lives in a page that is carried, the last batch is left behind
+    half_a_batch,     // of a transaction, what it publishes second is not in its commit group
+    forgotten_ttl,    // a message whose own time to live is over stays, and is delivered
+    lost_dedup_mark,  // a start forgets which ids the messages of the journal had
+    lost_straggler,   // of what lives in a page that is carried, the last batch is left behind
 };
 
 #ifndef MQD_PLANTED_FAULT
