@@ -74,6 +74,7 @@ const char* words_of(Feature feature) {
         case Feature::priority: return ", priorities";
         case Feature::ttl: return ", each with a TTL";
         case Feature::group: return ", 10,000 groups";
+        case Feature::dedup: return ", an id each";
     }
     return "";
 }
@@ -91,9 +92,12 @@ Contender make_mqd(const Place& place, Transport transport, const LoadShape& sha
                 if (!daemon) {
                     return daemon.error();
                 }
-                if (auto queue = (*daemon)->create_queue("bench", durability,
-                                                         shape.feature == Feature::priority);
-                    !queue) {
+                QueueOptions options;
+                options.priorities = shape.feature == Feature::priority;
+                if (shape.feature == Feature::dedup) {
+                    options.dedup_window = std::chrono::hours(1);
+                }
+                if (auto queue = (*daemon)->create_queue("bench", durability, options); !queue) {
                     return queue.error();
                 }
                 (*daemon)->process().await_quiet();

@@ -25,6 +25,7 @@ enum class Feature : std::uint8_t {
     priority,  // any of ten
     ttl,       // of its own, which is not reached
     group,     // one of 10,000
+    dedup,     // an id of its own, on a queue that knows them
 };
 
 struct LoadShape {

@@ -46,6 +46,7 @@ class FeaturedOptions {
         if (feature == Feature::delay) {
             options_.delay = std::chrono::milliseconds(1);
         }
+        std::memcpy(id_.data(), &run_, sizeof run_);
     }
     // What it views is there until the next call.
     [[nodiscard]] const MessageOptions& of(std::uint64_t sequence) {
@@ -61,6 +62,9 @@ class FeaturedOptions {
             const std::uint32_t key = group_of(sequence);
             std::memcpy(key_.data(), &key, sizeof key);
             options_.group = {key_.data(), sizeof key};
+        } else if (feature_ == Feature::dedup) {
+            std::memcpy(id_.data() + sizeof run_, &sequence, sizeof sequence);
+            options_.dedup_id = {id_.data(), id_.size()};
         }
         return options_;
     }
@@ -69,6 +73,10 @@ class FeaturedOptions {
     Feature feature_;
     MessageOptions options_;
     std::array<char, sizeof(std::uint32_t)> key_{};
+    // No two producers have the same.
+    std::uint64_t run_ =
+        static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+    std::array<char, 2 * sizeof(std::uint64_t)> id_{};
 };
 
 void produce_pipelined(const MqdClientOptions& options, std::uint32_t number,
@@ -242,6 +250,7 @@ LoadClient make_mqd_client(const MqdClientOptions& options) {
                     return consume_pipelined<GroupedArrivalCheck>(options, context);
                 case Feature::none:
                 case Feature::delay:
+                case Feature::dedup:
                 case Feature::ttl: return consume_pipelined<ArrivalCheck>(options, context);
             }
         }

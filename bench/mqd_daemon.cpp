@@ -71,14 +71,13 @@ MqdDaemon::~MqdDaemon() {
 }
 
 Result<void> MqdDaemon::create_queue(const std::string& name, Durability durability,
-                                     bool priorities) const {
+                                     QueueOptions options) const {
     auto client = Client::connect(url(Transport::unix_socket));
     if (!client) {
         return client.error();
     }
-    if (auto created =
-            client->create_queue(name, {.durability = durability, .priorities = priorities});
-        !created) {
+    options.durability = durability;
+    if (auto created = client->create_queue(name, options); !created) {
         return created.error();
     }
     return client->close();

@@ -10,6 +10,7 @@
 
 #include "bench/process.hpp"
 #include "bench/socket.hpp"
+#include "mqd/queue.hpp"
 #include "mqd/result.hpp"
 #include "mqd/types.hpp"
 
@@ -36,7 +37,7 @@ class MqdDaemon {
     // Kills it and starts it again on what it has left.
     [[nodiscard]] Result<void> kill_and_restart();
     [[nodiscard]] Result<void> create_queue(const std::string& name, Durability durability,
-                                            bool priorities = false) const;
+                                            QueueOptions options = {}) const;
     [[nodiscard]] const ServerProcess& process() const { return *process_; }
     [[nodiscard]] std::string url(Transport transport) const;
     // From exec to the greeting.

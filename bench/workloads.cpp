@@ -58,6 +58,7 @@ class WorkloadList {
         add_feature("priority", Feature::priority, "any of ten priorities", 0.6);
         add_feature("ttl", Feature::ttl, "a TTL for each", 0.6);
         add_feature("group", Feature::group, "10,000 groups", 0.4);
+        add_feature("dedup", Feature::dedup, "an id for each", 0.5);
         add_start();
     }
 

@@ -50,6 +50,10 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     if (from.history_time_ms) {
         options.history_time = std::chrono::milliseconds(*from.history_time_ms);
     }
+    if (from.dedup_window_ms) {
+        options.dedup_window = std::chrono::milliseconds(*from.dedup_window_ms);
+    }
+    options.dedup_count = from.dedup_count;
     if (from.temporary) {
         options.temporary = *from.temporary != 0;
     }
@@ -70,7 +74,8 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
                    frame.delayed,
                    frame.held,
                    frame.expired,
-                   frame.next_of_levels};
+                   frame.next_of_levels,
+                   frame.duplicates};
     info.options.durability = frame.durability;
     info.options.lease = std::chrono::milliseconds(frame.lease_ms);
     return info;
@@ -115,6 +120,11 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         return Error{ErrorCode::bad_option, "history_time is at most ten years",
                      static_cast<std::uint64_t>(wire::history_time_max.count())};
     }
+    if (from.dedup_window &&
+        (from.dedup_window->count() < 0 || *from.dedup_window > wire::dedup_window_max)) {
+        return Error{ErrorCode::bad_option, "dedup_window is at most ten years",
+                     static_cast<std::uint64_t>(wire::dedup_window_max.count())};
+    }
     wire::QueueOptions options;
     if (from.durability != Durability::unspecified) {
         options.durability = from.durability;
@@ -144,6 +154,10 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     if (from.history_time) {
         options.history_time_ms = static_cast<std::uint64_t>(from.history_time->count());
     }
+    if (from.dedup_window) {
+        options.dedup_window_ms = static_cast<std::uint64_t>(from.dedup_window->count());
+    }
+    options.dedup_count = from.dedup_count;
     if (from.temporary) {
         options.temporary = static_cast<std::uint8_t>(*from.temporary);
     }
@@ -222,6 +236,7 @@ bool append_run(std::vector<PeekedMessage>& messages, const wire::PeekedRun& run
         peeked.dead_letter = find_dead_letter(message->attributes);
         peeked.priority = find_priority(message->attributes);
         peeked.group = find_group(message->attributes);
+        peeked.dedup_id = find_dedup_id(message->attributes);
         if (run.state == MessageState::delayed) {
             peeked.due = run.due;
         }

@@ -69,11 +69,12 @@ std::byte* append_times(std::byte* to, const MessageOptions& options) {
     return to;
 }
 
-std::byte* append_group(std::byte* to, std::string_view key) {
-    wire::store(to, static_cast<std::uint16_t>(
-                        static_cast<std::uint16_t>(wire::AttributeId::group) | wire::critical_bit));
-    wire::store(to + 2, static_cast<std::uint16_t>(key.size()));
-    return std::copy_n(wire::as_bytes(key).data(), key.size(), to + wire::attribute_header_bytes);
+// A critical one.
+std::byte* append_text(std::byte* to, wire::AttributeId id, std::string_view text) {
+    wire::store(to,
+                static_cast<std::uint16_t>(static_cast<std::uint16_t>(id) | wire::critical_bit));
+    wire::store(to + 2, static_cast<std::uint16_t>(text.size()));
+    return std::copy_n(wire::as_bytes(text).data(), text.size(), to + wire::attribute_header_bytes);
 }
 
 }  // namespace
@@ -148,6 +149,13 @@ std::optional<Error> ProducerHandle::check(std::size_t body_bytes, const HeaderL
         }
         attributes_bytes += wire::attribute_header_bytes + options.group.size();
     }
+    if (!options.dedup_id.empty()) {
+        if (options.dedup_id.size() > wire::dedup_id_bytes_max) {
+            return Error{ErrorCode::bad_option, "a dedup_id has 1 to 128 bytes",
+                         wire::dedup_id_bytes_max};
+        }
+        attributes_bytes += wire::attribute_header_bytes + options.dedup_id.size();
+    }
     for (const Header& header : headers) {
         if (header.key.empty() || header.key.size() > UINT8_MAX) {
             return Error{ErrorCode::bad_option, "a header key has 1 to 255 bytes", UINT8_MAX};
@@ -201,7 +209,10 @@ void ProducerHandle::append(wire::Bytes body, const HeaderList& headers,
         to = append_priority(to, *options.priority);
     }
     if (!options.group.empty()) {
-        to = append_group(to, options.group);
+        to = append_text(to, wire::AttributeId::group, options.group);
+    }
+    if (!options.dedup_id.empty()) {
+        to = append_text(to, wire::AttributeId::dedup_id, options.dedup_id);
     }
     for (const Header& header : headers) {
         wire::store(to, static_cast<std::uint16_t>(wire::AttributeId::header));

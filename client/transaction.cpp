@@ -23,8 +23,8 @@ Result<std::vector<std::byte>> pack(std::string_view queue, std::span<const Mess
                                     client::PublishLimits limits) {
     limits.gather_bytes = wire::frame_header_bytes + wire::Publish::fixed_bytes;
     for (const Message& message : messages) {
-        limits.gather_bytes +=
-            message.body.size() + message.options.group.size() + attributes_plenty;
+        limits.gather_bytes += message.body.size() + message.options.group.size() +
+                               message.options.dedup_id.size() + attributes_plenty;
         for (const Header& header : message.headers) {
             limits.gather_bytes +=
                 wire::attribute_header_bytes + 1 + header.key.size() + header.value.size();

@@ -129,6 +129,7 @@ core::CoreOptions core_options(const Config& config) {
     options.delays_max = config.limits.delayed_messages;
     options.grouped_max = config.limits.grouped_messages;
     options.history_events_max = config.limits.history_events;
+    options.dedup_ids_max = config.limits.dedup_ids;
     options.handles_max = config.limits.handles_per_connection;
     options.output_bytes_max = config.limits.output_bytes;
     options.publish_credit_bytes = config.limits.publish_credit_bytes;
@@ -150,7 +151,10 @@ core::CoreOptions core_options(const Config& config) {
     backlog.flush_bytes = std::min(backlog.flush_bytes, backlog.memory_bytes / 16);
     // Nobody can write a message that looks like a commit group of this store.
     std::random_device random;
-    options.journal.salt_seed = (std::uint64_t{random()} << 32) | random();
+    const auto draw = [&random] { return (std::uint64_t{random()} << 32) | random(); };
+    options.journal.salt_seed = draw();
+    options.dedup_seed.low = draw();
+    options.dedup_seed.high = draw();
     return options;
 }
 

@@ -171,6 +171,7 @@ void StdoutConsumer::show(const DeliveredBatch& batch) {
         shown.dead_letter = message.dead_letter();
         shown.priority = message.priority();
         shown.group = message.group();
+        shown.dedup_id = message.dedup_id();
         shown.headers.clear();
         for (const Header& header : message.headers) {
             shown.headers.emplace_back(header.key, header.value);

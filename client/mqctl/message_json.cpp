@@ -150,22 +150,31 @@ Result<void> read_priority(const Json& line, MessageOptions& into) {
     return {};
 }
 
-Result<void> read_group(const Json& line, ParsedMessage& into) {
-    for (const std::string_view name : {"group", "group_b64"}) {
-        const auto group = line.find(name);
-        if (group == line.end()) {
+// A text of bytes; empty: there is none.
+Result<std::string> read_key(const Json& line, const std::string& name) {
+    std::string key;
+    for (const std::string& field : {name, name + "_b64"}) {
+        const auto found = line.find(field);
+        if (found == line.end()) {
             continue;
         }
-        auto key = read_text(*group, name, name == "group_b64");
-        if (!key) {
-            return key.error();
+        auto text = read_text(*found, field, field != name);
+        if (text && text->empty()) {
+            return Error{ErrorCode::bad_option, field + " is empty: it has bytes"};
         }
-        if (key->empty()) {
-            return Error{ErrorCode::bad_option, std::string(name) + " is empty: a key has bytes"};
+        if (!text) {
+            return text;
         }
-        into.group = std::move(*key);
+        key = std::move(*text);
     }
-    return {};
+    return key;
+}
+
+void add_key(Json& line, const std::string& name, std::string_view key) {
+    if (!key.empty()) {
+        const bool text = valid_utf8(key);
+        line[text ? name : name + "_b64"] = text ? std::string(key) : encode_base64(key);
+    }
 }
 
 void add_header(Json& headers, std::string_view key, const std::string& value) {
@@ -257,11 +266,8 @@ void append_json_line(std::string& out, const ShownMessage& message) {
     if (message.priority) {
         line["priority"] = *message.priority;
     }
-    if (!message.group.empty()) {
-        const bool text = valid_utf8(message.group);
-        line[text ? "group" : "group_b64"] =
-            text ? std::string(message.group) : encode_base64(message.group);
-    }
+    add_key(line, "group", message.group);
+    add_key(line, "dedup_id", message.dedup_id);
     if (message.expires) {
         line["expires"] = format_time(*message.expires);
     }
@@ -306,8 +312,13 @@ Result<ParsedMessage> parse_json_line(std::string_view line) {
     if (const auto priority = read_priority(json, message.options); !priority) {
         return priority.error();
     }
-    if (const auto group = read_group(json, message); !group) {
-        return group.error();
+    for (auto [name, key] :
+         {std::pair("group", &message.group), std::pair("dedup_id", &message.dedup_id)}) {
+        auto read = read_key(json, name);
+        if (!read) {
+            return read.error();
+        }
+        *key = std::move(*read);
     }
     return message;
 }

@@ -46,7 +46,8 @@ struct ShownMessage {
     std::string_view state;  // "ready", "leased", "delayed", "held"; empty: not said
     std::optional<WallTime> due;
     std::optional<unsigned> priority;
-    std::string_view group;  // empty: none
+    std::string_view group;     // empty: none
+    std::string_view dedup_id;  // likewise
     std::optional<WallTime> expires;
     std::optional<DeadLetter> dead_letter;
 };
@@ -62,7 +63,8 @@ struct ParsedMessage {
     std::vector<std::pair<std::string, std::string>> headers;
     std::string body;
     std::string group;       // empty: none
-    MessageOptions options;  // without a group
+    std::string dedup_id;    // likewise
+    MessageOptions options;  // without these two
     bool expires = false;    // its TTL is from when it expires
 };
 

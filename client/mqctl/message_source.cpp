@@ -182,6 +182,8 @@ Result<NextMessage> InputSource::cut_json(Message& message) {
     group_ = std::move(parsed->group);
     message.options = parsed->options;
     message.options.group = group_;
+    dedup_id_ = std::move(parsed->dedup_id);
+    message.options.dedup_id = dedup_id_;
     return NextMessage::ready;
 }
 

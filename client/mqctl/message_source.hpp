@@ -101,6 +101,7 @@ class InputSource final : public MessageSource {
     std::string body_;
     std::vector<std::pair<std::string, std::string>> headers_;
     std::string group_;  // likewise, of a line of JSON
+    std::string dedup_id_;
     std::vector<Header> header_views_;
 };
 

@@ -30,10 +30,8 @@ constexpr auto options = std::to_array<std::string_view>({
     // everywhere
     "--token-file",
     // of a message
-    "--id",
     "--reply-to",
     // of a queue
-    "--dedup-window",
     "--group-rate",
 });
 

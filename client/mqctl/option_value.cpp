@@ -195,13 +195,17 @@ void QueueOptionValues::add_to(CLI::App& app) {
                          "How many events of its messages are kept for `mqctl why` (0: none)");
     history_time_ =
         add_value(app, "--history-time", "DURATION", "How long they are kept, or none (1d)");
+    dedup_window_ = add_value(app, "--dedup-window", "DURATION",
+                              "Take no message with the same id again for so long, or none");
+    dedup_count_ =
+        add_value(app, "--dedup-count", "N", "How many ids are remembered at most (1000000)");
 }
 
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
            given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_) ||
            given(ttl_) || given(on_expired_) || given(expire_idle_) || given(history_) ||
-           given(history_time_);
+           given(history_time_) || given(dedup_window_) || given(dedup_count_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -271,6 +275,24 @@ void QueueOptionValues::read(QueueOptions& into) const {
         if (*into.history_time > wire::history_time_max) {
             throw Mistake{"--history-time: ten years at most"};
         }
+    }
+    read_dedup(into);
+}
+
+void QueueOptionValues::read_dedup(QueueOptions& into) const {
+    if (given(dedup_window_)) {
+        const bool none = dedup_window_->as<std::string>() == "none";
+        into.dedup_window = none ? std::chrono::milliseconds(0) : duration(dedup_window_, {});
+        if (*into.dedup_window > wire::dedup_window_max) {
+            throw Mistake{"--dedup-window: ten years at most"};
+        }
+    }
+    if (given(dedup_count_)) {
+        const std::uint64_t count = number(dedup_count_, 1);
+        if (count > wire::dedup_count_max) {
+            throw Mistake{"--dedup-count: at most 16777216"};
+        }
+        into.dedup_count = static_cast<std::uint32_t>(count);
     }
 }
 

@@ -77,8 +77,9 @@ struct PublishOptions {
     std::string argument;
     std::vector<std::string> files;
     std::vector<std::pair<std::string, std::string>> headers;
-    MessageOptions message;  // where it does not say its own; without a group
+    MessageOptions message;  // where it does not say its own; without a group and an id
     std::string group;       // likewise; empty: none
+    std::string dedup_id;    // likewise
     Durability durability = Durability::unspecified;
     bool ids = true;       // they are printed
     std::string producer;  // its name; empty: it has none

@@ -42,6 +42,7 @@ class Parser {
     void take_file(const std::vector<std::string>& operands);
     void check_publish(const std::vector<std::string>& operands);
     void check_producer();
+    void check_id();
     void check_consume();
     void check_export();
     void check_import();
@@ -63,7 +64,7 @@ class Parser {
     // Options whose values are looked at once the parse is through.
     CLI::Option *version_{}, *timeout_{}, *lines_{}, *null_{}, *jsonl_{}, *file_{},
         *publish_durability_{}, *producer_{};
-    CLI::Option *delay_{}, *due_{}, *priority_{}, *ttl_{}, *group_{}, *retry_delay_{};
+    CLI::Option *delay_{}, *due_{}, *priority_{}, *ttl_{}, *group_{}, *id_{}, *retry_delay_{};
     CLI::Option *count_{}, *wait_{}, *follow_{}, *drain_{}, *lease_{}, *jobs_{}, *grace_{},
         *max_run_time_{};
     CLI::Option *exclusive_{}, *single_{};

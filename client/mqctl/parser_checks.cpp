@@ -57,8 +57,25 @@ void Parser::check_publish(const std::vector<std::string>& operands) {
     if (keyless || publish.group.size() > wire::group_bytes_max) {
         throw Mistake{"--group: a key has 1 to 128 bytes"};
     }
+    check_id();
     publish.durability = durability(publish_durability_, Durability::unspecified);
     check_producer();
+}
+
+// One id is of one message; what has lines says its own.
+void Parser::check_id() {
+    if (id_ == nullptr || id_->count() == 0) {
+        return;
+    }
+    const PublishOptions& publish = line_.publish;
+    if (publish.dedup_id.empty() || publish.dedup_id.size() > wire::dedup_id_bytes_max) {
+        throw Mistake{"--id: an id has 1 to 128 bytes"};
+    }
+    const bool one = publish.source == Source::whole_input || publish.source == Source::argument ||
+                     (publish.source == Source::files && publish.files.size() == 1);
+    if (!one) {
+        throw Mistake{"--id is of one message; lines of JSON have a \"dedup_id\" each"};
+    }
 }
 
 // What is taken is told by how many: of a stream, they are its first ones.

@@ -217,6 +217,9 @@ void Parser::add_publish_options(CLI::App& app) {
                     "--group", line_.publish.group,
                     "The key of its group: so many of each at a time as the queue says, in order")
                  ->type_name("KEY");
+    id_ = app.add_option("--id", line_.publish.dedup_id,
+                         "Its id: a queue with --dedup-window takes it once, and tells that number")
+              ->type_name("ID");
     ttl_ =
         add_value(app, "--ttl", "DURATION", "Deliver it no later than so long after it was taken");
     publish_durability_ = add_value(app, "--durability", "LEVEL",

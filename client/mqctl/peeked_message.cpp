@@ -30,6 +30,7 @@ ShownMessage shown(std::string_view queue, QueueId incarnation, const PeekedMess
     shown.due = message.due;
     shown.priority = message.priority;
     shown.group = message.group;
+    shown.dedup_id = message.dedup_id;
     shown.expires = message.expires;
     for (const auto& [key, value] : message.headers) {
         shown.headers.emplace_back(key, value);

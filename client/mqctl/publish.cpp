@@ -271,6 +271,7 @@ MessageOptions Publisher::options_of(const Message& message) const {
     options.priority = own.priority ? own.priority : options.priority;
     options.ttl = own.ttl.count() != 0 ? own.ttl : options.ttl;
     options.group = own.group.empty() ? otherwise.group : own.group;
+    options.dedup_id = own.dedup_id.empty() ? otherwise.dedup_id : own.dedup_id;
     return options;
 }
 

@@ -68,6 +68,11 @@ std::string to_json(const QueueInfo& queue) {
         line["history_time_ms"] =
             queue.options.history_time.value_or(std::chrono::milliseconds(0)).count();
     }
+    if (queue.options.dedup_window) {
+        line["dedup_window_ms"] = queue.options.dedup_window->count();
+        line["dedup_count"] = queue.options.dedup_count.value_or(0);
+        line["duplicates"] = queue.duplicates;
+    }
     return line.dump() + '\n';
 }
 
@@ -193,6 +198,10 @@ ExitCode queue_show(Session& session) {
     table.add({"expire_idle", idle.count() == 0 ? "never" : format_duration(idle)});
     table.add({"temporary", queue->options.temporary.value_or(false) ? "yes" : "no"});
     add_history(table, queue->options);
+    const auto window = queue->options.dedup_window.value_or(std::chrono::milliseconds(0));
+    table.add({"dedup_window", window.count() == 0 ? "none" : format_duration(window)});
+    table.add({"dedup_count", limit_text(queue->options.dedup_count)});
+    table.add({"duplicates", std::to_string(queue->duplicates)});
     return session.print(table.text(false));
 }
 

@@ -361,6 +361,11 @@ Result<void> Loader::check_queues() const {
                                 section + ": on_full = \"" + std::string(to_text(queue.on_full)) +
                                     "\" goes with max_messages, and not with max_bytes");
         }
+        if (queue.on_full == OnFull::wait && queue.dedup_window.count() != 0) {
+            const std::string section = "queue." + queue.name;
+            return config_error(place(section + ".on_full", section + ".dedup_window"),
+                                section + ": on_full = \"wait\" does not go with a dedup_window");
+        }
         if (queue.max_messages == engine::rendezvous &&
             (queue.on_full != OnFull::wait || queue.durability != Durability::memory)) {
             const std::string section = "queue." + queue.name;

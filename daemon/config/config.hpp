@@ -64,6 +64,7 @@ struct LimitsConfig {
     std::uint64_t delayed_messages = 4'000'000;  // by their publishers; runs of them
     std::uint64_t grouped_messages = 4'000'000;
     std::uint64_t history_events = 1'000'000;  // of all queues
+    std::uint64_t dedup_ids = 16'777'216;
     std::uint32_t connections = 1024;
     std::uint32_t handles_per_connection = 1024;
     std::uint64_t output_bytes = 8 * mebibyte;              // unsent, per connection

@@ -397,6 +397,7 @@ ConfigKeys keys_of(LimitsConfig& limits) {
         {"delayed_messages", LongCountField{&limits.delayed_messages, 1'000'000'000}},
         {"grouped_messages", LongCountField{&limits.grouped_messages, 1'000'000'000}},
         {"history_events", LongCountField{&limits.history_events, 1'000'000'000}},
+        {"dedup_ids", LongCountField{&limits.dedup_ids, 1'000'000'000}},
         {"connections", CountField{&limits.connections, 1, 1'000'000}},
         {"handles_per_connection", CountField{&limits.handles_per_connection, 1, 65'536}},
         {"output_bytes", SizeField{&limits.output_bytes, 64 * kibibyte, gibibyte}},
@@ -431,6 +432,9 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"history", CountField{&queue.history, 0, wire::history_max}},
         {"history_time",
          DurationField{&queue.history_time, milliseconds(0), wire::history_time_max}},
+        {"dedup_window",
+         DurationField{&queue.dedup_window, milliseconds(0), wire::dedup_window_max}},
+        {"dedup_count", CountField{&queue.dedup_count, 1, wire::dedup_count_max}},
     };
 }
 

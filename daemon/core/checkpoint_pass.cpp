@@ -11,6 +11,13 @@ namespace mqd::core {
 namespace {
 
 constexpr MessageNumber behind_all{UINT64_MAX};
+constexpr std::uint64_t ids_per_item = 16;  // they are told faster than runs
+
+// Of a message that is there; what is on its way to the disk the journal tells.
+bool is_told(const engine::Queue& queue, const engine::DedupTable::Entry& entry) {
+    return entry.number != engine::DedupTable::forgotten &&
+           entry.number < queue.next_applied(entry.number);
+}
 
 }  // namespace
 
@@ -22,6 +29,7 @@ void CheckpointPass::begin() {
     const std::uint64_t noted = core_.engine_.delay_runs() * delay_run_bytes +
                                 core_.engine_.grouped_messages() * group_member_bytes +
                                 core_.engine_.producer_marks() * mark_producer_record_bytes_max +
+                                core_.engine_.dedup_ids() * (dedup_run_bytes + dedup_hash_bytes) +
                                 (any_noted() ? 2 * core_.options_.journal.file_bytes : 0);
     writer_.begin(core_.applied_durable_,
                   writer_.last().bytes + messages / 2 * restore_run_bytes + noted);
@@ -63,6 +71,7 @@ void CheckpointPass::turn() {
 bool CheckpointPass::any_noted() const {
     const auto& queues = core_.engine_.queues();
     return core_.engine_.delay_runs() > 0 || core_.engine_.producer_marks() > 0 ||
+           core_.engine_.dedup_ids() > 0 ||
            std::any_of(queues.begin(), queues.end(),
                        [](const auto& one) { return !one.second->failures().empty(); });
 }
@@ -107,6 +116,7 @@ void CheckpointPass::encode_some() {
             section_ = static_cast<Section>(static_cast<int>(section_) + (in_queue_ ? 1 : 0));
             from_ = MessageNumber(0);
             from_name_.clear();
+            ids_ = {};
         }
         if (buffer_.body_bytes() >= options.checkpoint_chunk_bytes) {
             writer_.add(buffer_);
@@ -122,6 +132,7 @@ void CheckpointPass::begin_queue(const engine::Queue& queue) {
     section_ = Section::parts;
     from_ = MessageNumber(0);
     from_name_.clear();
+    ids_ = {};
     append_create_queue(buffer_,
                         {queue.id(), queue.definition(),
                          queue.numbers().has_levels() ? MessageNumber(1) : queue.next_applied()});
@@ -137,6 +148,7 @@ bool CheckpointPass::encode_section(const engine::Queue& queue, std::size_t& lef
         case Section::failures: return encode_failures(queue, left);
         case Section::delays: return encode_delays(queue, left);
         case Section::groups: return encode_groups(queue, left);
+        case Section::ids: return encode_ids(queue, left);
         case Section::marks: return encode_marks(queue, left);
     }
     return false;
@@ -217,6 +229,39 @@ bool CheckpointPass::encode_marks(const engine::Queue& queue, std::size_t& left)
         --left;
     }
     return false;
+}
+
+// The ids that it remembered when this was begun, the oldest first, but for those that it forgot
+// since: what it forgets lies at the beginning, and what came since the journal tells again.
+bool CheckpointPass::encode_ids(const engine::Queue& queue, std::size_t& left) {
+    if (!queue.durable() || queue.dedup() == nullptr) {
+        return false;
+    }
+    const engine::DedupTable& table = queue.dedup()->table();
+    if (!ids_.begun || ids_.key != queue.dedup()->key()) {
+        const bool written = queue.definition().durability == Durability::written;
+        ids_ = {true, queue.dedup()->key(),
+                written ? core_.applied_written_ : core_.applied_durable_, 0, table.end()};
+        through_ = std::max(through_, ids_.as_of);
+        while (ids_.to > table.begin() && !is_told(queue, table.at(ids_.to - 1))) {
+            --ids_.to;
+        }
+    }
+    DedupMarks marks{queue.id(), ids_.as_of, ids_.key, {}};
+    std::size_t bytes = 0;
+    for (ids_.from = std::max(ids_.from, table.begin()); ids_.from < ids_.to; ++ids_.from) {
+        if (left == 0 ||
+            buffer_.body_bytes() + bytes >= core_.options_.backlog.checkpoint_chunk_bytes) {
+            break;
+        }
+        if (const auto& entry = table.at(ids_.from); is_told(queue, entry)) {
+            marks.entries.push_back(entry);
+            bytes += dedup_run_bytes + dedup_hash_bytes;
+        }
+        left -= ids_.from % ids_per_item == 0 ? 1 : 0;
+    }
+    append_dedup_marks(buffer_, marks);
+    return ids_.from < ids_.to;
 }
 
 // What failed before, as it is now: what the journal tells of it besides is merged with it. Returns

@@ -57,6 +57,7 @@ class CheckpointPass {
     [[nodiscard]] bool encode_delays(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_groups(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_marks(const engine::Queue& queue, std::size_t& left);
+    [[nodiscard]] bool encode_ids(const engine::Queue& queue, std::size_t& left);
     void done(const Result<void>& written);
 
     Core& core_;
@@ -70,10 +71,18 @@ class CheckpointPass {
     bool in_queue_ = false;
     bool leaves_out_failures_ = false;
     bool told_failures_ = true;  // the last one did
-    enum class Section : std::uint8_t { parts, failures, delays, groups, marks };
+    enum class Section : std::uint8_t { parts, failures, delays, groups, ids, marks };
     Section section_{};   // of the queue, that is being encoded
     MessageNumber from_;  // where it goes on
     std::string from_name_;
+    // The ids of the queue that are told: what its window with that key remembered as of then.
+    struct Ids {
+        bool begun = false;
+        engine::DedupKey key;
+        Sequence as_of;
+        std::uint64_t from = 0;  // positions
+        std::uint64_t to = 0;
+    } ids_;
     std::vector<engine::LiveRun> runs_;
     std::vector<const Page*> pages_;
     std::uint64_t written_ = 0;

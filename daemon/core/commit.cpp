@@ -295,6 +295,7 @@ void Core::apply(CommitGroup& group, PendingCommand& command) {
             engine::Engine::apply(*taken.mark, taken.line, taken.used);
             break;
         }
+        case PendingCommand::Kind::dedup: dedup_.open(group.dedups[command.first]); break;
         case PendingCommand::Kind::remove: {
             const std::span<const MessageRange> ranges(group.ranges.data() + command.first,
                                                        command.count);
@@ -340,6 +341,7 @@ void Core::apply_update(const PendingUpdate& update) {
     if (before.ttl != queue->definition().ttl) {
         backlog_->ttl_changed(*queue);
     }
+    dedup_.updated(update.id);
     lifetimes_.made(*queue);
 }
 

@@ -27,6 +27,7 @@ struct PendingCommand {
         add_batch,  // to a memory queue, in a transaction: its numbers are given when it is there
         delay,
         mark,
+        dedup,  // ids are remembered from now on
         remove,
         reject,
         create,
@@ -38,7 +39,7 @@ struct PendingCommand {
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
     // add: in members; remove: in ranges; delay: in delays; mark: in marks; create: in creates;
-    // update: in updates; reject: in rejects; add_batch: in batches
+    // dedup: in dedups; update: in updates; reject: in rejects; add_batch: in batches
     std::uint32_t first = 0;
     std::uint32_t count = 0;  // add: members of groups; remove: ranges; delay: runs
 };
@@ -53,6 +54,11 @@ struct PendingUpdate {
     QueueId id;
     wire::QueueOptions options;
     std::string dead_letter;  // what the options view
+};
+
+struct PendingDedup {
+    QueueId id;
+    engine::DedupKey key;
 };
 
 // Lines of a producer with a name were taken.
@@ -70,6 +76,7 @@ struct CommitGroup {
     std::vector<engine::DelayMessages> delays;
     std::vector<engine::GroupMember> members;
     std::vector<PendingMark> marks;
+    std::vector<PendingDedup> dedups;
     std::vector<engine::CreateQueue> creates;
     std::vector<PendingUpdate> updates;
     std::vector<PendingReject> rejects;
@@ -93,6 +100,7 @@ struct CommitGroup {
         delays.clear();
         members.clear();
         marks.clear();
+        dedups.clear();
         creates.clear();
         updates.clear();
         rejects.clear();

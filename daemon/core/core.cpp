@@ -70,6 +70,7 @@ void Core::end_turn() {
     moves_.turn();
     dead_letters_.turn();
     lifetimes_.turn();
+    dedup_.turn();
     retry_growth_turn();
     checkpoint_turn();
     backlog_->write_turn();
@@ -107,7 +108,7 @@ std::optional<engine::Time> Core::next_deadline() const {
     }
     engine::Time next =
         std::min({retry_deadline_, backlog_->next_deadline(), dead_letters_.next_deadline(),
-                  lifetimes_.next_deadline(), waiting_publishes_.next_deadline()});
+                  lifetimes_.next_deadline(), waiting_publishes_.next_deadline(), dedup_.next_deadline()});
     if (checkpoint_retry_ > now_.journal) {
         next = std::min(next, checkpoint_retry_);
     }
@@ -432,6 +433,7 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
             [&](MessageNumber next) { info.next_of_levels.push_back(next); });
     }
     info.expired = queue.expired();
+    info.duplicates = queue.duplicates();
     return info;
 }
 
@@ -458,6 +460,7 @@ wire::StatusReply Core::status() const {
         {"messages_held", held},
         {"messages_leased", leased},
         {"messages_expired", engine_.expired_messages()},
+        {"messages_duplicate", engine_.duplicate_messages()},
         {"memory_bytes", memory_bytes_},
         {"memory_bytes_max", options_.memory_bytes_max},
         {"history_events", history_.events()},

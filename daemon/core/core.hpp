@@ -24,6 +24,7 @@
 #include "daemon/core/checkpoint_pass.hpp"
 #include "daemon/core/commit_group.hpp"
 #include "daemon/core/dead_letters.hpp"
+#include "daemon/core/dedup.hpp"
 #include "daemon/core/handle.hpp"
 #include "daemon/core/history.hpp"
 #include "daemon/core/journal_blocks.hpp"
@@ -63,6 +64,8 @@ struct CoreOptions {
     std::uint64_t delays_max = 4'000'000;   // runs of delayed messages; beyond, no publish adds one
     std::uint64_t grouped_max = 4'000'000;  // messages with a group; likewise
     std::uint64_t history_events_max = 1'000'000;  // of all queues; the oldest go beyond
+    std::uint64_t dedup_ids_max = 16'777'216;  // ids of messages that are remembered; likewise
+    engine::DedupKey dedup_seed{};             // of the secrets that they are hashed with
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
@@ -92,6 +95,7 @@ struct PublishedBatch {
     QueueId queue;
     std::vector<Part> parts;
     std::vector<PrioritySplit::Lines> lines;  // if there are several parts
+    DedupLines dedup;
 };
 
 // A request of a session that is answered when its commit group is durable (or written, on a
@@ -204,6 +208,7 @@ class Core : public storage::JournalListener {
     friend class Backlog;
     friend class Backup;
     friend class DeadLetters;
+    friend class Dedup;
     friend class MessageMover;
     friend class MoveRequests;
     friend class QueueLifetimes;
@@ -226,6 +231,13 @@ class Core : public storage::JournalListener {
     // Whether anything of it can be taken now.
     [[nodiscard]] Result<void> check_open(const Producer& producer) const;
     void enter(Producer& producer, PendingLines& lines, Durability asked, Identity sender);
+    Result<void> publish_new(Producer& producer, const wire::Publish& frame,
+                             const wire::Publish& rest, Identity sender);
+    Result<void> publish_unknown(Producer& producer, const wire::Publish& frame, Identity sender);
+    Result<void> confirm_known(Producer& producer, const wire::Publish& frame);
+    [[nodiscard]] CommitId commit_of_known(const engine::Queue& queue, const DedupLines& lines,
+                                           Durability level);
+    PendingLines& add_lines(Producer& producer, const wire::Publish& frame, Durability level);
     void refuse(Producer& producer, LineNumber first, std::uint64_t count, std::uint64_t bytes,
                 Error error);
     void list_pending(Producer& producer);
@@ -392,9 +404,9 @@ class Core : public storage::JournalListener {
     std::size_t admitted_members_ = 0;        // of groups; likewise
     std::uint64_t granted_credit_bytes_ = 0;  // of all producers
 
-    CommitId next_commit_{1};
-    CommitId written_commit_{0};
-    CommitId durable_commit_{0};
+    CommitId next_commit_{2};
+    CommitId written_commit_{1};  // 1: what the start found
+    CommitId durable_commit_{1};
     std::deque<CommitGroup> pending_;    // back: being filled; front: next to go
     std::deque<CommitGroup> in_flight_;  // submitted, not yet durable
     std::vector<CommitGroup> spare_groups_;
@@ -449,6 +461,8 @@ class Core : public storage::JournalListener {
     QueueLifetimes lifetimes_{*this};
     History history_{*this};
     WaitingPublishes waiting_publishes_{*this};
+    Dedup dedup_{*this};
+    DedupLines known_lines_;  // of the frame that is being published
 };
 
 }  // namespace mqd::core

@@ -15,7 +15,8 @@ bool stays_behind(std::uint16_t attribute, bool dead) {
         case wire::AttributeId::dead_letter:
         case wire::AttributeId::delay:
         case wire::AttributeId::due: return true;
-        case wire::AttributeId::ttl: return dead;  // elsewhere it begins anew
+        case wire::AttributeId::ttl: return dead;        // elsewhere it begins anew
+        case wire::AttributeId::dedup_id: return !dead;  // it is another message there
         case wire::AttributeId::group:
         case wire::AttributeId::header:
         case wire::AttributeId::priority: break;

@@ -15,14 +15,14 @@ constexpr std::size_t confirm_runs_bytes_max = 4096 * wire::Confirm::run_bytes;
 
 }  // namespace
 
-// The numbers of a batch that is in several parts, in the order of its lines.
+// The numbers of a batch that is in several parts, or was taken in part, in the order of its lines.
 void Core::number_lines(PendingLines& lines) const {
-    std::array<MessageNumber, priority_max + 1> next;
-    for (const BatchPart& part : batch_.parts) {
-        next[part.priority] = part.block->first;
-    }
     lines.pieces = std::make_unique<PendingPieces>();
-    lines.pieces->runs = numbers_of_lines(next, batch_.split.lines());
+    lines.pieces->runs = batch_.numbers();
+    if (!batch_.dedup.known.empty()) {
+        const auto nobody = [](engine::ExpectedNumber) { return MessageNumber(0); };
+        lines.pieces->runs = runs_of(numbers_of_all(batch_.dedup, lines.pieces->runs, nobody));
+    }
 }
 
 // As many as go into this CONFIRM. Returns whether they were the last: else the next one begins

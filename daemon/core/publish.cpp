@@ -53,11 +53,19 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
         return Error{ErrorCode::durability_unavailable,
                      "queue \"" + queue.name() + "\" is kept in memory"};
     }
-    const Result<std::uint64_t> dropped = to_drop(queue, {frame.count, frame.batch.size()});
+    return Dedup::watches(queue) ? publish_unknown(producer, frame, sender)
+                                 : publish_new(producer, frame, frame, sender);
+}
+
+// `rest` is what is to be taken of the frame: all of it, or what was not published before.
+Result<void> Core::publish_new(Producer& producer, const wire::Publish& frame,
+                               const wire::Publish& rest, Identity sender) {
+    engine::Queue& queue = *producer.queue;
+    const Result<std::uint64_t> dropped = to_drop(queue, {rest.count, rest.batch.size()});
     // What never fits does not wait; whoever comes waits behind those that do.
     const bool behind =
         waiting_publishes_.any(queue) && !storage::planted(storage::Fault::queue_jumper);
-    const bool waits = queue.definition().on_full == OnFull::wait &&
+    const bool waits = queue.definition().on_full == OnFull::wait && !Dedup::watches(queue) &&
                        (dropped ? behind || engine::is_rendezvous(queue.definition())
                                 : dropped.error().retry_after_ms != 0);
     if (!dropped && !waits) {
@@ -68,13 +76,11 @@ Result<void> Core::publish(Producer& producer, const wire::Publish& frame, Ident
                      "queue \"" + queue.name() + "\" is full, and so many frames wait already",
                      waiting_frames_max, retry_after_ms};
     }
-    if (const auto taken = take_batch(frame, queue, {mark_bytes(producer)}); !taken) {
+    if (const auto taken = take_batch(rest, queue, {mark_bytes(producer)}); !taken) {
         return taken.error();
     }
-    PendingLines& lines = producer.pending.emplace_back();
-    lines.first = producer.next_line;
-    lines.count = frame.count;
-    lines.bytes = frame.batch.size();
+    std::swap(batch_.dedup, known_lines_);
+    PendingLines& lines = add_lines(producer, frame, frame.durability);
     if (waits) {
         waiting_publishes_.add(producer, lines, frame.durability, sender);
     } else {
@@ -99,11 +105,16 @@ void Core::enter(Producer& producer, PendingLines& lines, Durability asked, Iden
     }
     batch_.place(queue.id());
     history_.published(queue, batch_, producer.session, producer.mark ? producer.mark->name : "");
+    const bool some_known = !batch_.dedup.known.empty();
     lines.number = batch_.parts.front().block->first;
-    lines.level = level_of(queue, {lines.number, lines.count}, asked);
+    lines.level = level_of(queue, {lines.number, batch_.count()}, asked);
+    lines.level = some_known ? std::max(lines.level, queue.definition().durability) : lines.level;
     lines.commit = CommitId(0);
-    if (batch_.parts.size() > 1) {
+    if (batch_.parts.size() > 1 || some_known) {
         number_lines(lines);
+    }
+    if (batch_.dedup.expected > 0) {
+        dedup_.number_lines(queue, batch_);
     }
     if (queue.durable()) {
         append_parts(producer, lines.level);
@@ -118,6 +129,15 @@ void Core::enter(Producer& producer, PendingLines& lines, Durability asked, Iden
     if (producer.mark != nullptr) {
         note_lines(producer, static_cast<std::uint32_t>(lines.count));
     }
+}
+
+PendingLines& Core::add_lines(Producer& producer, const wire::Publish& frame, Durability level) {
+    PendingLines& lines = producer.pending.emplace_back();
+    lines.first = producer.next_line;
+    lines.count = frame.count;
+    lines.bytes = frame.batch.size();
+    lines.level = level;
+    return lines;
 }
 
 // It is there, with its numbers, in a memory queue.

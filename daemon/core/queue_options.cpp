@@ -33,6 +33,10 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.group_in_flight, &Definition::group_in_flight);
     say(options.on_expired, &Definition::on_expired);
     say(options.history, &Definition::history);
+    say(options.dedup_count, &Definition::dedup_count);
+    if (otherwise == nullptr || definition.dedup_window != otherwise->dedup_window) {
+        options.dedup_window_ms = static_cast<std::uint64_t>(definition.dedup_window.count());
+    }
     if (otherwise == nullptr || definition.ttl != otherwise->ttl) {
         options.ttl_ms = static_cast<std::uint64_t>(definition.ttl.count());
     }
@@ -115,6 +119,10 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.group_in_flight, options.group_in_flight);
     set(definition.on_expired, options.on_expired);
     set(definition.history, options.history);
+    set(definition.dedup_count, options.dedup_count);
+    if (options.dedup_window_ms) {
+        definition.dedup_window = std::chrono::milliseconds(*options.dedup_window_ms);
+    }
     if (options.ttl_ms) {
         definition.ttl = std::chrono::milliseconds(*options.ttl_ms);
     }
@@ -177,6 +185,13 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
         return Error{ErrorCode::bad_option, "history_time is more than ten years",
                      static_cast<std::uint64_t>(wire::history_time_max.count())};
     }
+    if (options.dedup_window_ms > static_cast<std::uint64_t>(wire::dedup_window_max.count())) {
+        return Error{ErrorCode::bad_option, "dedup_window is more than ten years",
+                     static_cast<std::uint64_t>(wire::dedup_window_max.count())};
+    }
+    if (options.dedup_count == 0u || options.dedup_count > wire::dedup_count_max) {
+        return Error{ErrorCode::bad_option, "dedup_count: 1 to 16777216", wire::dedup_count_max};
+    }
     if (options.temporary > 1) {
         return Error{ErrorCode::bad_option, "temporary: 0 or 1"};
     }
@@ -215,6 +230,9 @@ Result<void> check_definition(const engine::QueueDefinition& definition) {
         (definition.on_full != OnFull::wait || definition.durability != Durability::memory)) {
         return Error{ErrorCode::bad_option,
                      "a rendezvous queue has on_full wait, and is kept in memory"};
+    }
+    if (definition.on_full == OnFull::wait && definition.dedup_window.count() != 0) {
+        return Error{ErrorCode::bad_option, "on_full wait does not go with a dedup_window"};
     }
     if (definition.temporary && definition.durability != Durability::memory) {
         return Error{ErrorCode::bad_option, "a temporary queue is kept in memory"};

@@ -13,11 +13,16 @@ void Core::declare_queue(const engine::QueueDefinition& definition) {
 }
 
 void Core::append_create(engine::CreateQueue command) {
-    CommitGroup& group = open_group(create_queue_bytes(command.definition));
+    CommitGroup& group = open_group(create_queue_bytes(command.definition) + dedup_marks_bytes);
     append_create_queue(group.buffer, command);
+    const QueueId id = command.id;
+    const bool dedups = command.definition.dedup_window.count() > 0;
     group.commands.push_back({PendingCommand::Kind::create, Durability::disk, nullptr, nullptr,
                               static_cast<std::uint32_t>(group.creates.size()), 0});
     group.creates.push_back(std::move(command));
+    if (dedups) {
+        dedup_.append_opening(id, group);
+    }
     raise_need(group, Need::durable);
 }
 
@@ -103,11 +108,14 @@ Result<void> Core::update_queue(engine::Queue& queue, const wire::QueueOptions& 
     if (const auto sound = check_definition(changed); !sound) {
         return sound.error();
     }
-    CommitGroup& group = open_group(create_queue_bytes(changed));
+    CommitGroup& group = open_group(create_queue_bytes(changed) + dedup_marks_bytes);
     append_update_queue(group.buffer, queue.id(), options);
     group.commands.push_back({PendingCommand::Kind::update, Durability::disk, nullptr, nullptr,
                               static_cast<std::uint32_t>(group.updates.size()), 0});
     group.updates.push_back({queue.id(), options, std::move(changed.dead_letter)});
+    if (options.dedup_window_ms.value_or(0) > 0) {
+        dedup_.append_opening(queue.id(), group);
+    }
     raise_need(group, Need::durable);
     Waiter waiter;
     waiter.kind = Waiter::Kind::queue_info;

@@ -143,6 +143,42 @@ void append_mark_producer(storage::GroupBuffer& group, const engine::MarkProduce
     record.bytes(wire::as_bytes(command.name));
 }
 
+namespace {
+
+// How many from there on are consecutive and were taken at one time.
+std::size_t run_length(std::span<const engine::DedupTable::Entry> entries) {
+    std::size_t n = 1;
+    while (n < entries.size() && entries[n].taken == entries.front().taken &&
+           entries[n].number == entries.front().number.plus(n)) {
+        ++n;
+    }
+    return n;
+}
+
+}  // namespace
+
+void append_dedup_marks(storage::GroupBuffer& group, const DedupMarks& marks) {
+    std::uint32_t runs = 0;
+    std::span<const engine::DedupTable::Entry> left = marks.entries;
+    for (; !left.empty(); left = left.subspan(run_length(left))) {
+        ++runs;
+    }
+    RecordWriter record(group, RecordType::dedup_marks,
+                        dedup_marks_bytes - record_header_bytes + runs * dedup_run_bytes +
+                            marks.entries.size() * dedup_hash_bytes);
+    record.number(marks.id.value()).number(marks.as_of.value());
+    record.number(marks.key.low).number(marks.key.high).number(runs);
+    for (left = marks.entries; !left.empty();) {
+        const std::size_t length = run_length(left);
+        record.number(left.front().number.value()).number(static_cast<std::uint32_t>(length));
+        record.number(left.front().taken.time_since_epoch().count());
+        for (const engine::DedupTable::Entry& entry : left.first(length)) {
+            record.number(entry.hash.high).number(entry.hash.low);
+        }
+        left = left.subspan(length);
+    }
+}
+
 void append_delete_queue(storage::GroupBuffer& group, QueueId id) {
     RecordWriter(group, RecordType::delete_queue, 4).number(id.value());
 }
@@ -338,6 +374,33 @@ std::optional<engine::MarkProducer> decode_mark_producer(wire::Bytes body) {
     const bool sane = command.line.value() > 0 && !command.name.empty() &&
                       command.name.size() <= wire::producer_name_bytes_max;
     return r.ok() && sane ? std::optional(command) : std::nullopt;
+}
+
+bool decode_dedup_marks(wire::Bytes body, DedupMarks& marks) {
+    wire::Reader r(body);
+    marks.id = QueueId(r.number<std::uint32_t>());
+    marks.as_of = Sequence(r.number<std::uint64_t>());
+    marks.key.low = r.number<std::uint64_t>();
+    marks.key.high = r.number<std::uint64_t>();
+    marks.entries.clear();
+    const auto runs = r.number<std::uint32_t>();
+    for (std::uint32_t run = 0; run < runs && r.ok(); ++run) {
+        const MessageNumber first(r.number<std::uint64_t>());
+        const auto count = r.number<std::uint32_t>();
+        const auto taken = r.number<std::int64_t>();
+        if (first.value() == 0 || count == 0 || !sane_time(taken) ||
+            count > r.rest().size() / dedup_hash_bytes || engine::is_expected(first.plus(count))) {
+            return false;
+        }
+        for (std::uint32_t i = 0; i < count; ++i) {
+            engine::DedupHash hash;
+            hash.high = r.number<std::uint64_t>();
+            hash.low = r.number<std::uint64_t>();
+            marks.entries.push_back(
+                {hash, first.plus(i), engine::Time(std::chrono::nanoseconds(taken))});
+        }
+    }
+    return r.ok() && r.rest().empty();
 }
 
 std::optional<QueueId> decode_queue_id(wire::Bytes body) {

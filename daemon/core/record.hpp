@@ -55,6 +55,10 @@ constexpr std::size_t delay_record_bytes(std::size_t runs) {
     return runs == 0 ? 0 : record_header_bytes + 8 + runs * delay_run_bytes;
 }
 
+inline constexpr std::size_t dedup_marks_bytes = record_header_bytes + 4 + 3 * 8 + 4;
+inline constexpr std::size_t dedup_run_bytes = 8 + 4 + 8;
+inline constexpr std::size_t dedup_hash_bytes = 16;
+
 inline std::size_t mark_producer_record_bytes(std::string_view name) {
     return record_header_bytes + 4 + 8 + 8 + 1 + name.size();
 }
@@ -96,9 +100,23 @@ enum class RecordType : std::uint8_t {
     // u32 id | i64 taken: when the messages of the records of type 4 of that queue were taken that
     // follow, up to the next one of this type; nanoseconds of the journal clock
     note_taken = 20,
+    // DedupMarks: the ids of messages that a queue remembers. In a checkpoint; in the journal,
+    // which
+    // has them by the messages, it opens a window and has none.
+    dedup_marks = 19,
     // u32 id | u64 line | i64 used_us | string8 name: lines of that producer up to this one were
     // taken, the last of them then
     mark_producer = 18,
+};
+
+// u32 id | u64 as_of | u64 key_low | u64 key_high | u32 n | n x (u64 first, u32 count, i64 taken,
+// count x (u64 hash_high, u64 hash_low)): messages with ids, consecutive and taken at one time of
+// the journal clock, the oldest first, as the groups up to `as_of` have made them.
+struct DedupMarks {
+    QueueId id;
+    Sequence as_of;
+    engine::DedupKey key;
+    std::vector<engine::DedupTable::Entry> entries;
 };
 
 // u32 id | u32 count | u64 first | i64 published_us | identity (3 x u32) | u32 reserved | batch
@@ -182,6 +200,7 @@ void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMess
 void append_group(storage::GroupBuffer& group, QueueId id,
                   std::span<const engine::GroupMember> members);
 void append_mark_producer(storage::GroupBuffer& group, const engine::MarkProducer& command);
+void append_dedup_marks(storage::GroupBuffer& group, const DedupMarks& marks);
 void append_delete_queue(storage::GroupBuffer& group, QueueId id);
 // Type add_messages or carry_messages.
 void append_messages(storage::GroupBuffer& group, RecordType type, const MessagesRecord& record);
@@ -207,6 +226,8 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
                                                   std::vector<engine::GroupMember>& members);
 // The name is viewed.
 [[nodiscard]] std::optional<engine::MarkProducer> decode_mark_producer(wire::Bytes body);
+// Whatever `marks` held is gone. False: malformed.
+[[nodiscard]] bool decode_dedup_marks(wire::Bytes body, DedupMarks& marks);
 struct UpdateRecord {
     QueueId id;
     wire::QueueOptions options;  // views the body

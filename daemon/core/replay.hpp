@@ -193,6 +193,7 @@ class Replay {
             case RecordType::delay_messages: return delay(record.body, true);
             case RecordType::group_messages: return group_messages(record.body);
             case RecordType::mark_producer: return mark_producer(record.body);
+            case RecordType::dedup_marks: return dedup_marks(record.body);
             case RecordType::delete_queue:
                 if (const auto id = decode_queue_id(record.body)) {
                     delete_if_there(*id);
@@ -245,6 +246,7 @@ class Replay {
             case RecordType::note_failure: return note_failure(record.body);
             case RecordType::delay_messages: return delay(record.body, false);
             case RecordType::mark_producer: return mark_producer(record.body);
+            case RecordType::dedup_marks: return open_dedup(record.body);
             case RecordType::delete_queue: return remove_queue(record.body);
             case RecordType::add_messages: return add(group, record.body);
             case RecordType::carry_messages: return carry(group, record.body);
@@ -293,6 +295,13 @@ class Replay {
     std::string_view group_messages(wire::Bytes body);
     void announce(engine::Queue& queue, Block& block);
     std::string_view mark_producer(wire::Bytes body);
+    std::string_view dedup_marks(wire::Bytes body);
+    std::string_view open_dedup(wire::Bytes body);
+    // Whether the checkpoint tells which ids that queue remembers as of this group.
+    [[nodiscard]] bool knows_ids(QueueId id) const {
+        const auto told = ids_as_of_.find(id);
+        return told != ids_as_of_.end() && sequence_ <= told->second;
+    }
     void delete_if_there(QueueId id);
     std::string_view remove_queue(wire::Bytes body);
     std::string_view add(const storage::GroupView& group, wire::Bytes body);
@@ -329,6 +338,8 @@ class Replay {
     std::vector<engine::RestoreMessages> restored_;
     std::vector<engine::DelayMessages> delays_;
     std::vector<engine::GroupMember> members_;
+    DedupMarks marks_;
+    std::map<QueueId, Sequence> ids_as_of_;
     // How many messages of a block this group carried, by the block's first number.
     std::map<std::pair<QueueId, MessageNumber>, std::uint64_t> carried_;
 };

@@ -43,7 +43,11 @@ std::string_view Replay::update(wire::Bytes body) {
     set_options(definition, record->options);
     definition.durability = queue->definition().durability;
     definition.priorities = queue->definition().priorities;
+    const bool dedups = definition.dedup_window.count() > 0;
     engine_.apply(engine::UpdateQueue{record->id, std::move(definition)});
+    if (!dedups && !knows_ids(record->id)) {
+        engine::Engine::close_dedup(*engine_.find(record->id));
+    }
     return {};
 }
 
@@ -117,6 +121,39 @@ std::string_view Replay::mark_producer(wire::Bytes body) {
     return {};
 }
 
+std::string_view Replay::dedup_marks(wire::Bytes body) {
+    if (!decode_dedup_marks(body, marks_)) {
+        return "malformed dedup_marks";
+    }
+    engine::Queue* queue = durable_queue(marks_.id);
+    if (queue == nullptr) {
+        return "dedup_marks of no such queue";
+    }
+    if (queue->dedup() != nullptr && queue->dedup()->key() != marks_.key) {
+        engine::Engine::close_dedup(*queue);  // meanwhile it was, and opened again
+    }
+    engine_.open_dedup(*queue, marks_.key);
+    for (const engine::DedupTable::Entry& entry : marks_.entries) {
+        queue->dedup()->remember(entry.hash, entry.number, entry.taken);
+    }
+    ids_as_of_[marks_.id] = marks_.as_of;
+    return {};
+}
+
+std::string_view Replay::open_dedup(wire::Bytes body) {
+    if (!decode_dedup_marks(body, marks_)) {
+        return "malformed dedup_marks";
+    }
+    engine::Queue* queue = engine_.find(marks_.id);
+    if (queue == nullptr) {
+        return no_queue("dedup_marks of no such queue");
+    }
+    if (!knows_ids(marks_.id)) {
+        engine_.open_dedup(*queue, marks_.key);
+    }
+    return {};
+}
+
 void Replay::delete_if_there(QueueId id) {
     if (engine_.find(id) != nullptr) {
         engine_.apply(engine::DeleteQueue{id});
@@ -147,6 +184,9 @@ std::string_view Replay::add(const storage::GroupView& group, wire::Bytes body) 
     engine::Queue* queue = queue_with_messages(record->id, record->range);
     if (queue == nullptr) {
         return no_queue("add_messages to no such queue");
+    }
+    if (queue->dedup() != nullptr && !knows_ids(record->id)) {
+        Dedup::remember(*queue, *record);
     }
     if (seen(record->id, record->range.first)) {
         return load_living(*queue, *record, group);

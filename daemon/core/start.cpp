@@ -359,6 +359,7 @@ void Core::append_start_records() {
         } else if (!journal_->recovery().clean) {
             append_skips(*queue);
         }
+        dedup_.started(*queue);
     }
     if (journal_->recovery().clean || journal_->recovery().damaged) {
         // Whatever a power loss takes from now on: the journal does not end with the clean stop any

@@ -8,6 +8,7 @@ void TakenBatch::clear() {
     delays.clear();
     members.clear();
     moved.reset();
+    dedup.clear();
 }
 
 std::uint32_t TakenBatch::count() const {
@@ -39,6 +40,20 @@ void TakenBatch::delay_lines(std::span<const engine::DelayMessages> lines) {
         }
     });
     delays = std::move(placed);
+}
+
+std::vector<wire::ConfirmedRun> TakenBatch::numbers() const {
+    if (parts.empty()) {
+        return {};
+    }
+    if (parts.size() == 1) {
+        return {{parts.front().block->first, parts.front().block->count}};
+    }
+    std::array<MessageNumber, priority_max + 1> next;
+    for (const BatchPart& part : parts) {
+        next[part.priority] = part.block->first;
+    }
+    return numbers_of_lines(next, split.lines());
 }
 
 void TakenBatch::place(QueueId id) {

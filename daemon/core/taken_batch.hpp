@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daemon/core/block.hpp"
+#include "daemon/core/dedup_lines.hpp"
 #include "daemon/core/history.hpp"
 #include "daemon/core/priority_split.hpp"
 #include "daemon/engine/engine.hpp"
@@ -33,6 +34,7 @@ struct TakenBatch {
     std::vector<engine::GroupMember> members;
     // It comes from another queue, and that is to be noted when it has its numbers.
     std::shared_ptr<const HistoryOfMove> moved;
+    DedupLines dedup;  // what was left out of it before it was taken
 
     void clear();
     [[nodiscard]] std::uint32_t count() const;  // messages
@@ -41,6 +43,8 @@ struct TakenBatch {
     }
     // Lines of it, from 0 on, wait until then. Precondition: `split` is that of the batch.
     void delay_lines(std::span<const engine::DelayMessages> lines);
+    // What its lines became, in their order. Precondition: the blocks have their numbers.
+    [[nodiscard]] std::vector<wire::ConfirmedRun> numbers() const;
     // The blocks have their numbers, in that queue.
     void place(QueueId id);
 

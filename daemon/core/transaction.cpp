@@ -37,7 +37,9 @@ std::string text_of(MessageRange range) {
 }  // namespace
 
 Transaction::~Transaction() {
-    for (Publishing& publishing : publishing_) {
+    for (auto at = publishing_.rbegin(); at != publishing_.rend(); ++at) {
+        Publishing& publishing = *at;
+        Dedup::take_back(*publishing.queue, publishing.batch.dedup);
         if (!publishing.batch.parts.empty()) {
             unreserve(publishing);
         }
@@ -140,37 +142,72 @@ Result<void> Transaction::admit_publish(const wire::TransactPublish& frame) {
     if (queue->definition().publishing_paused) {
         return Error{ErrorCode::queue_paused, "publishing to the queue is paused"};
     }
-    QueueSum& sum = sum_of(*queue);
-    sum.published += frame.count;
-    sum.bytes += frame.batch.size();
-    const auto dropped = core_.to_drop(*queue, {sum.published, sum.bytes, sum.acked});
-    if (!dropped) {
-        return dropped.error();
+    const auto publish = sort_out(*queue, frame);
+    if (!publish) {
+        return publish.error();
     }
-    sum.dropped = *dropped;
-    wire::Publish publish;
-    publish.count = frame.count;
-    publish.batch = frame.batch;
-    if (const auto taken = core_.take_batch(publish, *queue, {}); !taken) {
-        return taken.error();
+    if (const auto admitted = admit_batch(*queue, *publish); !admitted) {
+        Dedup::take_back(*queue, core_.known_lines_);
+        return admitted;
     }
-    const TakenBatch& batch =
-        publishing_.emplace_back(Publishing{queue, std::exchange(core_.batch_, {})}).batch;
-    core_.admitted_delays_ += batch.delays.size();
-    core_.admitted_members_ += batch.members.size();
-    const std::size_t runs = batch.split.mixed() ? batch.split.lines().size() : 1;
+    const TakenBatch& batch = publishing_.back().batch;
+    const std::size_t known = batch.dedup.known.size();
+    const std::size_t runs = 2 * known + (batch.split.mixed() ? batch.split.lines().size() : 1);
     answer_bytes_ += wire::TransactedPublish::fixed_bytes + runs * wire::Confirm::run_bytes;
     if (runs > UINT16_MAX || answer_bytes_ > session_.frame_body_bytes_max_) {
         return Error{ErrorCode::message_too_big,
-                     "so many changes of priority do not fit into the answer",
+                     known > 0 ? "so many messages that are known do not fit into the answer"
+                               : "so many changes of priority do not fit into the answer",
                      session_.frame_body_bytes_max_};
     }
     concern(*queue);
     (queue->durable() ? on_disk_ : in_memory_) = true;
     if (queue->durable()) {
         group_bytes_ += batch.parts.size() * (record_header_bytes + messages_fixed_bytes) +
-                        frame.batch.size() + delay_record_bytes(batch.delays.size());
+                        publish->batch.size() + delay_record_bytes(batch.delays.size());
     }
+    return {};
+}
+
+// The frame, without what was published before.
+Result<wire::Publish> Transaction::sort_out(engine::Queue& queue,
+                                            const wire::TransactPublish& frame) {
+    wire::Publish publish;
+    publish.count = frame.count;
+    publish.batch = frame.batch;
+    if (!Dedup::watches(queue)) {
+        return publish;
+    }
+    auto rest = core_.dedup_.sort_out(queue, publish, first_dedup_batch_, core_.known_lines_);
+    if (rest && rest->count == 0 && queue.durable() &&
+        (core_.backlog_->refusal() || core_.journal_->disk_full())) {
+        Dedup::take_back(queue, core_.known_lines_);
+        return Error{ErrorCode::disk_full, "the disk is full", 0, retry_after_ms};
+    }
+    return rest;
+}
+
+Result<void> Transaction::admit_batch(engine::Queue& queue, const wire::Publish& publish) {
+    if (publish.count == 0 && publish.batch.empty() && !core_.known_lines_.known.empty()) {
+        core_.batch_.clear();
+    } else {
+        QueueSum& sum = sum_of(queue);
+        sum.published += publish.count;
+        sum.bytes += publish.batch.size();
+        const auto dropped = core_.to_drop(queue, {sum.published, sum.bytes, sum.acked});
+        if (!dropped) {
+            return dropped.error();
+        }
+        sum.dropped = *dropped;
+        if (const auto taken = core_.take_batch(publish, queue, {}); !taken) {
+            return taken.error();
+        }
+    }
+    std::swap(core_.batch_.dedup, core_.known_lines_);
+    const TakenBatch& batch =
+        publishing_.emplace_back(Publishing{&queue, std::exchange(core_.batch_, {})}).batch;
+    core_.admitted_delays_ += batch.delays.size();
+    core_.admitted_members_ += batch.members.size();
     return {};
 }
 
@@ -323,6 +360,9 @@ void Transaction::number_messages() {
         if (queue.durable()) {
             publishing.batch.place(queue.id());
             core_.history_.published(queue, publishing.batch, &session_);
+            if (!publishing.batch.dedup.known.empty()) {  // one may have to be told before
+                level_ = std::max(level_, queue.definition().durability);
+            }
         }
     }
 }
@@ -335,6 +375,7 @@ void Transaction::note_published(Publishing& publishing) {
     }
     const auto lines = publishing.batch.split.lines();
     publishing.published.lines.assign(lines.begin(), lines.end());
+    publishing.published.dedup = publishing.batch.dedup;
 }
 
 void Transaction::decide_ends() {
@@ -384,6 +425,11 @@ void Transaction::append_end(CommitGroup& group, Settling& settling) {
 void Transaction::append_publish(CommitGroup& group, Publishing& publishing) {
     engine::Queue& queue = *publishing.queue;
     core_.lifetimes_.used(queue);
+    if (publishing.batch.parts.empty()) {
+        core_.dedup_.taken(queue, publishing.batch.dedup);
+        publishing.batch.dedup.clear();
+        return;
+    }
     unreserve(publishing);
     core_.batch_ = std::move(publishing.batch);
     publishing.batch = {};
@@ -408,6 +454,10 @@ void Transaction::append_publish(CommitGroup& group, Publishing& publishing) {
     }
     if (!left_out) {
         core_.append_delays(queue, group);
+    }
+    if (core_.batch_.dedup.lines > 0) {
+        core_.dedup_.number_lines(queue, core_.batch_);
+        core_.dedup_.taken(queue, core_.batch_.dedup);
     }
     core_.batch_.clear();
 }
@@ -473,6 +523,10 @@ void Core::add_batch(engine::Queue& queue, TakenBatch& batch) {
     batch.place(queue.id());
     history_.came(queue, batch);
     apply_batch(queue, batch);
+    if (batch.dedup.lines > 0) {
+        dedup_.number_lines(queue, batch);
+        dedup_.taken(queue, batch.dedup);
+    }
     admitted_delays_ -= batch.delays.size();
     admitted_members_ -= batch.members.size();
     batch.parts.clear();  // the engine's from now on
@@ -485,22 +539,49 @@ void Core::apply_reject(engine::Queue& queue, const PendingReject& reject) {
     }
 }
 
+namespace {
+
+// Of what was new in it.
+std::vector<wire::ConfirmedRun> numbers_of(const PublishedBatch& batch) {
+    if (batch.parts.empty()) {
+        return {};
+    }
+    if (batch.parts.size() == 1) {
+        const Block& only = *batch.parts.front().block.operator->();
+        return {{only.first, only.count}};
+    }
+    std::array<MessageNumber, priority_max + 1> next;
+    for (const PublishedBatch::Part& part : batch.parts) {
+        next[part.priority] = part.block->first;
+    }
+    return numbers_of_lines(next, batch.lines);
+}
+
+}  // namespace
+
 void Core::answer_transaction(Session& session, const Waiter& waiter) {
     wire::Transacted reply;
     reply.durability = waiter.commit.value() == 0                    ? Durability::memory
                        : reached(waiter.commit, Durability::disk)    ? Durability::disk
                        : reached(waiter.commit, Durability::written) ? Durability::written
                                                                      : Durability::memory;
-    for (const PublishedBatch& batch : waiter.published) {
-        std::array<MessageNumber, priority_max + 1> next;
-        for (const PublishedBatch::Part& part : batch.parts) {
-            next[part.priority] = part.block->first;
+    std::vector<std::vector<MessageNumber>> numbers(waiter.published.size());
+    const auto number_of = [&](engine::ExpectedNumber expected) {
+        for (std::size_t i = 0; i < numbers.size(); ++i) {
+            if (waiter.published[i].dedup.batch == expected.batch && !numbers[i].empty()) {
+                return numbers[i][expected.line];
+            }
         }
-        const PublishedBatch::Part& only = batch.parts.front();
-        reply.published.push_back({batch.queue, batch.parts.size() > 1
-                                                    ? numbers_of_lines(next, batch.lines)
-                                                    : std::vector<wire::ConfirmedRun>{
-                                                          {only.block->first, only.block->count}}});
+        return MessageNumber(0);
+    };
+    for (std::size_t i = 0; i < waiter.published.size(); ++i) {
+        const PublishedBatch& batch = waiter.published[i];
+        std::vector<wire::ConfirmedRun> runs = numbers_of(batch);
+        if (batch.dedup.lines > 0) {
+            numbers[i] = numbers_of_all(batch.dedup, runs, number_of);
+            runs = runs_of(numbers[i]);
+        }
+        reply.published.push_back({batch.queue, std::move(runs)});
     }
     session.send(reply, waiter.correlation);
 }

@@ -61,6 +61,8 @@ class Transaction {
     QueueSum& sum_of(engine::Queue& queue);
     void concern(const engine::Queue& queue);
 
+    Result<wire::Publish> sort_out(engine::Queue& queue, const wire::TransactPublish& frame);
+    Result<void> admit_batch(engine::Queue& queue, const wire::Publish& publish);
     void unreserve(const Publishing& publishing);
     void number_messages();
     static void note_published(Publishing& publishing);
@@ -72,6 +74,7 @@ class Transaction {
 
     Core& core_;
     Session& session_;
+    const std::uint32_t first_dedup_batch_ = core_.dedup_.next_batch();
     Durability asked_{};
     std::vector<Publishing> publishing_;
     std::vector<Settling> settling_;

@@ -199,6 +199,20 @@ class Engine {
     // Of all queues.
     [[nodiscard]] std::size_t producer_marks() const { return producer_marks_; }
 
+    // --- ids of messages (dedup_window.cpp)
+    // The queue remembers ids from now on, if it does not already.
+    void open_dedup(Queue& queue, DedupKey key);
+    // It remembers none any more.
+    static void close_dedup(Queue& queue);
+    // Forgets ids whose time is over, or that are more than the queue may remember: the oldest,
+    // at most so many.
+    static void forget_ids(Queue& queue, Time now, std::size_t at_most);
+    void note_duplicates(Queue& queue, std::uint64_t count);
+    // Of all queues.
+    [[nodiscard]] std::size_t dedup_ids() const { return dedup_ids_; }
+    // Messages that were published once more, also to queues that are gone.
+    [[nodiscard]] std::uint64_t duplicate_messages() const { return duplicate_messages_; }
+
     // What has failed as often as its queue allows, or was rejected, is dying from now on. At the
     // end of a start.
     void judge_attempts();
@@ -333,6 +347,7 @@ class Engine {
     std::pmr::unsynchronized_pool_resource memory_;
     std::map<std::string, Queue*, std::less<>> by_name_;
     std::set<std::string, std::less<>> reserved_names_;
+    std::size_t dedup_ids_ = 0;  // outlives the queues
     std::unordered_map<QueueId, std::unique_ptr<Queue>> by_id_;
     QueueId next_queue_id_{1};
     std::uint64_t next_serial_ = 1;
@@ -357,6 +372,7 @@ class Engine {
     std::vector<ReturnedMessages> returned_;
     std::uint64_t expired_messages_ = 0;
     std::size_t producer_marks_ = 0;
+    std::uint64_t duplicate_messages_ = 0;
 };
 
 }  // namespace mqd::engine

@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "daemon/engine/consumer.hpp"
+#include "daemon/engine/dedup_window.hpp"
 #include "daemon/engine/delay_table.hpp"
 #include "daemon/engine/extent.hpp"
 #include "daemon/engine/group_table.hpp"
@@ -135,6 +136,11 @@ class Queue {
     }
     // Of those that have names. Null: there never was one.
     [[nodiscard]] const ProducerMarks* producer_marks() const { return marks_.get(); }
+    // The ids of messages that it remembers. Null: it has no window for them.
+    [[nodiscard]] DedupWindow* dedup() { return dedup_.get(); }
+    [[nodiscard]] const DedupWindow* dedup() const { return dedup_.get(); }
+    // Messages that were published once more, since it is there.
+    [[nodiscard]] std::uint64_t duplicates() const { return duplicates_; }
     // Bytes of batches that are admitted and not applied yet; counted by core, as the producers.
     [[nodiscard]] std::uint64_t admitted_bytes() const { return admitted_bytes_; }
     void admitted(std::uint64_t bytes) { admitted_bytes_ += bytes; }
@@ -274,6 +280,8 @@ class Queue {
     TakerRing waiting_;  // for their turn, the oldest first
     std::uint32_t producers_ = 0;
     std::unique_ptr<ProducerMarks> marks_;
+    std::unique_ptr<DedupWindow> dedup_;
+    std::uint64_t duplicates_ = 0;
     std::uint64_t admitted_bytes_ = 0;
     std::uint64_t expected_ = 0;
     bool deleting_ = false;

@@ -40,6 +40,10 @@ struct QueueDefinition {
     // So many events of its messages are kept, for so long, to be told; core sees to it.
     std::uint32_t history = 0;                           // 0: none
     std::chrono::milliseconds history_time{86'400'000};  // 0: no limit
+    // A message whose id was published within so long is not taken once more; 0: nobody looks. So
+    // many ids are remembered at most.
+    std::chrono::milliseconds dedup_window{0};
+    std::uint32_t dedup_count = 1'000'000;
     friend bool operator==(const QueueDefinition&, const QueueDefinition&) = default;
 };
 

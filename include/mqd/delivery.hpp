@@ -137,6 +137,12 @@ struct DeadLetter {
     return key ? wire::as_text(*key) : std::string_view();
 }
 
+// Empty for a message without an id of its own.
+[[nodiscard]] inline std::string_view find_dedup_id(wire::Bytes attributes) {
+    const auto id = wire::find_attribute(attributes, wire::AttributeId::dedup_id);
+    return id ? wire::as_text(*id) : std::string_view();
+}
+
 // Nothing for a message that is no dead letter.
 [[nodiscard]] inline std::optional<DeadLetter> find_dead_letter(wire::Bytes attributes) {
     std::optional<DeadLetter> found;
@@ -164,6 +170,8 @@ struct Delivery {
     [[nodiscard]] wire::Bytes bytes() const { return wire::as_bytes(body); }
     // The key of its group; empty: it has none.
     [[nodiscard]] std::string_view group() const { return find_group(headers.attributes()); }
+    // MessageOptions::dedup_id; empty: it has none.
+    [[nodiscard]] std::string_view dedup_id() const { return find_dedup_id(headers.attributes()); }
     // What it was, if it is a dead letter.
     [[nodiscard]] std::optional<DeadLetter> dead_letter() const {
         return find_dead_letter(headers.attributes());

@@ -51,6 +51,10 @@ struct MessageOptions {
     // The key of its group, 1 to 128 bytes: messages of one queue with the same key are delivered
     // in order, so many at a time as QueueOptions::group_in_flight says. Empty: it has none.
     std::string_view group{};
+    // 1 to 128 bytes that stand for the message: on a queue with QueueOptions::dedup_window, one
+    // that is published with the same within that time is not taken again, and confirmed as the
+    // first. Elsewhere it is kept and does nothing. Empty: it has none.
+    std::string_view dedup_id{};
     // How long it is worth delivering since the daemon took it, 1 ms to ten years; 0: for ever,
     // unless its queue says otherwise. Then it ends, or is a dead letter, as its queue says.
     std::chrono::milliseconds ttl{0};

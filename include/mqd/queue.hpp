@@ -51,6 +51,10 @@ struct QueueOptions {
     // It is deleted once it was empty and unused for so long: no handle was open, and nobody looked
     // into it. At most ten years; 0: never.
     std::optional<std::chrono::milliseconds> expire_idle{};
+    // A message with a dedup_id that was published within so long is not taken once more; at most
+    // ten years. 0: nobody looks. Of so many messages, at most, 1 to 16,777,216.
+    std::optional<std::chrono::milliseconds> dedup_window{};
+    std::optional<std::uint32_t> dedup_count{};
     // When it is made: it is kept in memory, and deleted when this connection ends. Cannot be
     // changed.
     std::optional<bool> temporary{};
@@ -77,6 +81,7 @@ struct QueueInfo {
     std::uint64_t expired = 0;  // messages, since the daemon was started or the queue made
     // With priorities: the next number of each, from that of priority 9 on.
     std::vector<MessageNumber> next_of_levels{};
+    std::uint64_t duplicates = 0;  // messages that were not taken once more; as `expired`
 
     // The next number, among those of the same priority.
     [[nodiscard]] MessageNumber next_like(MessageNumber number) const {
@@ -120,6 +125,7 @@ struct PeekedMessage {
     std::optional<DeadLetter> dead_letter;  // what it was, if it is one
     std::optional<unsigned> priority{};     // nothing: it says none
     std::string group;                      // empty: it has none
+    std::string dedup_id;                   // likewise
     std::optional<WallTime> due;  // if it is delayed: when it will be ready, by the wall clock
     // If it has a TTL of its own: when that is over, by the wall clock unless that was set
     // meanwhile.

@@ -96,6 +96,32 @@ TEST_CASE("producer: a delay or a due time is a critical attribute, before the h
     CHECK(wire::as_text(first->attributes).ends_with(wire::as_text(header)));
 }
 
+TEST_CASE("producer: an id is a critical attribute, behind the group") {
+    ScriptedDaemon daemon;
+    daemon.greet();
+    ProducerHandle& producer = daemon.open_producer();
+    const std::string longest(128, 'i');
+    const std::string longer(129, 'i');
+    const auto send = [&](std::string_view id) {
+        return producer.send(wire::as_bytes("x"), {}, {.group = "g", .dedup_id = id});
+    };
+    REQUIRE(send(longest).has_value());
+    REQUIRE(send({}).has_value());
+    const auto bad = send(longer);
+    REQUIRE_FALSE(bad.has_value());
+    CHECK(bad.error().code == ErrorCode::bad_option);
+    const auto frames = daemon.sent();
+    REQUIRE(frames.size() == 1);
+    const auto publish = frames[0].as<wire::Publish>();
+    wire::BatchReader reader(publish.batch);
+    const auto first = reader.next();
+    CHECK(find_dedup_id(first->attributes) == longest);
+    CHECK(find_group(first->attributes) == "g");
+    CHECK(find_dedup_id(reader.next()->attributes).empty());
+    std::uint32_t offsets[2];
+    CHECK(!wire::check_batch(publish.batch, 2, 100, offsets));
+}
+
 TEST_CASE("producer: a priority is a critical attribute, behind a delay") {
     ScriptedDaemon daemon;
     daemon.greet();

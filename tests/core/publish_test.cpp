@@ -185,7 +185,7 @@ TEST_CASE_FIXTURE(Publishing, "publish: a malformed batch closes, an unknown att
     }
     SUBCASE("critical") {
         std::vector<std::byte> attributes;
-        wire::Writer(attributes).number(std::uint16_t{0x8006}).number(std::uint16_t{0});
+        wire::Writer(attributes).number(std::uint16_t{0x8008}).number(std::uint16_t{0});
         wire::append_message(batch, attributes, {});
         frame.batch = batch;
         client->send(frame, 1);

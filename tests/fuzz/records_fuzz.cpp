@@ -45,6 +45,14 @@ void decode(wire::Bytes body) {
         append_delete_queue(group, *found);
         encoded(RecordType::delete_queue);
     }
+    DedupMarks marks;
+    if (decode_dedup_marks(body, marks)) {
+        append_dedup_marks(group, marks);  // runs that follow each other become one
+        DedupMarks again;
+        MQD_ASSERT(decode_dedup_marks(only_record(group, RecordType::dedup_marks), again));
+        MQD_ASSERT(again.entries.size() == marks.entries.size(), marks.entries.size());
+        group.clear();
+    }
     if (const auto found = decode_mark_producer(body)) {
         append_mark_producer(group, *found);
         encoded(RecordType::mark_producer);

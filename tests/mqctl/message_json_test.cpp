@@ -61,6 +61,20 @@ TEST_CASE("message json: a priority is said, and published again") {
     }
 }
 
+TEST_CASE("message json: an id is said, and published again") {
+    ShownMessage message;
+    message.body = "x";
+    CHECK_FALSE(mentions(json_of(message), "dedup_id"));
+    message.dedup_id = "a\"b";
+    CHECK(mentions(json_of(message), R"("dedup_id":"a\"b",)"));
+    CHECK(parse_json_line(json_of(message))->dedup_id == "a\"b");
+    message.dedup_id = "\xFF";
+    CHECK(mentions(json_of(message), R"("dedup_id_b64":"/w==",)"));
+    CHECK(parse_json_line(json_of(message))->dedup_id == "\xFF");
+    CHECK_FALSE(parse_json_line(R"({"body":"x","dedup_id":""})"));
+    CHECK_FALSE(parse_json_line(R"({"body":"x","dedup_id":5})"));
+}
+
 TEST_CASE("message json: a dead letter says what it was, and is published again without that") {
     ShownMessage message;
     CHECK_FALSE(mentions(json_of(message), "dead_letter"));

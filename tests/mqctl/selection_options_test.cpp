@@ -123,5 +123,22 @@ TEST_CASE("selection: the history of messages, and why") {
     CHECK(mentions(refused({"why", "a:1"}), "not the id of a message"));
 }
 
+TEST_CASE("selection: queues that know ids, and the id of a message") {
+    const auto said =
+        accepted({"queue", "create", "a", "--dedup-window", "10m", "--dedup-count", "5"})
+            .queue_options;
+    CHECK(said.dedup_window == 10min);
+    CHECK(said.dedup_count == 5u);
+    CHECK(accepted({"queue", "update", "a", "--dedup-window=none"}).queue_options.dedup_window ==
+          0ms);
+    CHECK(mentions(refused({"queue", "create", "a", "--dedup-window", "9999d"}), "ten years"));
+    CHECK(mentions(refused({"queue", "create", "a", "--dedup-count", "0"}), "--dedup-count"));
+    CHECK(mentions(refused({"queue", "create", "a", "--dedup-count", "16777217"}), "16777216"));
+    CHECK(accepted({"publish", "a", "--id", "k", "b"}).publish.dedup_id == "k");
+    CHECK(mentions(refused({"publish", "a", "--id", "", "b"}), "--id"));
+    CHECK(mentions(refused({"publish", "a", "--id", std::string(129, 'x'), "b"}), "128"));
+    CHECK(mentions(refused({"publish", "a", "--id", "k", "--lines"}), "one message"));
+}
+
 }  // namespace
 }  // namespace mqd::mqctl

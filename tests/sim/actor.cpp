@@ -127,6 +127,10 @@ void Actor::create(std::size_t index) {
         for (const std::uint32_t ms : habits_.retry_ms) {
             frame.options.retry->emplace_back(ms);
         }
+        if (habits_.ids) {
+            frame.options.dedup_window_ms = static_cast<std::uint64_t>(
+                wire::dedup_window_max.count());  // whatever happens to the clock
+        }
         frame.options.ttl_ms = habits_.ttl_ms;
         frame.options.on_expired = habits_.on_expired;
     }
@@ -212,8 +216,12 @@ void Actor::open_something() {
         if (habits_.names && dice_.one_in(2)) {
             options.name = "p" + std::to_string(dice_.below(2));
         }
-        if (const auto opening = session_.open_producer(some_queue(), options)) {
-            producing_.push_back({opening->handle, opening->correlation, options.name});
+        const std::string& queue = some_queue();
+        if (const auto opening = session_.open_producer(queue, options)) {
+            const bool on_disk = options.durability == Durability::unspecified ||
+                                 options.durability == Durability::disk;
+            producing_.push_back({opening->handle, opening->correlation, options.name,
+                                  options.name.empty() && on_disk && knows_ids(queue)});
         }
         return;
     }
@@ -263,26 +271,50 @@ void Actor::leave() {
 // --- producing
 
 void Actor::produce() {
-    for (const Producing& one : producing_) {
+    for (Producing& one : producing_) {
         if (!session_.is_open(one.handle) || dice_.one_in(2)) {
             continue;
         }
         client::ProducerHandle& handle = session_.producer(one.handle);
+        note_confirmed(handle, one);
         if (handle.refusal()) {
             if (dice_.one_in(8)) {
                 (void)handle.resume();
             }
         } else {
-            publish_burst(handle, one.name);
+            publish_burst(handle, one);
         }
     }
 }
 
-// A new one, unless it has a name and sent this line before.
+bool Actor::knows_ids(std::string_view queue) const {
+    const auto at = std::find(habits_.queues.begin(), habits_.queues.end(), queue);
+    const auto index = static_cast<std::size_t>(at - habits_.queues.begin());
+    return habits_.ids && index * 2 < habits_.queues.size() &&
+           habits_.durabilities[index] == Durability::disk;
+}
+
+void Actor::note_confirmed(const client::ProducerHandle& handle, Producing& one) {
+    if (handle.refusal()) {
+        one.sent.clear();
+    } else if (handle.unconfirmed() == 0 && !one.sent.empty()) {
+        auto& taken = inputs_[{handle.incarnation, std::string()}];
+        taken.insert(taken.end(), one.sent.begin(), one.sent.end());
+        one.sent.clear();
+    }
+}
+
+// A new one, unless it has a name and sent this line before; or one that was confirmed, once more.
 std::optional<InputMessage> Actor::next_message(const client::ProducerHandle& handle,
-                                                const std::string& name) {
-    if (!name.empty()) {
-        const std::vector<InputMessage>& input = inputs_[{handle.incarnation, name}];
+                                                const Producing& one) {
+    if (one.remembers && dice_.one_in(6)) {
+        const std::vector<InputMessage>& taken = inputs_[{handle.incarnation, std::string()}];
+        if (!taken.empty()) {
+            return taken[dice_.below(taken.size())];
+        }
+    }
+    if (!one.name.empty()) {
+        const std::vector<InputMessage>& input = inputs_[{handle.incarnation, one.name}];
         const std::uint64_t at = handle.next_line().value() - 1;
         if (at < input.size()) {
             return input[at];
@@ -296,9 +328,10 @@ std::optional<InputMessage> Actor::next_message(const client::ProducerHandle& ha
     return InputMessage{next_uid_, size, dice_.one_in(5)};
 }
 
-void Actor::publish_burst(client::ProducerHandle& handle, const std::string& name) {
+void Actor::publish_burst(client::ProducerHandle& handle, Producing& one) {
+    const std::string& name = one.name;
     for (std::uint64_t i = dice_.below(habits_.burst_max + 1); i > 0; --i) {
-        const auto message = next_message(handle, name);
+        const auto message = next_message(handle, one);
         if (!message) {
             return;
         }
@@ -307,7 +340,10 @@ void Actor::publish_burst(client::ProducerHandle& handle, const std::string& nam
         const std::vector<Header> headers(message->with_header ? 1 : 0, Header{"n", "v"});
         // One that has them where the queue does not is refused, and so is its frame.
         const bool priorities = dice_.one_in(300) || has_priorities(handle.queue);
-        const auto line = handle.send(body, headers, some_options(priorities));
+        const std::string id = "id " + std::to_string(message->uid);
+        MessageOptions options = some_options(priorities);
+        options.dedup_id = habits_.ids ? std::string_view(id) : std::string_view();
+        const auto line = handle.send(body, headers, options);
         if (!line || !*line) {
             return;  // refused meanwhile, or no credit
         }
@@ -315,6 +351,9 @@ void Actor::publish_burst(client::ProducerHandle& handle, const std::string& nam
             ++next_uid_;
             if (!name.empty()) {
                 inputs_[{handle.incarnation, name}].push_back(*message);
+            }
+            if (one.remembers) {
+                one.sent.push_back(*message);
             }
         }
         if (dice_.one_in(10)) {

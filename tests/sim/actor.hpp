@@ -53,10 +53,14 @@ struct Habits {
     std::uint64_t straggler_every = 0;
     bool names = false;         // some producers have them
     std::uint32_t history = 0;  // of all queues
+    bool names = false;  // some producers have them
+    // Messages have ids, and what was confirmed on the disk is published once more now and then.
+    bool ids = false;
 };
 
 // What producers with names publish, by queue and name: the same message again, if a line is sent
-// again. Of all clients.
+// again. Without a name: what others published to queues that know ids, and was confirmed on the
+// disk. Of all clients.
 struct InputMessage {
     Uid uid = 0;
     std::size_t body_bytes = 0;
@@ -84,7 +88,9 @@ class Actor {
     struct Producing {
         HandleId handle;
         CorrelationId opening;
-        std::string name;  // empty: it has none
+        std::string name;                  // empty: it has none
+        bool remembers = false;            // what is confirmed is on the disk, and its id known
+        std::vector<InputMessage> sent{};  // then: since all was confirmed
     };
     struct Consuming {
         HandleId handle;
@@ -99,9 +105,11 @@ class Actor {
     void drain_all();
     void look_at_replies();
     void produce();
-    void publish_burst(client::ProducerHandle& handle, const std::string& name);
+    void publish_burst(client::ProducerHandle& handle, Producing& one);
     [[nodiscard]] std::optional<InputMessage> next_message(const client::ProducerHandle& handle,
-                                                           const std::string& name);
+                                                           const Producing& one);
+    [[nodiscard]] bool knows_ids(std::string_view queue) const;
+    void note_confirmed(const client::ProducerHandle& handle, Producing& one);
     void consume();
     void take_messages(Consuming& consuming);
     void settle(Consuming& consuming);

@@ -31,6 +31,12 @@ namespace mqd::sim {
 // Every message has a name of its own, in the first 8 bytes of its body.
 using Uid = std::uint64_t;
 
+// In the lines of a producer: the message was published before, with the same id.
+inline constexpr Uid once_more = Uid{1} << 63;
+[[nodiscard]] constexpr bool is_once_more(Uid uid) {
+    return (uid & once_more) != 0;
+}
+
 // How a process ended. What it had confirmed at `written` survives all but a power loss; an I/O
 // error counts as one, since the page cache then promises nothing.
 enum class End { clean, killed, power_lost };
@@ -282,6 +288,7 @@ class Judge {
         std::uint64_t transactions = 0;  // taken
         std::uint64_t expired = 0;       // whose time to live was over
         std::uint64_t sent_again = 0;    // by producers with names
+        std::uint64_t known_again = 0;   // of messages with ids: confirmed as what they were
         std::uint64_t moved = 0;         // that were delivered where they were moved to
         std::uint64_t histories = 0;     // that were told
 
@@ -322,6 +329,9 @@ class Judge {
     [[nodiscard]] std::string early(const MessageRecord& message) const;
     void note_ttl(Uid uid, MessageRecord& message, wire::Bytes attributes);
     void note_taken(MessageRecord& message);
+    bool sent_once_more(ProducerRecord& producer, Uid uid, const wire::MessageView& view);
+    void confirm_once_more(ProducerRecord& producer, Uid uid, MessageNumber number,
+                           Durability durability);
     void note_sent(Uid uid, MessageRecord& message, const wire::MessageView& view);
     [[nodiscard]] bool is_over(const MessageRecord& message) const;
     void let_expire();
@@ -373,6 +383,8 @@ class Judge {
     std::deque<ProducerRecord> producers_;
     std::map<std::pair<std::string, std::string>, std::uint64_t> openings_;  // by queue and name
     std::map<std::pair<QueueId, std::string>, std::vector<Uid>> inputs_;
+    // Of messages with ids: the numbers that they were confirmed with first.
+    std::map<Uid, MessageNumber> first_numbers_;
     std::deque<ConsumerRecord> consumers_;
     std::deque<TransactionRecord> transactions_;
     std::uint64_t last_place_ = 0;

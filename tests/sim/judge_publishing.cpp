@@ -31,6 +31,9 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         if (producer.input != nullptr && !sent_named(producer, uid, frame.first_line.plus(i++))) {
             continue;
         }
+        if (sent_once_more(producer, uid, *message)) {
+            continue;
+        }
         const auto [at, is_new] = messages_.try_emplace(uid);
         MQD_ASSERT(is_new, uid);  // a mistake of the simulation
         MessageRecord& record = at->second;
@@ -97,9 +100,14 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
                     "CONFIRM of a line that had to be refused: its producer is fenced, "
                     "or has sent it once more");
             }
-            MessageRecord& message = messages_.at(uid);
             const MessageNumber number = run.first_number.plus(k);
             ++figures_.confirmed;
+            if (is_once_more(uid)) {
+                confirm_once_more(producer, uid, number, frame.durability);
+                continue;
+            }
+            MessageRecord& message = messages_.at(uid);
+            first_numbers_.try_emplace(uid, number);
             if (message.producer != &producer) {
                 violate(name(uid) + " is confirmed, and was sent again by another handle");
             }
@@ -145,7 +153,7 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
     for (std::uint64_t i = 0; i < frame.count; ++i) {
         const Uid uid = producer.lines[producer.answered++];
         ++figures_.refused;
-        if (uid == 0) {
+        if (uid == 0 || is_once_more(uid)) {
             continue;
         }
         MessageRecord& message = messages_.at(uid);

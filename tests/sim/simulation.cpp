@@ -147,6 +147,7 @@ void Simulation::choose_dead_letters() {
     habits_.made = dice_.one_in(2) ? queues : habits_.queues.size();
     habits_.waits = dice_.one_in(2);
     habits_.groups = dice_.one_in(3);
+    habits_.ids = dice_.one_in(3);
     habits_.group_in_flight = static_cast<std::uint32_t>(dice_.between(1, 3));
     judge_.set_group_in_flight(habits_.group_in_flight);
     for (std::uint64_t i = dice_.one_in(3) ? dice_.between(1, 3) : 0; i > 0; --i) {

@@ -16,11 +16,11 @@
 namespace mqd::test {
 
 inline void describe(std::ostream& out, const engine::QueueDefinition& definition) {
-    out << "queue " << definition.name << ' ' << static_cast<int>(definition.durability)
-        << " lease " << definition.lease.count() << " attempts " << definition.max_attempts
-        << " dead \"" << definition.dead_letter << "\" messages " << definition.max_messages
-        << " bytes " << definition.max_bytes << " on_full " << static_cast<int>(definition.on_full)
-        << " retry";
+    out << "queue " << definition.name << ' ' << static_cast<int>(definition.durability) << " ids "
+        << definition.dedup_window.count() << ' ' << definition.dedup_count << " lease "
+        << definition.lease.count() << " attempts " << definition.max_attempts << " dead \""
+        << definition.dead_letter << "\" messages " << definition.max_messages << " bytes "
+        << definition.max_bytes << " on_full " << static_cast<int>(definition.on_full) << " retry";
     for (const std::chrono::milliseconds delay : definition.retry) {
         out << ' ' << delay.count();
     }
@@ -114,6 +114,20 @@ struct CanonicalState {
             if (mark.applied.value() > 0) {
                 out << "producer " << producer << " at " << mark.applied.value() << ' '
                     << mark.used.time_since_epoch().count() << '\n';
+            }
+        }
+        if (queue->dedup() != nullptr) {
+            const engine::DedupTable& table = queue->dedup()->table();
+            std::map<MessageNumber, engine::DedupHash> ids;
+            for (std::uint64_t at = table.begin(); at < table.end(); ++at) {
+                const MessageNumber number = table.at(at).number;
+                if (number != engine::DedupTable::forgotten &&
+                    number < queue->next_applied(number)) {
+                    ids.emplace(number, table.at(at).hash);
+                }
+            }
+            for (const auto& [number, hash] : ids) {
+                out << "hash " << hash.high << ' ' << hash.low << " of " << number.value() << '\n';
             }
         }
         queue->failures().for_each([&](MessageRange range, const engine::Failure& failure) {

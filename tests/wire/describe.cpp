@@ -74,6 +74,8 @@ void describe_batch(Description& d, Bytes batch) {
                 d.number("delay_ms", Reader(attribute->value).number<std::uint64_t>());
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::due)) {
                 d.signed_number("due", Reader(attribute->value).number<std::int64_t>());
+            } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::dedup_id)) {
+                d.text("dedup_id", as_text(attribute->value));
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::group)) {
                 d.text("group", as_text(attribute->value));
             } else if (attribute->id == static_cast<std::uint16_t>(AttributeId::ttl)) {
@@ -361,6 +363,8 @@ void describe_options(Description& d, const QueueOptions& o) {
     number(QueueOptionId::priorities, "priorities", o.priorities);
     number(QueueOptionId::ttl, "ttl_ms", o.ttl_ms);
     number(QueueOptionId::on_expired, "on_expired", o.on_expired);
+    number(QueueOptionId::dedup_window, "dedup_window_ms", o.dedup_window_ms);
+    number(QueueOptionId::dedup_count, "dedup_count", o.dedup_count);
     number(QueueOptionId::expire_idle, "expire_idle_ms", o.expire_idle_ms);
     number(QueueOptionId::temporary, "temporary", o.temporary);
     number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
@@ -394,6 +398,7 @@ void describe_body(Description& d, const QueueInfo& f) {
     for (const MessageNumber next : f.next_of_levels) {
         d.number("next_of_level", next.value());
     }
+    d.number("duplicates", f.duplicates);
 }
 
 void describe_body(Description& d, const QueueList& f) {

@@ -34,6 +34,8 @@ enum class QueueOptionId : std::uint16_t {
     group_in_flight = 17,  // u32: messages of one group at a time; at least 1
     ttl = 11,              // u64, milliseconds: how long a message waits at most; 0: no limit
     on_expired = 12,       // u8
+    dedup_window = 13,     // u64, milliseconds: how long ids are remembered; 0: not at all
+    dedup_count = 14,      // u32: of how many messages, at most
     expire_idle = 15,      // u64, milliseconds: it is deleted after so long without use; 0: never
     temporary = 16,        // u8: 1: it is deleted with the session that made it
     history = 18,          // u32: so many events of its messages are kept; 0: none
@@ -74,10 +76,12 @@ struct QueueOptions {
     std::optional<std::uint64_t> max_bytes;
     std::optional<OnFull> on_full;  // 0 on the wire: as if not there
     std::optional<std::vector<std::chrono::milliseconds>> retry;
-    std::optional<std::uint8_t> paused;      // bits of Paused, sound or not
-    std::optional<std::uint8_t> priorities;  // 0 or 1, sound or not
-    std::optional<std::uint64_t> ttl_ms;     // 0: no limit
-    std::optional<OnExpired> on_expired;     // 0 on the wire: as if not there
+    std::optional<std::uint8_t> paused;            // bits of Paused, sound or not
+    std::optional<std::uint8_t> priorities;        // 0 or 1, sound or not
+    std::optional<std::uint64_t> ttl_ms;           // 0: no limit
+    std::optional<OnExpired> on_expired;           // 0 on the wire: as if not there
+    std::optional<std::uint64_t> dedup_window_ms;  // 0: ids are not looked at
+    std::optional<std::uint32_t> dedup_count;
     std::optional<std::uint64_t> expire_idle_ms;
     std::optional<std::uint8_t> temporary;  // sound if 0 or 1
     std::optional<std::uint32_t> group_in_flight;
@@ -100,6 +104,8 @@ struct QueueOptions {
         fn(QueueOptionId::priorities, options.priorities);
         fn(QueueOptionId::ttl, options.ttl_ms);
         fn(QueueOptionId::on_expired, options.on_expired);
+        fn(QueueOptionId::dedup_window, options.dedup_window_ms);
+        fn(QueueOptionId::dedup_count, options.dedup_count);
         fn(QueueOptionId::expire_idle, options.expire_idle_ms);
         fn(QueueOptionId::temporary, options.temporary);
         fn(QueueOptionId::group_in_flight, options.group_in_flight);
@@ -266,6 +272,7 @@ struct QueueInfo {
     std::uint64_t expired = 0;  // messages, since the daemon was started
     // With priorities: the next number of each level, from that of priority 9 on; else none.
     std::vector<MessageNumber> next_of_levels;
+    std::uint64_t duplicates = 0;  // messages that were not taken once more; as `expired`
 
     void encode(Writer& w) const {
         w.string8(queue).number(incarnation.value());
@@ -278,6 +285,7 @@ struct QueueInfo {
         for (const MessageNumber next : next_of_levels) {
             w.number(next.value());
         }
+        w.number(duplicates);
     }
     [[nodiscard]] static QueueInfo decode(Reader& r) {
         QueueInfo f;
@@ -301,6 +309,7 @@ struct QueueInfo {
             for (std::uint8_t i = 0; i < levels && r.ok(); ++i) {
                 f.next_of_levels.emplace_back(r.number<std::uint64_t>());
             }
+            f.duplicates = r.number<std::uint64_t>();
         }
         return f;
     }

@@ -38,16 +38,21 @@ enum class AttributeId : std::uint16_t {
     priority = 2,      // u8: 0 to 9, the highest one is delivered first; critical
     delay = 3,         // u64: milliseconds before it may be delivered; critical
     due = 4,           // i64: microseconds since 1970, not delivered before; critical
+    dedup_id = 6,      // 1..128 bytes: a message with the same is not taken again; critical
     group = 7,         // 1..128 bytes: the key of its group; critical
     ttl = 5,           // u64: milliseconds after which it is not delivered any more; critical
     dead_letter = 16,  // DeadLetterView; set by the daemon, and refused in a PUBLISH
-    // Reserved: 6 dedup id, 8 reply_to. All but reply_to are sent with
+    // Reserved: 8 reply_to. All but reply_to are sent with
     // the critical bit, so that a daemon that does not know them refuses the message.
 };
 
 // How far ahead a message can be delayed, by either attribute: ten years.
 inline constexpr std::chrono::milliseconds delay_max = std::chrono::hours(24) * 3652;
 inline constexpr std::size_t group_bytes_max = 128;  // of the key of a group
+inline constexpr std::size_t dedup_id_bytes_max = 128;
+// How long a queue remembers ids at most, and of how many messages.
+inline constexpr std::chrono::milliseconds dedup_window_max = delay_max;
+inline constexpr std::uint32_t dedup_count_max = 16'777'216;
 // The longest time to live, of a message or of a queue's; a message's is at least 1 ms.
 inline constexpr std::chrono::milliseconds ttl_max = delay_max;
 
@@ -296,6 +301,7 @@ class AttributeSet {
                                                                AttributeSet& seen) {
     AttributeReader reader(attributes);
     bool grouped = false;
+    bool has_id = false;
     bool has_ttl = false;
     while (const auto attribute = reader.next()) {
         const auto id = static_cast<AttributeId>(attribute->id);
@@ -315,6 +321,12 @@ class AttributeSet {
             }
             grouped = true;
             seen.add(id);
+        } else if (id == AttributeId::dedup_id) {
+            if (has_id || attribute->value.empty() ||
+                attribute->value.size() > dedup_id_bytes_max) {
+                return ErrorCode::protocol_violation;
+            }
+            has_id = true;
         } else if (id == AttributeId::ttl) {
             if (attribute->value.size() != 8) {
                 return ErrorCode::protocol_violation;
