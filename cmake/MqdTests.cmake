@@ -7,12 +7,15 @@ set(MQD_FUZZ_SECONDS 30 CACHE STRING "Seconds that each fuzzer runs under ctest"
 # A test program that matches no test case reports success; ctest must call that a failure.
 set(MQD_NO_TEST_CASES "test cases: +0 ")
 
-# mqd_add_test_program(layer LINK target... [ONLY_TESTS] [LABEL label] [TIMEOUT s]
+# mqd_add_test_program(layer LINK target... [ONLY_TESTS] [SHORT_RUN] [LABEL label] [TIMEOUT s]
 #                      [DEFINITIONS d...]):
 # tests/<layer>/*.cpp becomes mqd_<layer>_test; each test case in it becomes one ctest test. With
-# ONLY_TESTS only the files *_test.cpp: the others are a library that is linked.
+# ONLY_TESTS only the files *_test.cpp: the others are a library that is linked. SHORT_RUN: it takes
+# longer to compile than to run, so that it is not optimised for ASan and UBSan, which doubles the
+# time of compiling; what it runs then, templates of the libraries included, takes three times as
+# long.
 function(mqd_add_test_program layer)
-    cmake_parse_arguments(arg "ONLY_TESTS" "LABEL;TIMEOUT" "LINK;DEFINITIONS" ${ARGN})
+    cmake_parse_arguments(arg "ONLY_TESTS;SHORT_RUN" "LABEL;TIMEOUT" "LINK;DEFINITIONS" ${ARGN})
     file(GLOB tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${layer}/*_test.cpp")
     if(NOT tests)
         return()
@@ -32,6 +35,9 @@ function(mqd_add_test_program layer)
     target_link_libraries(${program} PRIVATE mqd_test_support ${arg_LINK})
     target_compile_definitions(${program} PRIVATE ${arg_DEFINITIONS})
     target_link_options(${program} PRIVATE -fno-lto)  # the objects are fat; a test need not be fast
+    if(arg_SHORT_RUN AND MQD_SANITIZE MATCHES "undefined")
+        target_compile_options(${program} PRIVATE -O0)
+    endif()
     doctest_discover_tests(
         ${program}
         TEST_PREFIX "${layer}/"

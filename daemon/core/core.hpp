@@ -177,6 +177,8 @@ class Core : public storage::JournalListener {
     [[nodiscard]] std::vector<std::string> take_complaints() {
         return std::exchange(complaints_, {});
     }
+    // Likewise, what is as it should be.
+    [[nodiscard]] std::vector<std::string> take_notices() { return std::exchange(notices_, {}); }
 
     // Creates a queue unless one of that name exists (then its options stand).
     void declare_queue(const engine::QueueDefinition& definition);
@@ -369,6 +371,7 @@ class Core : public storage::JournalListener {
     void checkpoint_turn();
     void checkpoint_done(const Result<void>& written);
     void complain(std::string text) { complaints_.push_back(std::move(text)); }
+    void notice(std::string text) { notices_.push_back(std::move(text)); }
     void encode_state(storage::GroupBuffer& state) const;
     [[nodiscard]] storage::GroupTime group_time() const;
 
@@ -437,6 +440,7 @@ class Core : public storage::JournalListener {
     Sequence applied_written_;
     engine::Time checkpoint_retry_ = engine::Time::min();  // not before
     std::vector<std::string> complaints_;
+    std::vector<std::string> notices_;
     engine::Time::duration longest_turn_{0};
     // Queues of which messages are confirmed before they are as durable as their queue: all numbers
     // below `next` may have been told, which the journal says in that group.

@@ -132,8 +132,8 @@ void QueueLifetimes::look_at(Watched::iterator watched) {
     if (idle.last_used + most > now) {
         return look_again(watched, idle.last_used + most);
     }
-    core_.complain("queue \"" + queue->name() + "\" was not used for " +
-                   std::to_string(most.count()) + " ms (expire_idle), and is deleted");
+    core_.notice("queue \"" + queue->name() + "\" was not used for " +
+                 std::to_string(most.count()) + " ms (expire_idle), and is deleted");
     core_.append_delete(*queue);
     deadlines_.erase({idle.deadline, watched->first});
     watched_.erase(watched);

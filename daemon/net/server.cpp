@@ -195,6 +195,9 @@ void Server::turn() {
     for (const std::string& complaint : core_.take_complaints()) {
         spdlog::warn("{}", complaint);
     }
+    for (const std::string& notice : core_.take_notices()) {
+        spdlog::info("{}", notice);
+    }
 }
 
 void Server::receive_after_turn(std::shared_ptr<Connection> connection) {

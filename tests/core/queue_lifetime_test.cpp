@@ -51,7 +51,8 @@ TEST_CASE_FIXTURE(Lifetime, "expire_idle: an unused queue goes, at its time and 
         CHECK_FALSE(there("q"));
         CHECK(there("stays"));
     }
-    CHECK(daemon.core().take_complaints().size() == 2);
+    CHECK(daemon.core().take_notices().size() == 2);
+    CHECK(daemon.core().take_complaints().empty());
     kill();
     start();
     CHECK_FALSE(there("q"));
