@@ -214,7 +214,8 @@ std::string to_text(const Life& life) {
         if (life.stored->dead_letter) {
             const DeadLetter& dead = *life.stored->dead_letter;
             text += local_time(dead.last_failed) + "  arrived-dead   from " + dead.id() +
-                    " after " + std::to_string(dead.attempts) + " deliveries" +
+                    " after " + std::to_string(dead.attempts) +
+                    (dead.attempts == 1 ? " delivery" : " deliveries") +
                     (dead.reason.empty() ? "" : ": " + in_quotes(dead.reason)) + '\n';
         }
     }
