@@ -148,6 +148,7 @@ core::CoreOptions core_options(const Config& config) {
     // Nobody can write a message that looks like a commit group of this store.
     std::random_device random;
     options.journal.salt_seed = (std::uint64_t{random()} << 32) | random();
+    options.hash_salt = (std::uint64_t{random()} << 32) | random();
     return options;
 }
 

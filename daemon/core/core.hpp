@@ -60,6 +60,7 @@ struct CoreOptions {
     std::uint64_t memory_bytes_max = 256u << 20;       // of message batches
     std::uint64_t delays_max = 4'000'000;   // runs of delayed messages; beyond, no publish adds one
     std::uint64_t grouped_max = 4'000'000;  // messages with a group; likewise
+    std::uint64_t hash_salt = 0;            // of tables whose keys clients choose; unpredictable
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
@@ -426,6 +427,7 @@ class Core : public storage::JournalListener {
     std::vector<engine::Delivery> deliveries_;
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
+    std::vector<MessageRange> acked_;
     TakenBatch batch_;  // that is being published
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;
