@@ -8,9 +8,10 @@
 // keys: should two keys ever share one, the two groups share their slots, and no more.
 //
 // Memory: 17 bytes a message where numbers lie together and at most 112 where one lies alone
-// (MemberChunks), some 56 for each group that has any message and up to twice that, since it grows
-// by doubling (GroupIndex), and 16 for one that is held out of order: those that wait form a list for each group, in the order of their numbers, and who
-// would have to be sorted in is in a set instead. So no choice of keys or numbers makes it slow.
+// (MemberChunks), some 56 for each group that has any message and at most twice that, as it grows
+// by doubling (GroupIndex), and 16 for one that is held out of order: those that wait form a list
+// for each group, by number, and who would have to be sorted in is in a set instead. So no choice
+// of keys or numbers makes it slow.
 
 #include <cstdint>
 #include <vector>
