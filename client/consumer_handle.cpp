@@ -59,6 +59,10 @@ ConsumerHandle::ConsumerHandle(HandleId number, std::string_view queue_name,
 bool ConsumerHandle::advance() {
     if (current_) {
         current_->block.reset();  // the ledger may keep the frame for its offsets
+        if (current_.use_count() == 1 && current_->messages.count == 1 &&
+            spare_.size() < spare_frames_max) {
+            spare_.push_back(std::move(current_));
+        }
         current_.reset();
     }
     if (buffered_.empty()) {
@@ -288,6 +292,18 @@ bool ConsumerHandle::activate() {
     return true;
 }
 
+// Where messages come one by one, as those of groups do, frames are used again.
+std::shared_ptr<DeliverFrame> ConsumerHandle::spare_frame() {
+    if (spare_.empty()) {
+        return std::make_shared<DeliverFrame>();
+    }
+    auto frame = std::move(spare_.back());
+    spare_.pop_back();
+    frame->next = 0;
+    frame->has_holes = false;
+    return frame;
+}
+
 bool ConsumerHandle::deliver(wire::Bytes body, const std::shared_ptr<Block>& block) {
     const auto decoded = wire::Deliver::decode(body);
     if (!decoded || decoded->count > decoded->batch.size() / wire::message_header_bytes) {
@@ -298,7 +314,7 @@ bool ConsumerHandle::deliver(wire::Bytes body, const std::shared_ptr<Block>& blo
         decoded->count > granted_.message_limit - delivered_messages_) {
         return false;
     }
-    auto frame = std::make_shared<DeliverFrame>();
+    auto frame = decoded->count == 1 ? spare_frame() : std::make_shared<DeliverFrame>();
     frame->block = block;
     frame->messages = *decoded;
     frame->ends.resize(decoded->count);

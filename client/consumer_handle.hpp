@@ -100,6 +100,7 @@ class ConsumerHandle : public Handle {
     static constexpr std::size_t sift_runs_min = 64;
 
     [[nodiscard]] bool advance();
+    [[nodiscard]] std::shared_ptr<DeliverFrame> spare_frame();
     void settled(const Ledger::Removed& sum);
     // Sends the ranges, sorted and merged, and clears them. `request` has all but them.
     void append_settlements(wire::FrameType type, std::vector<MessageRange>& ranges,
@@ -125,6 +126,8 @@ class ConsumerHandle : public Handle {
 
     std::deque<std::shared_ptr<DeliverFrame>> buffered_;
     std::shared_ptr<DeliverFrame> current_;  // messages are being handed out of it
+    static constexpr std::size_t spare_frames_max = 2048;
+    std::vector<std::shared_ptr<DeliverFrame>> spare_;  // of one message each
     Ledger ledger_;
 
     std::vector<MessageRange> acks_;

@@ -43,9 +43,17 @@ void sort_and_merge(std::vector<MessageRange>& ranges) {
 }
 
 std::size_t Ledger::find(MessageNumber number) const {
+    // Most look-ups go on where the one before ended.
+    for (std::size_t i = near_; i < std::min(near_ + 2, held_.size()); ++i) {
+        if (held_[i].range.end() > number && (i == 0 || held_[i - 1].range.end() <= number)) {
+            near_ = i;
+            return i;
+        }
+    }
     const auto found = std::partition_point(
         held_.begin(), held_.end(), [&](const Held& held) { return held.range.end() <= number; });
-    return static_cast<std::size_t>(found - held_.begin());
+    near_ = static_cast<std::size_t>(found - held_.begin());
+    return near_;
 }
 
 bool Ledger::add(const std::shared_ptr<DeliverFrame>& frame) {

@@ -76,7 +76,8 @@ class Ledger {
     // behind the gap.
     std::size_t cut(std::size_t i, MessageNumber from, MessageNumber to, Removed& sum);
 
-    std::deque<Held> held_;  // disjoint, by number
+    std::deque<Held> held_;         // disjoint, by number
+    mutable std::size_t near_ = 0;  // where the last look-up ended; it may be gone
     std::uint64_t messages_ = 0;
 };
 

@@ -153,6 +153,7 @@ core::CoreOptions core_options(const Config& config) {
     std::random_device random;
     const auto draw = [&random] { return (std::uint64_t{random()} << 32) | random(); };
     options.journal.salt_seed = draw();
+    options.hash_salt = draw();
     options.dedup_seed.low = draw();
     options.dedup_seed.high = draw();
     return options;

@@ -17,7 +17,7 @@ constexpr std::size_t waiters_kept_max = 64;
 
 }  // namespace
 
-Core::Core(const CoreOptions& options) : options_(options) {
+Core::Core(const CoreOptions& options) : options_(options), engine_(options.hash_salt) {
     MQD_ASSERT(options_.message_bytes_max <= wire::message_body_bytes_hard_max);
     MQD_ASSERT(options_.frame_body_bytes_max <= wire::frame_body_bytes_hard_max);
 }
@@ -238,15 +238,13 @@ void Core::ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId c
                bool confirm) {
     engine::SettleResult result;
     decided_.clear();
+    acked_.clear();
     for (std::size_t i = 0; i < frame.ranges.size(); ++i) {
-        const MessageRange range = frame.ranges[i];
-        if (consumer.queue == nullptr) {
-            result.not_leased += range.count;
-            continue;
-        }
-        const engine::SettleResult part = engine_.admit_ack(consumer, range, decided_);
-        result.settled += part.settled;
-        result.not_leased += part.not_leased;
+        acked_.push_back(frame.ranges[i]);
+        result.not_leased += consumer.queue == nullptr ? frame.ranges[i].count : 0;
+    }
+    if (consumer.queue != nullptr) {
+        result = engine_.admit_ack(consumer, acked_, decided_);
     }
     const bool durable = consumer.queue != nullptr && consumer.queue->durable();
     const Durability level = durable ? consumer.queue->definition().durability : Durability::memory;

@@ -66,6 +66,7 @@ struct CoreOptions {
     std::uint64_t history_events_max = 1'000'000;  // of all queues; the oldest go beyond
     std::uint64_t dedup_ids_max = 16'777'216;  // ids of messages that are remembered; likewise
     engine::DedupKey dedup_seed{};             // of the secrets that they are hashed with
+    std::uint64_t hash_salt = 0;            // of tables whose keys clients choose; unpredictable
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;
@@ -454,6 +455,7 @@ class Core : public storage::JournalListener {
     std::vector<engine::Delivery> deliveries_;
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
+    std::vector<MessageRange> acked_;
     TakenBatch batch_;  // that is being published
     std::vector<std::byte> runs_;
     std::unique_ptr<Backlog> backlog_;

@@ -28,8 +28,16 @@ void append_members(wire::Bytes batch, std::uint64_t position,
         if (!message) {
             return;
         }
-        const auto key = wire::find_attribute(message->attributes, wire::AttributeId::group);
-        if (key && !wire::find_attribute(message->attributes, wire::AttributeId::dead_letter)) {
+        std::optional<wire::Bytes> key;
+        bool dead = false;
+        wire::AttributeReader attributes(message->attributes);
+        while (const auto attribute = attributes.next()) {
+            dead |= attribute->id == static_cast<std::uint16_t>(wire::AttributeId::dead_letter);
+            if (attribute->id == static_cast<std::uint16_t>(wire::AttributeId::group) && !key) {
+                key = attribute->value;
+            }
+        }
+        if (key && !dead) {
             members.push_back({MessageNumber(index), group_of(*key)});
         }
     }

@@ -4,6 +4,7 @@
 #include "daemon/core/session.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "mqd/version.hpp"
 #include "mqd/wire/admin.hpp"
@@ -353,10 +354,8 @@ void Session::send_delivery(const ConsumerHandle& consumer, const engine::Delive
     // The engine hands out what was announced to it, and core announces Blocks only.
     auto& block = *const_cast<Block*>(static_cast<const Block*>(delivery.extent));
     const std::size_t bytes = block.bytes_of(delivery.range);
-    std::vector<std::byte>& frames = out_.frames();
-    const std::size_t at = frames.size();
-    frames.resize(at + wire::frame_header_bytes);
-    wire::encode_frame_header(frames.data() + at,
+    std::array<std::byte, wire::frame_header_bytes + wire::Deliver::fixed_bytes> head;
+    wire::encode_frame_header(head.data(),
                               {static_cast<std::uint32_t>(wire::Deliver::fixed_bytes + bytes),
                                wire::FrameType::deliver, 0, CorrelationId(0), consumer.handle});
     wire::Deliver fixed;
@@ -365,8 +364,8 @@ void Session::send_delivery(const ConsumerHandle& consumer, const engine::Delive
     fixed.count = static_cast<std::uint32_t>(delivery.range.count);
     fixed.attempt = delivery.attempt;
     fixed.sender = block.sender;
-    wire::Writer writer(frames);
-    fixed.encode_fixed(writer);
+    fixed.encode_fixed(head.data() + wire::frame_header_bytes);
+    out_.frames().insert(out_.frames().end(), head.begin(), head.end());
     out_.slice(block, block.offset(delivery.range.first), bytes);
     sent();
 }

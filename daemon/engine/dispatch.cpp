@@ -73,10 +73,11 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         const MessageNumber first = run.range.first;
         const std::uint64_t bytes =
             std::min(consumer.byte_limit - consumer.bytes_delivered, consumer.piece_bytes_max);
-        const std::uint64_t fitting = std::max<std::uint64_t>(1, extent->fitting(first, bytes));
-        const std::uint64_t count =
-            std::min({run.range.count, quota, fitting, extent->end() - first,
-                      consumer.message_limit - consumer.messages_delivered});
+        std::uint64_t count = std::min({run.range.count, quota, extent->end() - first,
+                                        consumer.message_limit - consumer.messages_delivered});
+        if (extent->bytes({first, count}) > bytes) {
+            count = std::max<std::uint64_t>(1, extent->fitting(first, bytes));
+        }
         const MessageRange range{first, count};
         const Lease lease{run.value + 1, lease_deadline(now, consumer.lease)};
         queue.in(LiveState::ready).take(range, [](MessageRange, std::uint32_t) {});

@@ -13,7 +13,7 @@ constexpr std::array waiting_states = {LiveState::ready, LiveState::held, LiveSt
 
 }  // namespace
 
-Engine::Engine() = default;
+Engine::Engine(std::uint64_t hash_salt) : hash_salt_(hash_salt) {}
 Engine::~Engine() = default;
 
 Queue* Engine::find(std::string_view name) const {
@@ -140,22 +140,28 @@ void Engine::forget_resident(Queue& queue, Extent& extent) {
     queue.resident_bytes_ -= extent.offset(extent.end());
 }
 
-SettleResult Engine::admit_ack(Consumer& consumer, MessageRange range,
+SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange> ranges,
                                std::vector<MessageRange>& decided) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
-    const std::uint64_t acked =
-        consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
-            end_lease(queue, piece);
-            queue.in(LiveState::ending).insert(piece, lease.attempt);
-            leave_groups(queue, {&piece, 1});
-            if (!decided.empty() && decided.back().end() == piece.first) {
-                decided.back().count += piece.count;
-            } else {
-                decided.push_back(piece);
-            }
-        });
-    return {acked, range.count - acked};
+    const std::size_t before = decided.empty() ? 0 : decided.size() - 1;  // which may have grown
+    SettleResult result;
+    for (const MessageRange& range : ranges) {
+        const std::uint64_t acked =
+            consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
+                end_lease(queue, piece);
+                queue.in(LiveState::ending).insert(piece, lease.attempt);
+                if (!decided.empty() && decided.back().end() == piece.first) {
+                    decided.back().count += piece.count;
+                } else {
+                    decided.push_back(piece);
+                }
+            });
+        result.settled += acked;
+        result.not_leased += range.count - acked;
+    }
+    leave_groups(queue, std::span(decided).subspan(before));
+    return result;
 }
 
 void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided) {
@@ -220,6 +226,7 @@ void Engine::apply(const RemoveMessages& command) {
 }
 
 void Engine::apply(Queue& queue, const RemoveMessages& command) {
+    Extent* near = nullptr;
     for (const MessageRange& range : command.ranges) {
         const auto forget = [](MessageRange, std::uint32_t) {};
         std::uint64_t removed = queue.in(LiveState::ending).take(range, forget);
@@ -233,7 +240,7 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
             queue.failures_.take(range, [](MessageRange, const Failure&) {});
         }
         forget_groups(queue, range);
-        release(queue, range);
+        release(queue, range, near);
     }
 }
 
@@ -481,7 +488,14 @@ void Engine::release_all() {
     }
 }
 
-void Engine::release(Queue& queue, MessageRange range) {
+// `near`: the extent of the range before, which often is the same one.
+void Engine::release(Queue& queue, MessageRange range, Extent*& near) {
+    if (near != nullptr && range.first >= near->first && range.end() <= near->end() &&
+        range.count < near->live) {
+        near->live -= static_cast<std::uint32_t>(range.count);
+        return;
+    }
+    near = nullptr;
     auto at = queue.extents_.lower_bound(range.first);
     while (at != queue.extents_.end() && at->second->first < range.end()) {
         Extent& extent = *at->second;
@@ -491,6 +505,7 @@ void Engine::release(Queue& queue, MessageRange range) {
         MQD_ASSERT(gone <= extent.live, gone, extent.live);
         extent.live -= gone;
         if (extent.live > 0) {
+            near = &extent;
             ++at;
             continue;
         }

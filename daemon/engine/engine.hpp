@@ -117,7 +117,9 @@ struct LeaseLoss {
 
 class Engine {
   public:
-    Engine();
+    // The salt is for hash tables whose keys clients choose; what the engine does does not depend
+    // on it, only how long it takes.
+    explicit Engine(std::uint64_t hash_salt = 0);
     ~Engine();
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -163,8 +165,12 @@ class Engine {
     // The ready and dying messages of the range cannot be read: they stay where they are.
     void set_aside(Queue& queue, MessageRange range);
     // Decides to end what of `ranges` the consumer has leased; appends the decision to `decided`.
-    SettleResult admit_ack(Consumer& consumer, MessageRange range,
+    SettleResult admit_ack(Consumer& consumer, std::span<const MessageRange> ranges,
                            std::vector<MessageRange>& decided);
+    SettleResult admit_ack(Consumer& consumer, MessageRange range,
+                           std::vector<MessageRange>& decided) {
+        return admit_ack(consumer, {&range, 1}, decided);
+    }
     // Decides to end what of the range waits: ready, delayed, set aside or dying. Appends the
     // decision to `decided`.
     void admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided);
@@ -328,7 +334,7 @@ class Engine {
     void join(Queue& queue, std::span<const GroupMember> members);
     void place(Queue& queue, MessageRange range, std::uint32_t attempts);
     void leave_groups(Queue& queue, std::span<const MessageRange> ranges);
-    void pass_on(Queue& queue, GroupId group);
+    void pass_on(Queue& queue, std::span<const GroupRef> groups);
     void forget_groups(Queue& queue, MessageRange range);
     void judge_groups(Queue& queue);
     void widen_groups(Queue& queue);
@@ -341,7 +347,7 @@ class Engine {
     SettleResult give_up(Consumer& consumer, MessageRange range, std::vector<MessageRange>& pieces,
                          Fn&& put);
     void set_floor(Consumer& consumer, Time floor);
-    void release(Queue& queue, MessageRange range);
+    void release(Queue& queue, MessageRange range, Extent*& near);
     void release_all(Queue& queue);
 
     std::pmr::unsynchronized_pool_resource memory_;
@@ -364,7 +370,9 @@ class Engine {
     std::array<std::set<std::pair<std::int64_t, QueueId>>, due_clocks> due_queues_;
     std::size_t delay_runs_ = 0;  // of all queues
     std::size_t grouped_messages_ = 0;
-    std::vector<GroupId> freed_;  // scratch: groups of which somebody gave up a slot
+    std::uint64_t hash_salt_;
+    std::vector<GroupRef> freed_;        // scratch: groups of which somebody gave up a slot
+    std::vector<MessageNumber> passed_;  // scratch: who got one
     // Queues with a TTL, by the time at which the first extent expires that is not looked at yet;
     // and extents with TTLs of their own.
     std::set<std::pair<Time, QueueId>> expiring_queues_;

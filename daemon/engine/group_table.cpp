@@ -2,154 +2,148 @@
 
 namespace mqd::engine {
 
-namespace {
-
-constexpr std::size_t erased_singly_max = 64;
-constexpr std::size_t pass_share = 16;
-
-}  // namespace
-
-PackedSet<GroupTable::Member>::Place GroupTable::place_of(MessageNumber number) const {
-    const auto at = members_.lower_bound({number, 0});
-    MQD_ASSERT(at != members_.end() && members_[at].number == number, number);
-    return at;
-}
-
-void GroupTable::mark(PackedSet<Member>::Place at, std::uint64_t state) {
-    const Member& member = members_[at];
-    members_.replace(at, {member.number, member.group().value() | state});
-}
-
 bool GroupTable::join(const GroupMember& member) {
-    MQD_ASSERT(member.group.value() < slot_bit, member.group);
-    const auto at = members_.lower_bound({member.number, 0});
-    if (at != members_.end() && members_[at].number == member.number) {
+    MQD_ASSERT(member.group.value() >> group_id_bits == 0, member.group);
+    if (members_.contains(member.number)) {
         return false;
     }
-    members_.insert({member.number, member.group.value()});
+    const GroupRef group = groups_.find_or_add(member.group);
+    ++groups_[group].members;
+    members_.add(member.number, Member(group));
     return true;
 }
 
 void GroupTable::erase(MessageRange range) {
-    for (std::size_t singly = 1;; ++singly) {
-        const auto at = members_.lower_bound({range.first, 0});
-        if (at == members_.end() || members_[at].number >= range.end()) {
-            return;
+    members_.erase(range, [this](const Member& member) {
+        MQD_ASSERT(member.state() == MemberState::none, member.group());
+        Group& group = groups_[member.group()];
+        if (--group.members == 0) {
+            groups_.remove(member.group());
         }
-        // One pass over all, where look-ups would take longer.
-        if (singly % erased_singly_max == 0 &&
-            (members_.lower_bound({range.end(), 0}).chunk - at.chunk) * pass_share >
-                members_.end().chunk) {
-            members_.erase_if([&](const Member& member) {
-                return member.number >= range.first && member.number < range.end();
-            });
-            return;
-        }
-        MQD_ASSERT((members_[at].bits & ~(slot_bit - 1)) == 0, members_[at].number);
-        members_.erase(at);
-    }
+    });
 }
 
 bool GroupTable::find_from(MessageNumber number, GroupMember& out) const {
-    const auto at = members_.lower_bound({number, 0});
-    if (at == members_.end()) {
+    MemberChunks::Found found;
+    if (!members_.find_from(number, found)) {
         return false;
     }
-    out = {members_[at].number, members_[at].group()};
+    out = {found.number, groups_[members_[found.link].group()].id};
     return true;
 }
 
-bool GroupTable::take_slot(const GroupMember& member, std::uint32_t slots) {
-    const auto at = place_of(member.number);
-    if ((members_[at].bits & slot_bit) != 0) {
+bool GroupTable::take_slot(MemberLink link, std::uint32_t slots) {
+    Member& member = members_[link];
+    if (member.state() == MemberState::slot) {
         return true;
     }
-    MQD_ASSERT((members_[at].bits & held_bit) == 0, member.number);
-    const std::uint32_t taken = slots_taken(member.group);
-    if (taken >= slots) {
+    MQD_ASSERT(member.state() == MemberState::none, member.group());
+    Group& group = groups_[member.group()];
+    if (group.taken >= slots) {
         return false;
     }
-    set_slots(member.group, taken + 1);
-    mark(at, slot_bit);
+    ++group.taken;
+    member.set_state(MemberState::slot);
     return true;
 }
 
-void GroupTable::force_slot(const GroupMember& member) {
-    const auto at = place_of(member.number);
-    MQD_ASSERT((members_[at].bits & (slot_bit | held_bit)) == 0, member.number);
-    set_slots(member.group, slots_taken(member.group) + 1);
-    mark(at, slot_bit);
+void GroupTable::force_slot(MemberLink link) {
+    Member& member = members_[link];
+    MQD_ASSERT(member.state() == MemberState::none, member.group());
+    ++groups_[member.group()].taken;
+    member.set_state(MemberState::slot);
 }
 
-void GroupTable::hold(const GroupMember& member) {
-    const auto at = place_of(member.number);
-    MQD_ASSERT((members_[at].bits & (slot_bit | held_bit)) == 0, member.number);
-    mark(at, held_bit);
-    held_.insert({member.group, member.number});
-}
-
-void GroupTable::give_up(const GroupMember& member) {
-    const auto at = place_of(member.number);
-    const std::uint64_t bits = members_[at].bits;
-    if ((bits & slot_bit) != 0) {
-        free_slot(member.group);
-    } else if ((bits & held_bit) != 0) {
-        const auto held = held_.lower_bound({member.group, member.number});
-        MQD_ASSERT(held != held_.end() && held_[held].number == member.number, member.number);
-        held_.erase(held);
-    } else {
+void GroupTable::hold(MemberLink link) {
+    Member& member = members_[link];
+    MQD_ASSERT(member.state() == MemberState::none, member.group());
+    Group& group = groups_[member.group()];
+    const MessageNumber number = members_.number(link);
+    if (group.last != no_member && members_.number(group.last) > number) {
+        member.set_state(MemberState::stray);
+        strays_.insert({group.id, number});
+        ++group.strays;
         return;
     }
-    mark(at, 0);
-}
-
-void GroupTable::free_slot(GroupId group) {
-    const std::uint32_t taken = slots_taken(group);
-    MQD_ASSERT(taken > 0, group);
-    set_slots(group, taken - 1);
-}
-
-std::uint32_t GroupTable::slots_taken(GroupId group) const {
-    const auto at = slots_.lower_bound({group, 0});
-    return at != slots_.end() && slots_[at].group == group ? slots_[at].taken : 0;
-}
-
-void GroupTable::set_slots(GroupId group, std::uint32_t taken) {
-    const auto at = slots_.lower_bound({group, 0});
-    const bool known = at != slots_.end() && slots_[at].group == group;
-    if (taken == 0) {
-        MQD_ASSERT(known, group);
-        slots_.erase(at);
-    } else if (known) {
-        slots_.replace(at, {group, taken});
+    member.set_state(MemberState::listed);
+    member.set_previous(group.last);
+    member.set_next(no_member);
+    if (group.last != no_member) {
+        members_[group.last].set_next(link);
     } else {
-        slots_.insert({group, taken});
+        group.first = link;
+    }
+    group.last = link;
+}
+
+void GroupTable::unlist(Group& group, Member& member) {
+    if (member.previous() != no_member) {
+        members_[member.previous()].set_next(member.next());
+    } else {
+        group.first = member.next();
+    }
+    if (member.next() != no_member) {
+        members_[member.next()].set_previous(member.previous());
+    } else {
+        group.last = member.previous();
     }
 }
 
-bool GroupTable::pass_on(GroupId group, std::uint32_t slots, MessageNumber& out) {
-    const auto first = held_.lower_bound({group, MessageNumber(0)});
-    if (first == held_.end() || held_[first].group != group) {
+void GroupTable::give_up(MemberLink link, std::vector<GroupRef>& freed) {
+    Member& member = members_[link];
+    Group& group = groups_[member.group()];
+    switch (member.state()) {
+        case MemberState::none: return;
+        case MemberState::slot:
+            MQD_ASSERT(group.taken > 0, group.id);
+            --group.taken;
+            freed.push_back(member.group());
+            break;
+        case MemberState::listed: unlist(group, member); break;
+        case MemberState::stray:
+            strays_.erase(strays_.lower_bound({group.id, members_.number(link)}));
+            --group.strays;
+            break;
+    }
+    member.set_state(MemberState::none);
+}
+
+bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MessageNumber& out) {
+    Group& group = groups_[ref];
+    if (group.taken >= slots || (group.first == no_member && group.strays == 0)) {
         return false;
     }
-    const std::uint32_t taken = slots_taken(group);
-    if (taken >= slots) {
-        return false;
+    MemberLink next = group.first;
+    if (group.strays != 0) {
+        const auto stray = strays_.lower_bound({group.id, MessageNumber(0)});
+        if (next == no_member || strays_[stray].number < members_.number(next)) {
+            MemberChunks::Found found;
+            const bool there = members_.find_from(strays_[stray].number, found);
+            MQD_ASSERT(there && found.number == strays_[stray].number, found.number);
+            strays_.erase(stray);
+            --group.strays;
+            next = found.link;
+        }
     }
-    set_slots(group, taken + 1);
-    out = held_[first].number;
-    held_.erase(first);
-    mark(place_of(out), slot_bit);
+    Member& member = members_[next];
+    if (member.state() == MemberState::listed) {
+        unlist(group, member);
+    }
+    member.set_state(MemberState::slot);
+    ++group.taken;
+    out = members_.number(next);
     return true;
 }
 
-std::vector<GroupId> GroupTable::waiting_groups() const {
-    std::vector<GroupId> groups;
-    for (auto at = held_.begin(); at != held_.end();) {
-        groups.push_back(held_[at].group);
-        at = held_.lower_bound({held_[at].group, MessageNumber(UINT64_MAX)});
+std::vector<GroupRef> GroupTable::waiting_groups() const {
+    std::vector<GroupRef> waiting;
+    for (std::uint32_t i = 0; i < groups_.slots(); ++i) {
+        const Group& group = groups_[GroupRef(i)];
+        if (group.members != 0 && (group.first != no_member || group.strays != 0)) {
+            waiting.push_back(GroupRef(i));
+        }
     }
-    return groups;
+    return waiting;
 }
 
 }  // namespace mqd::engine

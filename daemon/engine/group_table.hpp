@@ -1,25 +1,27 @@
 #pragma once
 
 // The messages of one queue that belong to groups: which one belongs to which, who of a group may
-// be delivered now, and who is next. 16 bytes a message, 16 more for one that is held behind others
-// of its group, and 16 for each group of which any is under way; in packed, sorted sets, which no
-// choice of keys makes slow. Owned by a Queue.
+// be delivered now, and who is next. Owned by a Queue.
 //
 // A group has so many slots as its queue allows; a message is deliverable only while it has one,
 // from when it is first ready until its end was decided. Groups are told apart by a hash of their
 // keys: should two keys ever share one, the two groups share their slots, and no more.
+//
+// Memory: 17 bytes a message where numbers lie together and at most 112 where one lies alone
+// (MemberChunks), some 56 for each group that has any message and at most twice that, as it grows
+// by doubling (GroupIndex), and 16 for one that is held out of order: those that wait form a list
+// for each group, by number, and who would have to be sorted in is in a set instead. So no choice
+// of keys or numbers makes it slow.
 
 #include <cstdint>
 #include <vector>
 
+#include "daemon/engine/group_index.hpp"
+#include "daemon/engine/member_chunks.hpp"
 #include "daemon/engine/packed_set.hpp"
 #include "mqd/types.hpp"
 
 namespace mqd::engine {
-
-// The hash of a group's key; 62 bits.
-using GroupId = StrongNumber<struct GroupIdTag, std::uint64_t>;
-inline constexpr unsigned group_id_bits = 62;
 
 struct GroupMember {
     MessageNumber number;
@@ -29,10 +31,13 @@ struct GroupMember {
 
 class GroupTable {
   public:
+    // The salt keeps whoever chooses keys from choosing where they lie; nothing else goes by it.
+    explicit GroupTable(std::uint64_t salt) : groups_(salt) {}
+
     [[nodiscard]] bool empty() const { return members_.empty(); }
     [[nodiscard]] std::size_t size() const { return members_.size(); }
     [[nodiscard]] std::size_t memory_bytes() const {
-        return members_.memory_bytes() + held_.memory_bytes() + slots_.memory_bytes();
+        return members_.memory_bytes() + groups_.memory_bytes() + strays_.memory_bytes();
     }
 
     // Without a slot. False: it is a member already.
@@ -41,55 +46,42 @@ class GroupTable {
     void erase(MessageRange range);
     // The first member from `number` on. False: there is none.
     [[nodiscard]] bool find_from(MessageNumber number, GroupMember& out) const;
-    // Whether it got a slot: one of `slots` is free, or it has one. Precondition: a member, not
-    // held.
-    bool take_slot(const GroupMember& member, std::uint32_t slots);
-    // Whatever the others have. Precondition: a member without one.
-    void force_slot(const GroupMember& member);
-    // It waits for a slot. Precondition: a member without one, not held.
-    void hold(const GroupMember& member);
-    // It does not wait any more, and has no slot, whether it had one or not.
-    void give_up(const GroupMember& member);
+    // The same before `end`, and where it stands: good as long as it is a member.
+    [[nodiscard]] bool find_in(MessageNumber number, MessageNumber end,
+                               MemberChunks::Found& out) const {
+        return members_.find_from(number, out) && out.number < end;
+    }
+
+    // Whether it got a slot: one of `slots` is free, or it has one. Precondition: it is not held.
+    bool take_slot(MemberLink member, std::uint32_t slots);
+    // Whatever the others have. Precondition: it has none.
+    void force_slot(MemberLink member);
+    // It waits for a slot. Precondition: it has none, and is not held.
+    void hold(MemberLink member);
+    // It does not wait any more, and has no slot, whether it had one or not. Appends its group to
+    // `freed` if it had one.
+    void give_up(MemberLink member, std::vector<GroupRef>& freed);
     // Gives a free slot to the one that is held and has the lowest number. False: none is free, or
     // nobody waits.
-    bool pass_on(GroupId group, std::uint32_t slots, MessageNumber& out);
+    bool pass_on(GroupRef group, std::uint32_t slots, MessageNumber& out);
     // Groups of which somebody waits, each once; in no telling order.
-    [[nodiscard]] std::vector<GroupId> waiting_groups() const;
+    [[nodiscard]] std::vector<GroupRef> waiting_groups() const;
+    [[nodiscard]] GroupId id_of(GroupRef group) const { return groups_[group].id; }
 
   private:
-    // Ordered by number. The upper bits say what becomes of it.
-    struct Member {
-        MessageNumber number;
-        std::uint64_t bits = 0;  // the group, and whether it has a slot, or is held
-
-        [[nodiscard]] GroupId group() const { return GroupId(bits & (slot_bit - 1)); }
-        friend bool operator<(const Member& a, const Member& b) { return a.number < b.number; }
-    };
-    static constexpr std::uint64_t slot_bit = std::uint64_t{1} << group_id_bits;
-    static constexpr std::uint64_t held_bit = slot_bit << 1;
-    struct Held {
+    struct Stray {
         GroupId group;
         MessageNumber number;
-        friend bool operator<(const Held& a, const Held& b) {
+        friend bool operator<(const Stray& a, const Stray& b) {
             return a.group != b.group ? a.group < b.group : a.number < b.number;
         }
     };
-    struct Slots {
-        GroupId group;
-        std::uint32_t taken = 0;
-        friend bool operator<(const Slots& a, const Slots& b) { return a.group < b.group; }
-    };
-    static_assert(sizeof(Member) == 16 && sizeof(Held) == 16 && sizeof(Slots) == 16);
 
-    [[nodiscard]] PackedSet<Member>::Place place_of(MessageNumber number) const;
-    void mark(PackedSet<Member>::Place at, std::uint64_t state);
-    void free_slot(GroupId group);
-    [[nodiscard]] std::uint32_t slots_taken(GroupId group) const;
-    void set_slots(GroupId group, std::uint32_t taken);
+    void unlist(Group& group, Member& member);
 
-    PackedSet<Member> members_;
-    PackedSet<Held> held_;
-    PackedSet<Slots> slots_;  // of groups that have any taken
+    MemberChunks members_;
+    GroupIndex groups_;
+    PackedSet<Stray> strays_;  // held, and in no list
 };
 
 }  // namespace mqd::engine

@@ -13,7 +13,7 @@ void Engine::join(Queue& queue, std::span<const GroupMember> members) {
         return;
     }
     if (!queue.groups_) {
-        queue.groups_ = std::make_unique<GroupTable>();
+        queue.groups_ = std::make_unique<GroupTable>(hash_salt_);
     }
     for (const GroupMember& member : members) {
         grouped_messages_ += queue.groups_->join(member) ? 1 : 0;
@@ -24,23 +24,34 @@ void Engine::join(Queue& queue, std::span<const GroupMember> members) {
 void Engine::place(Queue& queue, MessageRange range, std::uint32_t attempts) {
     GroupTable& groups = *queue.groups_;
     const std::uint32_t slots = queue.definition_.group_in_flight;
-    const auto insert = [&](LiveState state, MessageNumber from, MessageNumber to) {
-        if (from < to) {
-            queue.in(state).insert({from, to - from}, attempts);
+    MessageNumber from = range.first;
+    LiveState state = LiveState::ready;
+    const auto insert = [&](MessageNumber to, LiveState next) {
+        if (state != next) {
+            if (from < to) {
+                queue.in(state).insert({from, to - from}, attempts);
+            }
+            from = to;
+            state = next;
         }
     };
-    MessageNumber from = range.first;
-    GroupMember member;
-    for (MessageNumber at = from; groups.find_from(at, member) && member.number < range.end();) {
-        at = member.number.plus(1);
-        if (!groups.take_slot(member, slots)) {
-            groups.hold(member);
-            insert(LiveState::ready, from, member.number);
-            insert(LiveState::held, member.number, at);
-            from = at;
+    MemberChunks::Found member;
+    MessageNumber at = from;
+    for (; groups.find_in(at, range.end(), member); at = member.number.plus(1)) {
+        if (member.number > at) {
+            insert(at, LiveState::ready);
+        }
+        if (groups.take_slot(member.link, slots)) {
+            insert(member.number, LiveState::ready);
+        } else {
+            groups.hold(member.link);
+            insert(member.number, LiveState::held);
         }
     }
-    insert(LiveState::ready, from, range.end());
+    if (at < range.end()) {
+        insert(at, LiveState::ready);
+    }
+    queue.in(state).insert({from, range.end() - from}, attempts);
 }
 
 // These do not count in their groups any more. All of them give up their slots before the first is
@@ -51,27 +62,37 @@ void Engine::leave_groups(Queue& queue, std::span<const MessageRange> ranges) {
     }
     freed_.clear();
     for (const MessageRange& range : ranges) {
-        GroupMember member;
-        for (MessageNumber at = range.first;
-             queue.groups_->find_from(at, member) && member.number < range.end();) {
-            queue.groups_->give_up(member);
-            freed_.push_back(member.group);
+        MemberChunks::Found member;
+        for (MessageNumber at = range.first; queue.groups_->find_in(at, range.end(), member);) {
+            queue.groups_->give_up(member.link, freed_);
             at = member.number.plus(1);
         }
     }
-    for (const GroupId group : freed_) {
-        pass_on(queue, group);
-    }
+    pass_on(queue, freed_);
 }
 
-void Engine::pass_on(Queue& queue, GroupId group) {
+// Free slots of these groups go to those that are next. Sorted, since what lies together is moved
+// as one run.
+void Engine::pass_on(Queue& queue, std::span<const GroupRef> groups) {
+    passed_.clear();
     MessageNumber next;
-    while (queue.groups_->pass_on(group, queue.definition_.group_in_flight, next)) {
+    for (const GroupRef group : groups) {
+        while (queue.groups_->pass_on(group, queue.definition_.group_in_flight, next)) {
+            passed_.push_back(next);
+        }
+    }
+    std::sort(passed_.begin(), passed_.end());
+    for (std::size_t i = 0; i < passed_.size();) {
+        const std::size_t from = i++;
+        while (i < passed_.size() && passed_[i] == passed_[i - 1].plus(1)) {
+            ++i;
+        }
+        const MessageRange range{passed_[from], i - from};
         const std::uint64_t taken =
-            queue.in(LiveState::held).take({next, 1}, [&](MessageRange one, std::uint32_t so_far) {
-                queue.in(LiveState::ready).insert(one, so_far);
+            queue.in(LiveState::held).take(range, [&](MessageRange piece, std::uint32_t so_far) {
+                queue.in(LiveState::ready).insert(piece, so_far);
             });
-        MQD_ASSERT(taken == 1, next);
+        MQD_ASSERT(taken == range.count, range.first);
         mark_dirty(queue);
     }
 }
@@ -90,9 +111,7 @@ void Engine::widen_groups(Queue& queue) {
     if (!queue.groups_ || queue.groups_restored_) {
         return;
     }
-    for (const GroupId group : queue.groups_->waiting_groups()) {
-        pass_on(queue, group);
-    }
+    pass_on(queue, queue.groups_->waiting_groups());
 }
 
 void Engine::restore_groups(Queue& queue, std::span<const GroupMember> members) {
@@ -119,25 +138,26 @@ void Engine::judge_groups(Queue& queue) {
         attempts = found ? run.value : 0;
         return found;
     };
+    constexpr MessageNumber all(UINT64_MAX);
     std::vector<MessageNumber> dead;
-    GroupMember member;
+    MemberChunks::Found member;
     std::uint32_t attempts = 0;
-    for (MessageNumber at(0); groups.find_from(at, member); at = member.number.plus(1)) {
+    for (MessageNumber at(0); groups.find_in(at, all, member); at = member.number.plus(1)) {
         if (queue.live_in({member.number, 1}) == 0) {
             dead.push_back(member.number);
         } else if (attempts_in(LiveState::dying, member.number, attempts) ||
                    (attempts_in(LiveState::delayed, member.number, attempts) && attempts > 0)) {
-            groups.force_slot(member);
+            groups.force_slot(member.link);
         }
     }
     for (const MessageNumber number : dead) {
         forget_groups(queue, {number, 1});
     }
     const std::uint32_t slots = queue.definition_.group_in_flight;
-    for (MessageNumber at(0); groups.find_from(at, member); at = member.number.plus(1)) {
+    for (MessageNumber at(0); groups.find_in(at, all, member); at = member.number.plus(1)) {
         if (attempts_in(LiveState::ready, member.number, attempts) &&
-            !groups.take_slot(member, slots)) {
-            groups.hold(member);
+            !groups.take_slot(member.link, slots)) {
+            groups.hold(member.link);
             queue.in(LiveState::ready).take({member.number, 1}, [](MessageRange, std::uint32_t) {});
             queue.in(LiveState::held).insert({member.number, 1}, attempts);
         }

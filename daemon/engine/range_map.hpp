@@ -1,15 +1,13 @@
 #pragma once
 
 // A map from message numbers to a value, kept as runs of numbers with equal values: what lies
-// together costs one entry, however many messages it is. Keyed by the last number of a run, so that
-// taking messages off its front, which is what consumers do, changes no key.
+// together costs one entry, however many messages it is.
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
-#include <map>
 #include <memory_resource>
 
+#include "daemon/engine/run_chunks.hpp"
 #include "mqd/assert.hpp"
 #include "mqd/types.hpp"
 
@@ -25,36 +23,34 @@ class RangeMap {
 
     explicit RangeMap(std::pmr::memory_resource* memory) : runs_(memory) {}
 
-    [[nodiscard]] bool empty() const { return runs_.empty(); }
+    [[nodiscard]] bool empty() const { return count_ == 0; }
     [[nodiscard]] std::uint64_t count() const { return count_; }     // numbers
     [[nodiscard]] std::size_t runs() const { return runs_.size(); }  // entries
 
     // Precondition: none of the range is in the map.
     void insert(MessageRange range, const Value& value) {
         MQD_ASSERT(range.count > 0);
-        MessageNumber first = range.first;
         const MessageNumber last = range.first.plus(range.count - 1);
-        auto next = runs_.lower_bound(range.first);
-        MQD_ASSERT(next == runs_.end() || next->second.first > last, last);
+        const auto next = runs_.find(range.first);
+        MQD_ASSERT(next == runs_.end() || runs_[next].first > last, last);
         count_ += range.count;
+        const bool joins_next =
+            next != runs_.end() && runs_[next].first == last.plus(1) && runs_[next].value == value;
         if (next != runs_.begin()) {
-            auto before = std::prev(next);
-            if (before->first.plus(1) == first && before->second.value == value) {
-                first = before->second.first;
-                if (next == runs_.end() || !joins(next, last, value)) {
-                    auto node = runs_.extract(before);  // the same memory under its new key
-                    node.key() = last;
-                    runs_.insert(next, std::move(node));
-                    return;
+            const auto before = runs_.before(next);
+            if (runs_[before].last.plus(1) == range.first && runs_[before].value == value) {
+                runs_.set_last(before, joins_next ? runs_[next].last : last);
+                if (joins_next) {
+                    runs_.erase(next);
                 }
-                runs_.erase(before);
+                return;
             }
         }
-        if (next != runs_.end() && joins(next, last, value)) {
-            next->second.first = first;
+        if (joins_next) {
+            runs_.set_first(next, range.first);
             return;
         }
-        runs_.emplace_hint(next, last, Entry{first, value});
+        runs_.insert(next, {range.first, last, value});
     }
 
     // Takes out what of `range` is in the map, piece by piece in order: fn(MessageRange, const
@@ -62,25 +58,24 @@ class RangeMap {
     template <typename Fn>
     std::uint64_t take(MessageRange range, Fn&& fn) {
         std::uint64_t taken = 0;
-        auto at = runs_.lower_bound(range.first);
-        while (at != runs_.end() && at->second.first < range.end()) {
-            const MessageNumber run_first = at->second.first;
-            const MessageNumber run_end = at->first.plus(1);
+        auto at = runs_.find(range.first);
+        while (at != runs_.end() && runs_[at].first < range.end()) {
+            const MessageNumber run_first = runs_[at].first;
+            const MessageNumber run_last = runs_[at].last;
             const MessageNumber from = std::max(run_first, range.first);
-            const MessageNumber to = std::min(run_end, range.end());
-            const Value value = at->second.value;
-            if (from == run_first && to == run_end) {
+            const MessageNumber to = std::min(run_last.plus(1), range.end());
+            const Value value = runs_[at].value;
+            if (from == run_first && to > run_last) {
                 at = runs_.erase(at);
-            } else if (to == run_end) {
-                auto node = runs_.extract(at++);
-                node.key() = MessageNumber(from.value() - 1);  // from > run_first >= 0
-                runs_.insert(at, std::move(node));
+            } else if (to > run_last) {
+                runs_.set_last(at, MessageNumber(from.value() - 1));  // from > run_first >= 0
+                at = runs_.next(at);
             } else {
+                runs_.set_first(at, to);
                 if (from != run_first) {
-                    runs_.emplace_hint(at, MessageNumber(from.value() - 1),
-                                       Entry{run_first, value});
+                    runs_.insert(at, {run_first, MessageNumber(from.value() - 1), value});
                 }
-                at->second.first = to;
+                at = runs_.end();  // it goes on behind the range
             }
             const MessageRange piece{from, to - from};
             count_ -= piece.count;
@@ -98,7 +93,7 @@ class RangeMap {
 
     // The first run that ends behind `number`; its range may begin before or after it.
     [[nodiscard]] bool find_from(MessageNumber number, Run& out) const {
-        const auto at = runs_.lower_bound(number);
+        const auto at = runs_.find(number);
         if (at == runs_.end()) {
             return false;
         }
@@ -109,18 +104,18 @@ class RangeMap {
     // How many numbers of the range are in the map.
     [[nodiscard]] std::uint64_t count_in(MessageRange range) const {
         std::uint64_t count = 0;
-        for (auto at = runs_.lower_bound(range.first);
-             at != runs_.end() && at->second.first < range.end(); ++at) {
-            count +=
-                std::min(at->first.plus(1), range.end()) - std::max(at->second.first, range.first);
+        for (auto at = runs_.find(range.first); at != runs_.end() && runs_[at].first < range.end();
+             at = runs_.next(at)) {
+            count += std::min(runs_[at].last.plus(1), range.end()) -
+                     std::max(runs_[at].first, range.first);
         }
         return count;
     }
 
     template <typename Fn>
     void for_each(Fn&& fn) const {
-        for (auto at = runs_.begin(); at != runs_.end(); ++at) {
-            fn(run(at).range, at->second.value);
+        for (auto at = runs_.begin(); at != runs_.end(); at = runs_.next(at)) {
+            fn(run(at).range, runs_[at].value);
         }
     }
 
@@ -130,18 +125,11 @@ class RangeMap {
     }
 
   private:
-    struct Entry {
-        MessageNumber first;
-        Value value;
-    };
-    using Runs = std::pmr::map<MessageNumber, Entry>;
+    using Runs = RunChunks<Value>;
 
-    [[nodiscard]] static bool joins(typename Runs::iterator next, MessageNumber last,
-                                    const Value& value) {
-        return next->second.first == last.plus(1) && next->second.value == value;
-    }
-    [[nodiscard]] static Run run(typename Runs::const_iterator at) {
-        return {{at->second.first, at->first.plus(1) - at->second.first}, at->second.value};
+    [[nodiscard]] Run run(typename Runs::Place at) const {
+        const auto& entry = runs_[at];
+        return {{entry.first, entry.last.plus(1) - entry.first}, entry.value};
     }
 
     Runs runs_;

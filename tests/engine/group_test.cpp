@@ -345,9 +345,9 @@ class RandomGroups : GroupFixture {
             }
             at = run.range.end();
         }
-        for (const GroupId group :
-             queue_->groups() ? queue_->groups()->waiting_groups() : std::vector<GroupId>()) {
-            const char letter = static_cast<char>(group.value());
+        for (const GroupRef group :
+             queue_->groups() ? queue_->groups()->waiting_groups() : std::vector<GroupRef>()) {
+            const char letter = static_cast<char>(queue_->groups()->id_of(group).value());
             REQUIRE(leased[letter] <= most);
             REQUIRE(leased[letter] + delayed[letter] >= most);
         }

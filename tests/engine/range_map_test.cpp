@@ -94,19 +94,24 @@ TEST_CASE_FIXTURE(Fixture, "range map: find_from gives the run that holds a numb
 
 class Model {
   public:
-    explicit Model(std::uint64_t seed) : dice_(seed) {}
+    explicit Model(std::uint64_t seed, std::uint64_t numbers = 60, std::uint64_t longest = 12)
+        : dice_(seed), last_(numbers), longest_(longest) {}
 
-    void step() {
-        const MessageRange what = range(dice_.between(1, 60), dice_.between(1, 12));
-        if (dice_.percent(55)) {
+    void step(int percent_inserted = 55) {
+        const MessageRange what = range(dice_.between(1, last_), dice_.between(1, longest_));
+        if (dice_.percent(static_cast<unsigned>(percent_inserted))) {
             insert_missing(what);
         } else {
             take(what);
         }
-        check();
+    }
+    // Takes what there is from the front, a few at a time.
+    void take_front(int times) {
+        for (int i = 0; i < times && !map_.empty(); ++i) {
+            take({map_.front().range.first, dice_.between(1, longest_)});
+        }
     }
 
-  private:
     // The map refuses what is there, so only the gaps go in.
     void insert_missing(MessageRange what) {
         const auto value = static_cast<std::uint32_t>(dice_.below(3));
@@ -167,7 +172,10 @@ class Model {
         REQUIRE(map_.count() == numbers_.size());
     }
 
+  private:
     mqd::test::Dice dice_;
+    std::uint64_t last_;
+    std::uint64_t longest_;
     RangeMap<std::uint32_t> map_{std::pmr::get_default_resource()};
     std::map<std::uint64_t, std::uint32_t> numbers_;
 };
@@ -179,7 +187,27 @@ TEST_CASE("range map: random inserts and takes agree with one entry per number")
         Model model(seed + round);
         for (int i = 0; i < 1000; ++i) {
             model.step();
+            model.check();
         }
+    }
+}
+
+TEST_CASE(
+    "range map: the same with thousands of runs, that grow, shrink and leave from the front") {
+    const std::uint64_t seed = mqd::test::Dice::new_seed();
+    CAPTURE(seed);
+    for (std::uint64_t round = 0; round < 10; ++round) {
+        Model model(seed + round, 20'000, 3);
+        for (const int percent_inserted : {95, 50, 80, 10, 90}) {
+            for (int i = 0; i < 4'000; ++i) {
+                model.step(percent_inserted);
+            }
+            model.check();
+            model.take_front(round % 2 == 0 ? 1'000 : 0);
+            model.check();
+        }
+        model.take_front(100'000);
+        model.check();
     }
 }
 

@@ -435,13 +435,19 @@ struct Deliver {
     Identity sender;
     Bytes batch;
 
-    // All but the batch, which the daemon sends from where it lies.
-    void encode_fixed(Writer& w) const {
-        w.number(first_number.value()).number(to_micros(published)).number(count).number(attempt);
-        encode_identity(w, sender);
+    // All but the batch, which the daemon sends from where it lies: fixed_bytes.
+    void encode_fixed(std::byte* to) const {
+        store(to, first_number.value());
+        store(to + 8, to_micros(published));
+        store(to + 16, count);
+        store(to + 20, attempt);
+        store(to + 24, sender.uid);
+        store(to + 28, sender.gid);
+        store(to + 32, sender.pid);
     }
     void encode(Writer& w) const {
-        encode_fixed(w);
+        w.number(first_number.value()).number(to_micros(published)).number(count).number(attempt);
+        encode_identity(w, sender);
         w.bytes(batch);
     }
     [[nodiscard]] static std::optional<Deliver> decode(Bytes body) {
