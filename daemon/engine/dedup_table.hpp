@@ -71,29 +71,33 @@ class DedupTable {
     static constexpr std::size_t shard_count = 64;
 
     // By hash, open addressing: where in the row it is (the lower half of its position), and some
-    // bits of the hash, so that few others are looked at.
+    // bits of the hash, so that few others are looked at. A slot whose entry has left the row leads
+    // to nothing, and is used again: to forget one looks at no slot.
     struct Shard {
         std::vector<std::uint32_t> places;
         std::vector<std::uint8_t> tags;
-        std::size_t used = 0;
+        std::size_t used = 0;  // slots, those that lead to nothing included
 
         [[nodiscard]] std::size_t home(const DedupHash& hash) const;
         [[nodiscard]] std::size_t next(std::size_t slot) const {
             return slot + 1 == tags.size() ? 0 : slot + 1;
         }
-        void put(const DedupHash& hash, std::uint32_t place);
     };
 
     [[nodiscard]] static std::size_t shard_of(const DedupHash& hash) { return hash.low >> 58; }
-    [[nodiscard]] const Entry& in_slot(const Shard& shard, std::size_t slot) const {
-        const std::uint32_t index = shard.places[slot] - static_cast<std::uint32_t>(begin_);
-        return entries_[index];
+    [[nodiscard]] std::uint32_t index_of(std::uint32_t place) const {
+        return place - static_cast<std::uint32_t>(begin_);
+    }
+    [[nodiscard]] bool in_row(std::uint32_t place) const {
+        return index_of(place) < entries_.size();
+    }
+    [[nodiscard]] const Entry& entry_of(std::uint32_t place) const {
+        return entries_[index_of(place)];
     }
     [[nodiscard]] std::optional<std::size_t> slot_of(const Shard& shard,
                                                      const DedupHash& hash) const;
-    void grow(Shard& shard);
-    void free_slot(Shard& shard, std::size_t slot);
-    void drop_slot(const DedupHash& hash);
+    void put(Shard& shard, const DedupHash& hash, std::uint32_t place) const;
+    void rebuild(Shard& shard) const;
     void trim();
 
     std::deque<Entry> entries_;  // neither the first nor the last of them is forgotten
