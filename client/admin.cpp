@@ -9,6 +9,7 @@
 #include "client/queue_name.hpp"
 #include "mqd/client.hpp"
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/backup.hpp"
 #include "mqd/wire/message_history.hpp"
 #include "mqd/wire/message_move.hpp"
 

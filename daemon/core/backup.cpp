@@ -8,6 +8,7 @@
 #include "daemon/core/record.hpp"
 #include "daemon/core/session.hpp"
 #include "daemon/storage/block_memory.hpp"
+#include "mqd/wire/backup.hpp"
 
 namespace mqd::core {
 

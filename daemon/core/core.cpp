@@ -106,9 +106,9 @@ std::optional<engine::Time> Core::next_deadline() const {
     if (failure_) {
         return std::nullopt;
     }
-    engine::Time next =
-        std::min({retry_deadline_, backlog_->next_deadline(), dead_letters_.next_deadline(),
-                  lifetimes_.next_deadline(), waiting_publishes_.next_deadline(), dedup_.next_deadline()});
+    engine::Time next = std::min({retry_deadline_, backlog_->next_deadline(),
+                                  dead_letters_.next_deadline(), lifetimes_.next_deadline(),
+                                  waiting_publishes_.next_deadline(), dedup_.next_deadline()});
     if (checkpoint_retry_ > now_.journal) {
         next = std::min(next, checkpoint_retry_);
     }

@@ -64,9 +64,9 @@ struct CoreOptions {
     std::uint64_t delays_max = 4'000'000;   // runs of delayed messages; beyond, no publish adds one
     std::uint64_t grouped_max = 4'000'000;  // messages with a group; likewise
     std::uint64_t history_events_max = 1'000'000;  // of all queues; the oldest go beyond
-    std::uint64_t dedup_ids_max = 16'777'216;  // ids of messages that are remembered; likewise
-    engine::DedupKey dedup_seed{};             // of the secrets that they are hashed with
-    std::uint64_t hash_salt = 0;            // of tables whose keys clients choose; unpredictable
+    std::uint64_t dedup_ids_max = 16'777'216;      // ids of messages that are remembered; likewise
+    engine::DedupKey dedup_seed{};                 // of the secrets that they are hashed with
+    std::uint64_t hash_salt = 0;  // of tables whose keys clients choose; unpredictable
     std::uint32_t message_bytes_max = 1u << 20;
     std::uint32_t frame_body_bytes_max = 4u << 20;
     std::uint32_t queues_max = 10'000;

@@ -78,7 +78,11 @@ std::string differing_options(const engine::QueueDefinition& one,
                                Name{Id::on_expired, "on_expired"},
                                Name{Id::expire_idle, "expire_idle"},
                                Name{Id::temporary, "temporary"},
-                               Name{Id::group_in_flight, "group_in_flight"}};
+                               Name{Id::group_in_flight, "group_in_flight"},
+                               Name{Id::dedup_window, "dedup_window"},
+                               Name{Id::dedup_count, "dedup_count"},
+                               Name{Id::history, "history"},
+                               Name{Id::history_time, "history_time"}};
     wire::QueueOptions differing = options_of(one, &other);
     if (one.durability != other.durability) {
         differing.durability = one.durability;

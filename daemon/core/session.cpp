@@ -8,6 +8,7 @@
 
 #include "mqd/version.hpp"
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/backup.hpp"
 
 namespace mqd::core {
 

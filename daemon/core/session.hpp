@@ -10,6 +10,7 @@
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/out_queue.hpp"
+#include "mqd/wire/backup.hpp"
 #include "mqd/wire/transact.hpp"
 
 namespace mqd::core {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "mqd/client.hpp"
+#include "mqd/wire/backup.hpp"
 #include "peer.hpp"
 
 namespace mqd::client {

@@ -9,6 +9,7 @@
 #include "core/core_fixture.hpp"
 #include "daemon/core/backup.hpp"
 #include "daemon/core/check_store.hpp"
+#include "mqd/wire/backup.hpp"
 
 namespace mqd::core::test {
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "core/backup_fixture.hpp"
+#include "mqd/wire/backup.hpp"
 
 namespace mqd::core::test {
 namespace {

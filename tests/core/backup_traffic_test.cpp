@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/backup_fixture.hpp"
+#include "mqd/wire/backup.hpp"
 #include "support/sanitized.hpp"
 
 namespace mqd::core::test {

@@ -13,6 +13,7 @@
 #include "daemon/core/check_store.hpp"
 #include "daemon/core/record.hpp"
 #include "daemon/storage/journal_format.hpp"
+#include "mqd/wire/backup.hpp"
 #include "support/dice.hpp"
 #include "support/sanitized.hpp"
 #include "support/sim_worker.hpp"

@@ -53,7 +53,6 @@ struct Habits {
     std::uint64_t straggler_every = 0;
     bool names = false;         // some producers have them
     std::uint32_t history = 0;  // of all queues
-    bool names = false;  // some producers have them
     // Messages have ids, and what was confirmed on the disk is published once more now and then.
     bool ids = false;
 };

@@ -1,4 +1,5 @@
 #include "sim/backup_taker.hpp"
+#include "mqd/wire/backup.hpp"
 
 #include <algorithm>
 #include <array>

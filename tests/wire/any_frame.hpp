@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mqd/wire/admin.hpp"
+#include "mqd/wire/backup.hpp"
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/frame.hpp"
 #include "mqd/wire/handle.hpp"

@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "mqd/wire/backup.hpp"
 #include "wire/any_frame.hpp"
 
 namespace mqd::wire::test {
