@@ -13,7 +13,7 @@ namespace {
 
 // More turns than anything takes that ends at all.
 constexpr std::uint64_t turns_to_serve_max = 2'000;
-constexpr std::uint64_t turns_to_stop_max = 2'000;
+constexpr std::uint64_t turns_to_stop_max = 20'000;
 constexpr std::uint64_t turns_to_drain_max = 20'000;
 constexpr std::uint64_t never = UINT64_MAX / 2;
 // Longer than any message is delayed, and than the wall clock is set back in all.

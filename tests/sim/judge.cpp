@@ -326,8 +326,9 @@ void Judge::peeked(QueueRecord& queue, const wire::PeekedRun& run) {
             message->holder == nullptr && waits(*message)) {
             violate(name(*uid) + " is ready before its time");
         }
+        // That its lease was lost may not have been heard yet.
         if (run.state == wire::MessageState::delayed && message->queue == &queue &&
-            !message->waited && !message->failed_once) {
+            message->holder == nullptr && !message->waited && !message->failed_once) {
             violate(name(*uid) + " waits for nothing");
         }
     }
