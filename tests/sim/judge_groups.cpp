@@ -40,8 +40,9 @@ void Judge::check_group_deliveries() {
 }
 
 // An older message of its group, of the same priority, that is there for certain, and was not
-// published for later, is under way too: or it failed and may wait, which takes up one of as many
-// as may be.
+// published for later, is under way too: or one of the two failed. What failed may wait, which
+// takes up one of as many as may be, and keeps its turn in a start, which gives the others to the
+// oldest, among them those that were published for later.
 void Judge::check_group(const MessageRecord& delivered, Uid uid) {
     // Where messages are moved away, none is there for certain.
     if (!delivered.queue->moves_to.empty() || is_dead_letters(delivered.queue->name) ||
@@ -55,7 +56,7 @@ void Judge::check_group(const MessageRecord& delivered, Uid uid) {
         if (certain && other.number.value() != 0 && other.number < delivered.number &&
             level_of_number(other.number) == level_of_number(delivered.number) &&
             other.holder == nullptr && !other.released_now &&
-            (group_in_flight_ == 1 || !other.failed_once)) {
+            (group_in_flight_ == 1 || (!other.failed_once && !delivered.failed_once))) {
             violate(name(uid) + " overtakes " + name(other_uid) + " of its group");
         }
     }
