@@ -97,8 +97,10 @@ void CheckpointPass::queue_removed(const engine::Queue& queue) {
 void CheckpointPass::encode_some() {
     const auto& queues = core_.engine_.queues();
     const BacklogOptions& options = core_.options_.backlog;
-    // That a queue is not there any more is something that only these groups tell.
-    through_ = std::max(through_, core_.applied_durable_);
+    // That a queue is not there any more is something that only these groups tell; and what has
+    // ended in a `written` queue is in none of its sections, though a power loss could bring it
+    // back without what they would have told of it.
+    through_ = std::max({through_, core_.applied_durable_, core_.applied_written_});
     for (std::size_t left = options.checkpoint_items; left > 0;) {
         if (!in_queue_) {
             const auto next = queues.upper_bound(at_name_);
