@@ -89,8 +89,7 @@ bool can_travel(const std::vector<std::chrono::milliseconds>& retry) {
            });
 }
 
-// It views `from`.
-Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
+Result<void> check(const QueueOptions& from) {
     if (auto bad = client::check_lease(from.lease)) {
         return *std::move(bad);
     }
@@ -104,27 +103,35 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
         return Error{ErrorCode::bad_option, "retry has at most 32 delays, each of at most 30 days",
                      wire::retry_delays_max};
     }
-    if (from.ttl && (from.ttl->count() < 0 || *from.ttl > wire::ttl_max)) {
-        return Error{ErrorCode::bad_option, "a TTL is at most ten years long",
-                     static_cast<std::uint64_t>(wire::ttl_max.count())};
-    }
-    if (from.expire_idle &&
-        (from.expire_idle->count() < 0 || *from.expire_idle > wire::expire_idle_max)) {
-        return Error{ErrorCode::bad_option, "expire_idle is at most ten years",
-                     static_cast<std::uint64_t>(wire::expire_idle_max.count())};
-    }
     if (from.history.value_or(0) > wire::history_max) {
         return Error{ErrorCode::bad_option, "history is at most 1000000 events", wire::history_max};
     }
-    if (from.history_time &&
-        (from.history_time->count() < 0 || *from.history_time > wire::history_time_max)) {
-        return Error{ErrorCode::bad_option, "history_time is at most ten years",
-                     static_cast<std::uint64_t>(wire::history_time_max.count())};
+    struct Longest {
+        std::optional<std::chrono::milliseconds> QueueOptions::*option;
+        std::chrono::milliseconds longest;
+        const char* words;
+    };
+    for (const Longest& one :
+         {Longest{&QueueOptions::ttl, wire::ttl_max, "a TTL is at most ten years long"},
+          Longest{&QueueOptions::expire_idle, wire::expire_idle_max,
+                  "expire_idle is at most ten years"},
+          Longest{&QueueOptions::history_time, wire::history_time_max,
+                  "history_time is at most ten years"},
+          Longest{&QueueOptions::dedup_window, wire::dedup_window_max,
+                  "dedup_window is at most ten years"}}) {
+        const auto& said = from.*one.option;
+        if (said && (said->count() < 0 || *said > one.longest)) {
+            return Error{ErrorCode::bad_option, one.words,
+                         static_cast<std::uint64_t>(one.longest.count())};
+        }
     }
-    if (from.dedup_window &&
-        (from.dedup_window->count() < 0 || *from.dedup_window > wire::dedup_window_max)) {
-        return Error{ErrorCode::bad_option, "dedup_window is at most ten years",
-                     static_cast<std::uint64_t>(wire::dedup_window_max.count())};
+    return {};
+}
+
+// It views `from`.
+Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
+    if (auto checked = check(from); !checked) {
+        return checked.error();
     }
     wire::QueueOptions options;
     if (from.durability != Durability::unspecified) {

@@ -12,6 +12,29 @@ namespace {
 
 constexpr std::uint32_t lease_ms_max = 24 * 3600 * 1000;
 
+Result<void> check_times(const wire::QueueOptions& options) {
+    const auto check = [](const std::optional<std::uint64_t>& said,
+                          std::chrono::milliseconds longest,
+                          std::string_view name) -> Result<void> {
+        const auto limit = static_cast<std::uint64_t>(longest.count());
+        if (said.value_or(0) > limit) {
+            return Error{ErrorCode::bad_option, std::string(name) + " is more than ten years",
+                         limit};
+        }
+        return {};
+    };
+    for (const auto& checked :
+         {check(options.ttl_ms, wire::ttl_max, "ttl"),
+          check(options.expire_idle_ms, wire::expire_idle_max, "expire_idle"),
+          check(options.history_time_ms, wire::history_time_max, "history_time"),
+          check(options.dedup_window_ms, wire::dedup_window_max, "dedup_window")}) {
+        if (!checked) {
+            return checked;
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 wire::QueueOptions options_of(const engine::QueueDefinition& definition,
@@ -150,6 +173,9 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
         return Error{ErrorCode::bad_option, "queue option " + std::to_string(*options.unknown_id) +
                                                 " is not known to this daemon"};
     }
+    if (auto times = check_times(options); !times) {
+        return times;
+    }
     if (options.durability > Durability::disk) {
         return Error{ErrorCode::bad_option, "durability: 1 memory, 2 written, 3 disk"};
     }
@@ -163,10 +189,6 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     if (options.priorities > 1) {
         return Error{ErrorCode::bad_option, "priorities: 0 no, 1 yes"};
     }
-    if (options.ttl_ms > static_cast<std::uint64_t>(wire::ttl_max.count())) {
-        return Error{ErrorCode::bad_option, "ttl is more than ten years",
-                     static_cast<std::uint64_t>(wire::ttl_max.count())};
-    }
     if (options.on_expired > OnExpired::dead_letter) {
         return Error{ErrorCode::bad_option, "on_expired: 1 drop, 2 dead_letter"};
     }
@@ -178,20 +200,8 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
         return Error{ErrorCode::bad_option, "group_in_flight: 1 to 65536",
                      wire::group_in_flight_max};
     }
-    if (options.expire_idle_ms > static_cast<std::uint64_t>(wire::expire_idle_max.count())) {
-        return Error{ErrorCode::bad_option, "expire_idle is more than ten years",
-                     static_cast<std::uint64_t>(wire::expire_idle_max.count())};
-    }
     if (options.history > wire::history_max) {
         return Error{ErrorCode::bad_option, "history is at most 1000000 events", wire::history_max};
-    }
-    if (options.history_time_ms > static_cast<std::uint64_t>(wire::history_time_max.count())) {
-        return Error{ErrorCode::bad_option, "history_time is more than ten years",
-                     static_cast<std::uint64_t>(wire::history_time_max.count())};
-    }
-    if (options.dedup_window_ms > static_cast<std::uint64_t>(wire::dedup_window_max.count())) {
-        return Error{ErrorCode::bad_option, "dedup_window is more than ten years",
-                     static_cast<std::uint64_t>(wire::dedup_window_max.count())};
     }
     if (options.dedup_count == 0u || options.dedup_count > wire::dedup_count_max) {
         return Error{ErrorCode::bad_option, "dedup_count: 1 to 16777216", wire::dedup_count_max};

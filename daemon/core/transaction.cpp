@@ -146,7 +146,7 @@ Result<void> Transaction::admit_publish(const wire::TransactPublish& frame) {
     if (!publish) {
         return publish.error();
     }
-    if (const auto admitted = admit_batch(*queue, *publish); !admitted) {
+    if (auto admitted = admit_batch(*queue, *publish); !admitted) {
         Dedup::take_back(*queue, core_.known_lines_);
         return admitted;
     }

@@ -52,7 +52,7 @@ TEST_CASE("mqctl queue create --max-messages rendezvous: publish ends when someb
     CHECK(mentions(f.mqctl.must({"queue", "show", "r"}), "max_messages     rendezvous\n"));
     CHECK(f.mqctl.run({"--timeout", "200ms", "publish", "r", "nobody"}).exit == 7);
     MqctlProcess sender(f.daemon.url(), {"--timeout", "60s", "publish", "r", "somebody"});
-    CHECK(f.mqctl.must({"consume", "r"}) == "somebody\n");
+    CHECK(f.mqctl.must({"consume", "r", "--wait", "60s"}) == "somebody\n");
     CHECK(sender.wait().exit == 0);
     const auto wrong = f.mqctl.run({"queue", "create", "d", "--max-messages", "rendezvous"});
     CHECK(wrong.exit != 0);
