@@ -50,9 +50,16 @@ struct Now {
 
 // When a message was taken of which only the wall clock is known, seen from that time.
 [[nodiscard]] inline engine::Time time_taken(WallTime published, const Now& seen) {
-    const auto age = std::clamp<std::chrono::nanoseconds>(
-        seen.wall - published, std::chrono::nanoseconds(0), seen.journal.time_since_epoch());
-    return seen.journal - age;
+    // Compared before it is subtracted: a damaged store may tell any time.
+    const auto longest =
+        std::chrono::floor<std::chrono::microseconds>(seen.journal.time_since_epoch());
+    if (published >= seen.wall) {
+        return seen.journal;
+    }
+    if (published <= seen.wall - longest) {
+        return engine::Time();
+    }
+    return seen.journal - (seen.wall - published);
 }
 
 struct CoreOptions {
