@@ -296,7 +296,6 @@ bool CheckpointPass::encode_part(const engine::Queue& queue, std::size_t& left) 
     const bool written = queue.definition().durability == Durability::written;
     StatePart part{queue.id(), from_, behind_all,
                    written ? core_.applied_written_ : core_.applied_durable_};
-    through_ = std::max(through_, part.as_of);
     runs_.clear();
     pages_.clear();
     if (queue.durable()) {

@@ -5,6 +5,7 @@
 #include "daemon/core/core.hpp"
 #include "daemon/core/dedup_hash.hpp"
 #include "daemon/core/record.hpp"
+#include "daemon/core/retry_hint.hpp"
 #include "daemon/storage/planted_fault.hpp"
 #include "mqd/wire/batch.hpp"
 
@@ -12,7 +13,6 @@ namespace mqd::core {
 
 namespace {
 
-constexpr std::uint32_t retry_after_ms = 200;
 constexpr std::uint32_t batch_mask = 0x7FFF'FFFF;
 // More than come, so that those behind them are forgotten little by little.
 constexpr std::size_t forgotten_per_line = 2;

@@ -4,14 +4,9 @@
 #include <algorithm>
 
 #include "daemon/core/core.hpp"
+#include "daemon/core/retry_hint.hpp"
 
 namespace mqd::core {
-
-namespace {
-
-constexpr std::uint32_t retry_after_ms = 200;
-
-}  // namespace
 
 Result<void> Core::publish_unknown(Producer& producer, const wire::Publish& frame,
                                    Identity sender) {
