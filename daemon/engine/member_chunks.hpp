@@ -33,10 +33,10 @@ class Member {
   public:
     Member() = default;
     explicit Member(GroupRef group)
-        : next_(no_member.value()),
+        : next_(link_mask),
           group_low_(group.value() & low_mask),
           state_(0),
-          previous_(no_member.value()),
+          previous_(link_mask),
           group_high_(group.value() >> low_bits & high_mask) {}
 
     [[nodiscard]] GroupRef group() const {
@@ -46,11 +46,13 @@ class Member {
     [[nodiscard]] MemberState state() const { return static_cast<MemberState>(state_); }
     void set_state(MemberState state) { state_ = static_cast<std::uint64_t>(state) & 3u; }
     [[nodiscard]] MemberLink next() const { return MemberLink(next_); }
-    void set_next(MemberLink next) { next_ = next.value() & no_member.value(); }
+    void set_next(MemberLink next) { next_ = next.value() & link_mask; }
     [[nodiscard]] MemberLink previous() const { return MemberLink(previous_); }
-    void set_previous(MemberLink previous) { previous_ = previous.value() & no_member.value(); }
+    void set_previous(MemberLink previous) { previous_ = previous.value() & link_mask; }
 
   private:
+    // A constant to the compiler without optimisation too, which warns of what may not fit.
+    static constexpr std::uint64_t link_mask = no_member.value();
     static constexpr unsigned low_bits = 24;
     static constexpr std::uint32_t low_mask = (1u << low_bits) - 1;
     static constexpr std::uint32_t high_mask = 0xFF;
