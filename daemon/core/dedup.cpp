@@ -1,6 +1,8 @@
 #include "daemon/core/dedup.hpp"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "daemon/core/core.hpp"
 #include "daemon/core/dedup_hash.hpp"
@@ -14,6 +16,8 @@ namespace mqd::core {
 namespace {
 
 constexpr std::uint32_t batch_mask = 0x7FFF'FFFF;
+// So many ids are hashed before the first is looked up: meanwhile, memory comes.
+constexpr std::size_t hashed_together = 32;
 // More than come, so that those behind them are forgotten little by little.
 constexpr std::size_t forgotten_per_line = 2;
 constexpr std::size_t forgotten_per_batch = 64;
@@ -59,26 +63,24 @@ Result<wire::Publish> Dedup::sort_out(engine::Queue& queue, const wire::Publish&
     next_batch_ = (next_batch_ + 1) & batch_mask;
     bool elsewhere = false;
     wire::BatchReader reader(frame.batch);
-    for (std::uint32_t line = 0; line < frame.count; ++line) {
-        const auto message = reader.next();
-        if (!message) {
-            take_back(queue, lines);
-            return frame;  // malformed, which is found where it is taken
+    std::array<LineHash, hashed_together> hashed;
+    for (std::uint32_t line = 0; line < frame.count;) {
+        std::size_t count = 0;
+        for (; line < frame.count && count < hashed.size(); ++line) {
+            const auto message = reader.next();
+            if (!message) {
+                take_back(queue, lines);
+                return frame;  // malformed, which is found where it is taken
+            }
+            const auto id = wire::find_attribute(message->attributes, wire::AttributeId::dedup_id);
+            if (id && !id->empty() && id->size() <= wire::dedup_id_bytes_max) {
+                hashed[count] = {line, dedup_hash(window.key(), *id)};
+                window.prefetch(hashed[count++].hash);
+            }
         }
-        const auto id = wire::find_attribute(message->attributes, wire::AttributeId::dedup_id);
-        if (!id || id->empty() || id->size() > wire::dedup_id_bytes_max) {
-            continue;
+        for (const LineHash& next : std::span(hashed).first(count)) {
+            elsewhere = admit(queue, next, together, lines) || elsewhere;
         }
-        const MessageNumber known = window.admit(dedup_hash(window.key(), *id), {lines.batch, line},
-                                                 now, queue.definition().dedup_window);
-        if (known.value() == 0) {
-            ++lines.expected;
-            continue;
-        }
-        lines.known.push_back({line, known});
-        elsewhere = elsewhere || (engine::is_expected(known) &&
-                                  ((engine::to_expected(known).batch - together) & batch_mask) >
-                                      ((lines.batch - together) & batch_mask));
     }
     auto room = check_room(queue, lines);
     if (room && elsewhere) {
@@ -98,6 +100,20 @@ Result<wire::Publish> Dedup::sort_out(engine::Queue& queue, const wire::Publish&
     rest.count = frame.count - static_cast<std::uint32_t>(lines.known.size());
     rest.batch = rest_;
     return rest;
+}
+
+// Returns whether it is on its way in another batch that is not admitted together with this one.
+bool Dedup::admit(engine::Queue& queue, const LineHash& next, std::uint32_t together,
+                  DedupLines& lines) const {
+    const MessageNumber known = queue.dedup()->admit(
+        next.hash, {lines.batch, next.line}, core_.now_.journal, queue.definition().dedup_window);
+    if (known.value() == 0) {
+        ++lines.expected;
+        return false;
+    }
+    lines.known.push_back({next.line, known});
+    return engine::is_expected(known) && ((engine::to_expected(known).batch - together) &
+                                          batch_mask) > ((lines.batch - together) & batch_mask);
 }
 
 // For the ids that are new.

@@ -65,6 +65,12 @@ class Dedup {
 
   private:
     [[nodiscard]] engine::DedupKey new_key();
+    struct LineHash {
+        std::uint32_t line = 0;
+        engine::DedupHash hash;
+    };
+    bool admit(engine::Queue& queue, const LineHash& next, std::uint32_t together,
+               DedupLines& lines) const;
     Result<void> check_room(const engine::Queue& queue, const DedupLines& lines) const;
     void leave_out_known(const wire::Publish& frame, const DedupLines& lines);
 

@@ -1,6 +1,8 @@
 #include "daemon/engine/dedup_table.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <utility>
 
 #include "mqd/assert.hpp"
@@ -9,78 +11,121 @@ namespace mqd::engine {
 
 namespace {
 
-constexpr std::size_t least_slots = 16;
-// In hundredths: beyond, slots that lead to nothing included, a shard is made anew, so full.
-constexpr std::size_t fullest = 85;
-constexpr std::size_t full_when_new = 66;
-constexpr std::size_t entries_max = std::size_t{1} << 31;
+// In hundredths of its slots: a shard that is fuller, or emptier, is made anew.
+constexpr std::size_t fullest = 88;
+constexpr std::size_t emptiest = 25;
+constexpr std::size_t full_when_new = 68;
+// While a shard is made anew: so many entries ahead are on their way from memory.
+constexpr std::size_t fetched_ahead = 16;
 
-std::uint8_t tag_of(const DedupHash& hash) {
-    return static_cast<std::uint8_t>(hash.low) | 1;  // never free_tag
+std::uint16_t tag_of(const DedupHash& hash) {
+    return static_cast<std::uint16_t>(hash.low);
+}
+
+// The high bit of each 16 that are zero, and perhaps of some behind the first ones.
+std::uint64_t zeroes(std::uint64_t word) {
+    return (word - 0x0001'0001'0001'0001u) & ~word & 0x8000'8000'8000'8000u;
 }
 
 }  // namespace
 
-// The slots stand in the order of the high bits of the hashes, so that their number need not be a
-// power of two.
-std::size_t DedupTable::Shard::home(const DedupHash& hash) const {
-    const std::uint64_t bits = hash.high >> 32;
-    return static_cast<std::size_t>((bits * tags.size()) >> 32);
+// Four tags at a time; bit 16 * i + w stands for tag i of word w.
+std::uint64_t DedupTable::Bucket::with_tag(std::uint16_t tag) const {
+    static_assert(std::endian::native == std::endian::little);
+    constexpr std::size_t in_word = sizeof(std::uint64_t) / sizeof(std::uint16_t);
+    const std::uint64_t sought = 0x0001'0001'0001'0001u * tag;
+    std::uint64_t some = 0;
+    for (std::size_t w = 0; w < slots / in_word; ++w) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, tags.data() + w * in_word, sizeof word);
+        some |= zeroes(word ^ sought) >> (15 - w);
+    }
+    return some;
 }
 
-std::optional<std::size_t> DedupTable::slot_of(const Shard& shard, const DedupHash& hash) const {
-    if (shard.tags.empty()) {
-        return std::nullopt;
+template <typename Fn>
+void DedupTable::search(const DedupHash& hash, Fn&& fn) const {
+    if (shards_.empty()) {
+        return;
     }
-    for (std::size_t slot = shard.home(hash); shard.tags[slot] != free_tag;
-         slot = shard.next(slot)) {
-        if (shard.tags[slot] == tag_of(hash) && in_row(shard.places[slot])) {
-            const Entry& entry = entry_of(shard.places[slot]);
-            if (entry.hash == hash && entry.number != forgotten) {
-                return slot;
+    const Shard& shard = shards_[shard_of(hash)];
+    std::size_t at = shard.buckets.empty() ? 0 : shard.home(hash);
+    for (std::size_t left = shard.buckets.size(); left > 0; --left, at = shard.next(at)) {
+        const Bucket& bucket = shard.buckets[at];
+        for (std::uint64_t some = bucket.with_tag(tag_of(hash)); some != 0; some &= some - 1) {
+            const std::size_t slot = Bucket::slot_of(std::countr_zero(some));
+            if (in_row(bucket.places[slot]) && fn(bucket, slot)) {
+                return;
             }
         }
+        if (left_at_front(bucket.passed)) {
+            return;
+        }
     }
-    return std::nullopt;
 }
 
 const DedupTable::Entry* DedupTable::find(const DedupHash& hash) const {
-    if (shards_.empty()) {
-        return nullptr;
-    }
-    const Shard& shard = shards_[shard_of(hash)];
-    const auto slot = slot_of(shard, hash);
-    return slot ? &entry_of(shard.places[*slot]) : nullptr;
+    const Entry* found = nullptr;
+    search(hash, [&](const Bucket& bucket, std::size_t slot) {
+        const Entry& entry = entry_of(bucket.places[slot]);
+        found = entry.hash == hash && entry.number != forgotten ? &entry : nullptr;
+        return found != nullptr;
+    });
+    return found;
 }
 
-// In the first slot that leads to nothing.
-void DedupTable::put(Shard& shard, const DedupHash& hash, std::uint32_t place) const {
-    std::size_t slot = shard.home(hash);
-    while (shard.tags[slot] != free_tag && in_row(shard.places[slot])) {
-        slot = shard.next(slot);
-    }
-    shard.used += shard.tags[slot] == free_tag ? 1 : 0;
-    shard.tags[slot] = tag_of(hash);
-    shard.places[slot] = place;
-}
-
-// With room for more, and without the slots that lead to what is forgotten.
-void DedupTable::rebuild(Shard& shard) const {
-    std::vector<std::uint32_t> places;
-    places.reserve(shard.used);
-    for (std::size_t slot = 0; slot < shard.tags.size(); ++slot) {
-        if (shard.tags[slot] != free_tag && in_row(shard.places[slot])) {
-            places.push_back(shard.places[slot]);
+void DedupTable::prefetch(const DedupHash& hash) const {
+    if (!shards_.empty()) {
+        const Shard& shard = shards_[shard_of(hash)];
+        if (!shard.buckets.empty()) {
+            const Bucket& bucket = shard.buckets[shard.home(hash)];
+            __builtin_prefetch(&bucket, 1);
+            __builtin_prefetch(&bucket.places.back(), 1);
         }
     }
-    const std::size_t slots = std::max(least_slots, (places.size() + 1) * 100 / full_when_new);
-    Shard rebuilt;
-    rebuilt.tags.resize(slots, free_tag);
-    rebuilt.places.resize(slots);
-    for (const std::uint32_t place : places) {
-        put(rebuilt, entry_of(place).hash, place);
+}
+
+// In a slot that leads to nothing. Precondition: there is one.
+void DedupTable::put(Shard& shard, const DedupHash& hash, std::uint32_t place) const {
+    for (std::size_t at = shard.home(hash);; at = shard.next(at)) {
+        Bucket& bucket = shard.buckets[at];
+        if (left_at_front(bucket.passed)) {  // so that it stays so when places begin anew
+            bucket.passed = static_cast<std::uint32_t>(begin_ - 1);
+        }
+        std::size_t slot = place % Bucket::slots;  // free ones lie anywhere
+        for (std::size_t i = 0; i < Bucket::slots; ++i) {
+            slot = slot + 1 == Bucket::slots ? 0 : slot + 1;
+            if (!in_row(bucket.places[slot])) {
+                bucket.places[slot] = place;
+                bucket.tags[slot] = tag_of(hash);
+                ++shard.used;
+                return;
+            }
+        }
+        if (left_at_front(bucket.passed) || index_of(bucket.passed) < index_of(place)) {
+            bucket.passed = place;
+        }
     }
-    shard = std::move(rebuilt);
+}
+
+// To the size that fits what it holds, and one more.
+void DedupTable::resize(Shard& shard) const {
+    std::vector<std::uint32_t> places;
+    places.reserve(shard.used);
+    for (const Bucket& bucket : shard.buckets) {
+        std::copy_if(bucket.places.begin(), bucket.places.end(), std::back_inserter(places),
+                     [&](std::uint32_t place) { return in_row(place); });
+    }
+    const std::size_t slots = (places.size() + 1) * 100 / full_when_new;
+    Shard made;
+    made.buckets.resize(slots / Bucket::slots + 1);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        if (i + fetched_ahead < places.size()) {
+            __builtin_prefetch(&entry_of(places[i + fetched_ahead]));
+        }
+        put(made, entry_of(places[i]).hash, places[i]);
+    }
+    shard = std::move(made);
 }
 
 void DedupTable::add(const Entry& entry) {
@@ -90,21 +135,45 @@ void DedupTable::add(const Entry& entry) {
         shards_.resize(shard_count);
     }
     Shard& shard = shards_[shard_of(entry.hash)];
-    if ((shard.used + 1) * 100 > shard.tags.size() * fullest) {
-        rebuild(shard);
+    if ((shard.used + 1) * 100 > shard.slots() * fullest) {
+        resize(shard);
     }
     put(shard, entry.hash, static_cast<std::uint32_t>(end()));
     entries_.push_back(entry);
     ++size_;
 }
 
+void DedupTable::pop_front() {
+    Shard& shard = shards_[shard_of(entries_.front().hash)];
+    entries_.pop_front();
+    ++begin_;
+    --shard.used;
+    if (shard.used * 100 < shard.slots() * emptiest && shard.buckets.size() > 1) {
+        resize(shard);
+    }
+}
+
+// Its place is given out again, so its slot must not lead there.
+void DedupTable::pop_back() {
+    const DedupHash hash = entries_.back().hash;
+    const auto place = static_cast<std::uint32_t>(end() - 1);
+    search(hash, [&](const Bucket& bucket, std::size_t slot) {
+        const bool found = bucket.places[slot] == place;
+        if (found) {
+            const_cast<Bucket&>(bucket).places[slot] = static_cast<std::uint32_t>(begin_ - 1);
+        }
+        return found;
+    });
+    entries_.pop_back();
+    --shards_[shard_of(hash)].used;
+}
+
 void DedupTable::trim() {
     while (!entries_.empty() && entries_.front().number == forgotten) {
-        entries_.pop_front();
-        ++begin_;
+        pop_front();
     }
     while (!entries_.empty() && entries_.back().number == forgotten) {
-        entries_.pop_back();
+        pop_back();
     }
 }
 
@@ -117,14 +186,13 @@ void DedupTable::forget(const DedupHash& hash) {
 }
 
 void DedupTable::forget_oldest() {
-    entries_.pop_front();
-    ++begin_;
+    pop_front();
     --size_;
     trim();
 }
 
 void DedupTable::forget_newest() {
-    entries_.pop_back();
+    pop_back();
     --size_;
     trim();
 }
@@ -132,7 +200,7 @@ void DedupTable::forget_newest() {
 std::size_t DedupTable::memory_bytes() const {
     std::size_t bytes = entries_.size() * sizeof(Entry) + shards_.size() * sizeof(Shard);
     for (const Shard& shard : shards_) {
-        bytes += shard.places.capacity() * sizeof(std::uint32_t) + shard.tags.capacity();
+        bytes += shard.buckets.capacity() * sizeof(Bucket);
     }
     return bytes;
 }

@@ -1,18 +1,22 @@
 #pragma once
 
 // The ids of messages that one queue remembers, oldest first, to know a message that is published
-// once more: a hash of 128 bits, the number that the message got, and when. At most 40 bytes an id:
-// 32 in a row, and a slot of 5 bytes, of which at least 65 in 100 are in use, that leads to it; and
-// some KiB for the whole. The slots lie in shards, which grow one by one, so that no single call
-// takes long.
+// once more: a hash of 128 bits, the number that the message got, and when. At most 42 bytes an id:
+// 32 in a row, and a slot of 6.4 bytes, of which at least 68 in 100 are in use, that leads to it;
+// and some KiB for the whole. The slots lie in shards, which grow one by one, so that no single
+// call takes long.
+//
+// Slots are in buckets of two cache lines each: to look an id up and to add it touches one or two
+// of them, whatever the table holds, and no memory besides, unless 16 bits of some other hash
+// happen to be the same; to forget the oldest touches none.
 //
 // A hash stands for its id. It is for the caller to compute it with a key that nobody outside
 // knows: with 2^20 ids in the table, the probability that any two of them that differ have one hash
 // is below 2^-88, by accident and by intent alike.
 
+#include <array>
 #include <cstdint>
 #include <deque>
-#include <optional>
 #include <vector>
 
 #include "daemon/engine/time.hpp"
@@ -66,42 +70,75 @@ class DedupTable {
 
     [[nodiscard]] std::size_t memory_bytes() const;
 
+    // It is looked up soon: lets the memory that this needs come meanwhile.
+    void prefetch(const DedupHash& hash) const;
+
   private:
-    static constexpr std::uint8_t free_tag = 0;
     static constexpr std::size_t shard_count = 64;
 
-    // By hash, open addressing: where in the row it is (the lower half of its position), and some
-    // bits of the hash, so that few others are looked at. A slot whose entry has left the row leads
-    // to nothing, and is used again: to forget one looks at no slot.
-    struct Shard {
-        std::vector<std::uint32_t> places;
-        std::vector<std::uint8_t> tags;
-        std::size_t used = 0;  // slots, those that lead to nothing included
+    // Positions in the row are kept as their lower halves, places. A slot leads to an id as long as
+    // its place is in the row; to forget the oldest id touches no slot. (2^32 ids later, a slot
+    // that was not used again leads to another id, for a while: that costs a comparison.)
+    struct alignas(128) Bucket {
+        static constexpr std::size_t slots = 20;
 
-        [[nodiscard]] std::size_t home(const DedupHash& hash) const;
-        [[nodiscard]] std::size_t next(std::size_t slot) const {
-            return slot + 1 == tags.size() ? 0 : slot + 1;
+        std::array<std::uint16_t, slots> tags{};  // bits of the hashes: others are seldom read
+        // The place of the newest id that found this bucket full and went on: while that has not
+        // left the row at its front, a look-up goes on as well.
+        std::uint32_t passed = 0;
+        std::array<std::uint32_t, slots> places{};
+
+        // A bit for each slot with that tag, and seldom one for another; slot_of() tells which.
+        [[nodiscard]] std::uint64_t with_tag(std::uint16_t tag) const;
+        [[nodiscard]] static std::size_t slot_of(int bit) {
+            return static_cast<std::size_t>(bit / 16 + (bit & 15) * 4);
+        }
+    };
+    static_assert(sizeof(Bucket) == 128);
+
+    // Buckets stand in the order of the high bits of the hashes, so that their number need not be a
+    // power of two.
+    struct Shard {
+        std::vector<Bucket> buckets;
+        std::size_t used = 0;  // slots that lead into the row, also to what is forgotten
+
+        [[nodiscard]] std::size_t slots() const { return buckets.size() * Bucket::slots; }
+        [[nodiscard]] std::size_t home(const DedupHash& hash) const {
+            return static_cast<std::size_t>(((hash.high >> 32) * buckets.size()) >> 32);
+        }
+        [[nodiscard]] std::size_t next(std::size_t bucket) const {
+            return bucket + 1 == buckets.size() ? 0 : bucket + 1;
         }
     };
 
     [[nodiscard]] static std::size_t shard_of(const DedupHash& hash) { return hash.low >> 58; }
+    // Behind the beginning of the row; with the place of what has left it at the front, more than
+    // it can be long.
     [[nodiscard]] std::uint32_t index_of(std::uint32_t place) const {
         return place - static_cast<std::uint32_t>(begin_);
     }
     [[nodiscard]] bool in_row(std::uint32_t place) const {
         return index_of(place) < entries_.size();
     }
+    [[nodiscard]] bool left_at_front(std::uint32_t place) const {
+        return index_of(place) >= entries_max;
+    }
     [[nodiscard]] const Entry& entry_of(std::uint32_t place) const {
         return entries_[index_of(place)];
     }
-    [[nodiscard]] std::optional<std::size_t> slot_of(const Shard& shard,
-                                                     const DedupHash& hash) const;
+    // fn(bucket, slot) of what may lead to an id with that hash, until it says true.
+    template <typename Fn>
+    void search(const DedupHash& hash, Fn&& fn) const;
     void put(Shard& shard, const DedupHash& hash, std::uint32_t place) const;
-    void rebuild(Shard& shard) const;
+    void resize(Shard& shard) const;
+    void pop_front();
+    void pop_back();
     void trim();
 
+    static constexpr std::uint32_t entries_max = std::uint32_t{1} << 31;
+
     std::deque<Entry> entries_;  // neither the first nor the last of them is forgotten
-    std::uint64_t begin_ = 0;
+    std::uint64_t begin_ = 1;    // so that a new slot, with the place 0, leads to nothing
     std::size_t size_ = 0;
     std::vector<Shard> shards_;  // none before the first entry
 };

@@ -49,6 +49,8 @@ class DedupWindow {
     [[nodiscard]] const DedupTable& table() const { return table_; }
 
     // --- while a batch is admitted
+    // admit() follows soon.
+    void prefetch(const DedupHash& hash) const { table_.prefetch(hash); }
     // A message that is to be published. Returns the number of the one that it is once more; 0: it
     // is new, and expected from now on.
     [[nodiscard]] MessageNumber admit(const DedupHash& hash, ExpectedNumber expected, Time now,

@@ -125,13 +125,61 @@ TEST_CASE("dedup table: any may be forgotten out of turn, and the newest again")
     }
 }
 
-TEST_CASE("dedup table: an id takes 40 bytes at most") {
+TEST_CASE("dedup table: what is taken back again and again leaves nothing") {
+    const std::uint64_t seed = test::Dice::new_seed();
+    MESSAGE("seed ", seed);
+    test::Dice dice(seed);
+    DedupTable table;
+    std::vector<DedupHash> kept;
+    std::size_t bytes = 0;
+    for (int round = 0; round < 2'000; ++round) {
+        for (std::uint64_t i = 1; i <= 200; ++i) {
+            table.add({{dice.next(), dice.next()}, MessageNumber(i), {}});
+        }
+        bytes = std::max(bytes, table.memory_bytes());
+        for (int i = 0; i < 200; ++i) {
+            table.forget_newest();
+        }
+        REQUIRE(table.empty());
+    }
+    for (std::uint64_t i = 1; i <= 200; ++i) {
+        kept.push_back({dice.next(), dice.next()});
+        table.add({kept.back(), MessageNumber(i), {}});
+    }
+    for (const DedupHash& hash : kept) {
+        REQUIRE(table.find(hash) != nullptr);
+    }
+    CHECK(table.memory_bytes() <= bytes);
+}
+
+TEST_CASE("dedup table: many come and go, and each is found while it is there") {
+    const std::uint64_t seed = test::Dice::new_seed();
+    MESSAGE("seed ", seed);
+    constexpr std::uint64_t most = 20'000;
+    const auto hash_of = [&](std::uint64_t i) {
+        test::Dice dice(seed + i);
+        return DedupHash{dice.next(), dice.next()};
+    };
+    DedupTable table;
+    for (std::uint64_t i = 1; i <= 10 * most; ++i) {
+        REQUIRE(table.find(hash_of(i)) == nullptr);
+        table.add({hash_of(i), MessageNumber(i), {}});
+        forget_down_to(table, most);
+        const std::uint64_t other = i - (i * 7 % std::min(i, most));
+        REQUIRE(table.find(hash_of(other))->number == MessageNumber(other));
+        REQUIRE((i <= most || table.find(hash_of(i - most)) == nullptr));
+    }
+    forget_down_to(table, 100);
+    CHECK(table.memory_bytes() <= 100 * 42 + 12'000);
+}
+
+TEST_CASE("dedup table: an id takes 42 bytes at most") {
     test::Dice dice(1);
     DedupTable table;
     for (std::uint64_t i = 1; i <= 100'000; ++i) {
         table.add({{dice.next(), dice.next()}, MessageNumber(i), {}});
         if (i % 1000 == 0) {
-            REQUIRE(table.memory_bytes() <= i * 40 + 5'000);
+            REQUIRE(table.memory_bytes() <= i * 42 + 12'000);
         }
     }
 }
