@@ -249,7 +249,10 @@ bool CheckpointPass::encode_ids(const engine::Queue& queue, std::size_t& left) {
             --ids_.to;
         }
     }
-    DedupMarks marks{queue.id(), ids_.as_of, ids_.key, {}};
+    marks_.id = queue.id();
+    marks_.as_of = ids_.as_of;
+    marks_.key = ids_.key;
+    marks_.entries.clear();
     std::size_t bytes = 0;
     for (ids_.from = std::max(ids_.from, table.begin()); ids_.from < ids_.to; ++ids_.from) {
         if (left == 0 ||
@@ -257,12 +260,12 @@ bool CheckpointPass::encode_ids(const engine::Queue& queue, std::size_t& left) {
             break;
         }
         if (const auto& entry = table.at(ids_.from); is_told(queue, entry)) {
-            marks.entries.push_back(entry);
+            marks_.entries.push_back(entry);
             bytes += dedup_run_bytes + dedup_hash_bytes;
         }
         left -= ids_.from % ids_per_item == 0 ? 1 : 0;
     }
-    append_dedup_marks(buffer_, marks);
+    append_dedup_marks(buffer_, marks_);
     return ids_.from < ids_.to;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/core/page.hpp"
+#include "daemon/core/record.hpp"
 #include "daemon/engine/engine.hpp"
 #include "daemon/storage/checkpoint_file.hpp"
 #include "mqd/types.hpp"
@@ -83,6 +84,7 @@ class CheckpointPass {
         std::uint64_t from = 0;  // positions
         std::uint64_t to = 0;
     } ids_;
+    DedupMarks marks_;  // scratch
     std::vector<engine::LiveRun> runs_;
     std::vector<const Page*> pages_;
     std::uint64_t written_ = 0;

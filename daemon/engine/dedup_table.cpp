@@ -13,8 +13,8 @@ namespace {
 
 // In hundredths of its slots: a shard that is fuller, or emptier, is made anew.
 constexpr std::size_t fullest = 88;
-constexpr std::size_t emptiest = 25;
-constexpr std::size_t full_when_new = 68;
+constexpr std::size_t emptiest = 20;
+constexpr std::size_t full_when_new = 50;
 // While a shard is made anew: so many entries ahead are on their way from memory.
 constexpr std::size_t fetched_ahead = 16;
 

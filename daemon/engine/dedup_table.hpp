@@ -1,8 +1,8 @@
 #pragma once
 
 // The ids of messages that one queue remembers, oldest first, to know a message that is published
-// once more: a hash of 128 bits, the number that the message got, and when. At most 42 bytes an id:
-// 32 in a row, and a slot of 6.4 bytes, of which at least 68 in 100 are in use, that leads to it;
+// once more: a hash of 128 bits, the number that the message got, and when. At most 45 bytes an id:
+// 32 in a row, and a slot of 6.4 bytes, of which at least half are in use, that leads to it;
 // and some KiB for the whole. The slots lie in shards, which grow one by one, so that no single
 // call takes long.
 //
