@@ -24,6 +24,7 @@ ProducerRecord& Judge::opened_producer(QueueRecord& queue, Identity identity) {
 
 void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
     ++last_arrival_;
+    const std::uint64_t total = may_exist_in_all() + frame.count;
     wire::BatchReader reader(frame.batch);
     std::uint64_t i = 0;
     while (const auto message = reader.next()) {
@@ -46,6 +47,7 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.arrival = producer.input == nullptr ? last_arrival_ : 0;
         record.frame_count = frame.count;
         record.sent_ns = now_ns_;
+        record.total_max = total;
         note_sent(uid, record, *message);
         producer.lines.push_back(uid);
         ++figures_.published;
@@ -166,6 +168,9 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
         message.refused = true;
         if (i == 0 && frame.error.code == ErrorCode::queue_full) {
             check_waited(producer, message);
+        }
+        if (i == 0) {
+            check_total_refusal(message.total_max, frame.error);
         }
     }
     producer.refused_line = producer.answered;

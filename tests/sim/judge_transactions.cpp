@@ -76,6 +76,7 @@ void Judge::refused(TransactionRecord& record, const wire::ErrorFrame& error) {
     if (record.taken) {
         violate("a transaction is refused after it was taken");
     }
+    check_total_refusal(may_exist_in_all(), error);
     record.happened = false;
     for (const ProducerRecord* producer : record.producers) {
         for (const Uid uid : producer->lines) {

@@ -273,6 +273,7 @@ void Tap::tell_deliveries() {
         } else {
             judge_.heard(to->queue->id, *delivery);
             judge_.deliver(*to, *delivery);
+            judge_.check_leases(held());
         }
     }
     deliveries_.clear();
@@ -413,6 +414,14 @@ void Tap::ended() {
     }
     consumers_.clear();
     producers_.clear();
+}
+
+std::uint64_t Tap::held() const {
+    std::uint64_t messages = 0;
+    for (const auto& [handle, consumer] : consumers_) {
+        messages += consumer->held.size();
+    }
+    return messages;
 }
 
 std::uint64_t Tap::unanswered() const {

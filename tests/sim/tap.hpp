@@ -34,6 +34,8 @@ class Tap {
 
     // Lines that were published and not answered.
     [[nodiscard]] std::uint64_t unanswered() const;
+    // Messages of all its consumers.
+    [[nodiscard]] std::uint64_t held() const;
 
   private:
     struct Opening {
