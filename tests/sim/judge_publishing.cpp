@@ -48,10 +48,12 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.frame_count = frame.count;
         record.sent_ns = now_ns_;
         record.total_max = total;
+        record.beyond_disk = beyond_disk(*producer.queue);
         note_sent(uid, record, *message);
         producer.lines.push_back(uid);
         ++figures_.published;
     }
+    producer.frames.emplace_back(producer.lines.size(), frame.batch.size());
 }
 
 // What its sender said of it, however it was sent.
@@ -121,6 +123,9 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             if (refused != 0 && !resumed) {
                 violate(name(uid) + " is confirmed behind a refusal, without RESUME");
             }
+            if (message.beyond_disk) {
+                violate(name(uid) + " is confirmed, and limits.disk_bytes was used up");
+            }
             if (frame.durability < message.asked) {
                 violate(name(uid) + " is confirmed below what was asked for");
             }
@@ -143,6 +148,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             }
         }
     }
+    note_credit(producer, frame.credit.byte_limit);
 }
 
 void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
@@ -171,9 +177,11 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
         }
         if (i == 0) {
             check_total_refusal(message.total_max, frame.error);
+            check_disk_refusal(message.beyond_disk, frame.error);
         }
     }
     producer.refused_line = producer.answered;
+    note_credit(producer, frame.credit.byte_limit);
     if (frame.error.code == ErrorCode::queue_full &&
         (messages_limit_ == 0 || is_dead_letters(producer.queue->name))) {
         violate("queue " + producer.queue->name + " has no limit, and is full");

@@ -110,6 +110,12 @@ void Simulation::choose_total_limits(std::uint64_t seed) {
     options_.messages_max = dice.one_in(4) ? dice.between(10, 120) : 0;
     options_.leases_max = dice.one_in(3) ? dice.between(1, 20) : 0;
     judge_.set_total_limits(options_.messages_max, options_.leases_max);
+    options_.disk_bytes_max = dice.one_in(4) ? dice.between(1'000, 30'000) : 0;
+    judge_.set_disk_limit(options_.disk_bytes_max);
+    if (dice.one_in(4)) {
+        options_.connection_credit_bytes = dice.between(4'000, 40'000);
+        judge_.set_credit_limit(options_.connection_credit_bytes);
+    }
 }
 
 // To one queue, which is as durable as any, so that what is moved is no less safe there. Such runs
@@ -210,6 +216,7 @@ void Simulation::turn() {
         std::chrono::microseconds(dice_.below(static_cast<std::uint64_t>(turn_time_max_.count()))));
     judge_.set_time(daemon_.now().time_since_epoch().count(), wire::to_micros(daemon_.wall()));
     daemon_.begin_turn();
+    judge_.set_segment_bytes(daemon_.core().backlog().segment_bytes());
     for (const auto& connection : connections_) {
         if (chance(60)) {
             bytes_up(*connection);

@@ -38,6 +38,8 @@ class Tap {
     [[nodiscard]] std::uint64_t held() const;
 
   private:
+    void check_credit() const;
+
     struct Opening {
         bool is_producer = false;
         std::string queue;
