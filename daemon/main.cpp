@@ -126,11 +126,13 @@ core::CoreOptions core_options(const Config& config) {
     options.frame_body_bytes_max = static_cast<std::uint32_t>(config.limits.frame_bytes);
     options.queues_max = config.limits.queues;
     options.named_producers_max = config.limits.named_producers;
+    options.messages_max = config.limits.messages;
     options.delays_max = config.limits.delayed_messages;
     options.grouped_max = config.limits.grouped_messages;
     options.history_events_max = config.limits.history_events;
     options.dedup_ids_max = config.limits.dedup_ids;
     options.handles_max = config.limits.handles_per_connection;
+    options.leases_max = config.limits.connection_unacked;
     options.output_bytes_max = config.limits.output_bytes;
     options.publish_credit_bytes = config.limits.publish_credit_bytes;
     options.connection_credit_bytes = config.limits.connection_credit_bytes;

@@ -61,12 +61,14 @@ struct LimitsConfig {
     std::uint64_t frame_bytes = 3 * mebibyte;     // of a frame body that comes in; at most 32 MiB
     std::uint32_t queues = 10'000;
     std::uint32_t named_producers = 10'000;      // names of them, kept with their queues
+    std::uint64_t messages = 0;                  // of all queues; 0: no limit
     std::uint64_t delayed_messages = 4'000'000;  // by their publishers; runs of them
     std::uint64_t grouped_messages = 4'000'000;
     std::uint64_t history_events = 1'000'000;  // of all queues
     std::uint64_t dedup_ids = 16'777'216;
     std::uint32_t connections = 1024;
     std::uint32_t handles_per_connection = 1024;
+    std::uint64_t connection_unacked = 0;                   // leased messages; 0: no limit
     std::uint64_t output_bytes = 8 * mebibyte;              // unsent, per connection
     std::uint64_t disk_bytes = 0;                           // of segment files; 0: no limit
     std::uint64_t publish_credit_bytes = 64 * mebibyte;     // granted to all producers together

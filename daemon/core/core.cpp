@@ -453,6 +453,8 @@ wire::StatusReply Core::status() const {
     reply.items = {
         {"queues", engine_.queues().size()},
         {"connections", sessions_.size()},
+        {"messages", messages()},
+        {"messages_max", options_.messages_max},
         {"messages_ready", ready},
         {"messages_delayed", delayed},
         {"messages_held", held},

@@ -84,6 +84,8 @@ struct CoreOptions {
     std::uint64_t connection_credit_bytes = 64u << 20;  // of those of one session
     std::uint64_t producer_credit_bytes = 4u << 20;     // of one
     std::uint64_t disk_bytes_max = 0;  // of segment files, beyond which nothing is taken; 0: none
+    std::uint64_t messages_max = 0;    // of all queues; likewise
+    std::uint64_t leases_max = 0;      // messages that one session has leased; 0: no limit
     std::uint32_t producer_credit_messages = 65'536;
     std::chrono::milliseconds hello_timeout{10'000};
     std::uint64_t backup_part_bytes_max = 1u << 20;  // in one frame
@@ -302,6 +304,15 @@ class Core : public storage::JournalListener {
     };
     [[nodiscard]] Result<std::uint64_t> to_drop(const engine::Queue& queue,
                                                 const Inflow& inflow) const;
+    // Whether so many more messages may be there, of all queues, for which `leaving` of them go.
+    [[nodiscard]] Result<void> check_total(std::uint64_t messages, std::uint64_t leaving) const;
+    // Of all queues, with those that have no numbers yet.
+    [[nodiscard]] std::uint64_t messages() const {
+        return engine_.messages() + unnumbered_messages_;
+    }
+    // A batch of which no number is given yet, and all that it needs reserved: it counts.
+    void count_unnumbered(const TakenBatch& batch);
+    void uncount_unnumbered(const TakenBatch& batch);
     void make_room(engine::Queue& queue, std::uint64_t count);
     [[nodiscard]] static std::size_t mark_bytes(const Producer& producer);
     void append_parts(const Producer& producer, Durability level);
@@ -413,6 +424,7 @@ class Core : public storage::JournalListener {
     std::uint64_t durable_messages_ = 0;      // booked in the journal
     std::size_t admitted_delays_ = 0;         // runs that are not applied yet
     std::size_t admitted_members_ = 0;        // of groups; likewise
+    std::uint64_t unnumbered_messages_ = 0;   // that wait for room, or come with a commit group
     std::uint64_t granted_credit_bytes_ = 0;  // of all producers
 
     CommitId next_commit_{2};

@@ -76,6 +76,10 @@ Result<void> Core::publish_new(Producer& producer, const wire::Publish& frame,
                      "queue \"" + queue.name() + "\" is full, and so many frames wait already",
                      waiting_frames_max, retry_after_ms};
     }
+    const bool loses = dropped && !engine::buries_oldest(queue.definition());
+    if (auto total = check_total(rest.count, loses ? *dropped : 0); !total) {
+        return total;
+    }
     if (const auto taken = take_batch(rest, queue, {mark_bytes(producer)}); !taken) {
         return taken.error();
     }

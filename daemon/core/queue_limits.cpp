@@ -50,6 +50,27 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const Inflow& in
     return over;
 }
 
+Result<void> Core::check_total(std::uint64_t messages, std::uint64_t leaving) const {
+    const std::uint64_t most = options_.messages_max;
+    if (most == 0 || this->messages() + messages <= most + leaving) {
+        return {};
+    }
+    return Error{ErrorCode::memory_full, "limits.messages is used up by waiting messages", most,
+                 messages > most ? 0 : retry_after_ms};
+}
+
+void Core::count_unnumbered(const TakenBatch& batch) {
+    unnumbered_messages_ += batch.count();
+    admitted_delays_ += batch.delays.size();
+    admitted_members_ += batch.members.size();
+}
+
+void Core::uncount_unnumbered(const TakenBatch& batch) {
+    unnumbered_messages_ -= batch.count();
+    admitted_delays_ -= batch.delays.size();
+    admitted_members_ -= batch.members.size();
+}
+
 // The oldest are dropped, or become dead letters.
 void Core::make_room(engine::Queue& queue, std::uint64_t count) {
     if (engine::buries_oldest(queue.definition()) &&

@@ -189,7 +189,7 @@ class Replay {
             case RecordType::tell_numbers: return tell(record.body);
             case RecordType::next_queue_id: return next_queue_id(record.body);
             case RecordType::next_segment: return next_segment(record.body);
-            case RecordType::note_failure: return note_failure(record.body);
+            case RecordType::note_failure: return note_failure(record.body, true);
             case RecordType::delay_messages: return delay(record.body, true);
             case RecordType::group_messages: return group_messages(record.body);
             case RecordType::mark_producer: return mark_producer(record.body);
@@ -243,7 +243,7 @@ class Replay {
         switch (record.type) {
             case RecordType::create_queue: return create(record.body);
             case RecordType::update_queue: return update(record.body);
-            case RecordType::note_failure: return note_failure(record.body);
+            case RecordType::note_failure: return note_failure(record.body, false);
             case RecordType::delay_messages: return delay(record.body, false);
             case RecordType::mark_producer: return mark_producer(record.body);
             case RecordType::dedup_marks: return open_dedup(record.body);
@@ -290,7 +290,7 @@ class Replay {
     // replay_records.cpp; each returns as apply().
     std::string_view create(wire::Bytes body);
     std::string_view update(wire::Bytes body);
-    std::string_view note_failure(wire::Bytes body);
+    std::string_view note_failure(wire::Bytes body, bool in_checkpoint);
     std::string_view delay(wire::Bytes body, bool in_checkpoint);
     std::string_view group_messages(wire::Bytes body);
     void announce(engine::Queue& queue, Block& block);

@@ -51,8 +51,10 @@ std::string_view Replay::update(wire::Bytes body) {
     return {};
 }
 
-// Failures are merged by their times, so that it does not matter what was seen, or when.
-std::string_view Replay::note_failure(wire::Bytes body) {
+// Failures are merged by their times, so that it does not matter what was seen, or when. But those
+// that a checkpoint has seen and left out, on a full disk, are gone: an older file of the journal
+// may still tell them, and will not the next time.
+std::string_view Replay::note_failure(wire::Bytes body, bool in_checkpoint) {
     const auto command = decode_note_failure(body);
     if (!command) {
         return "malformed note_failure";
@@ -60,7 +62,9 @@ std::string_view Replay::note_failure(wire::Bytes body) {
     if (durable_queue(command->id) == nullptr) {
         return no_queue("note_failure of no such queue");
     }
-    engine_.apply(*command);
+    if (in_checkpoint || sequence_ > checkpoint_.from) {
+        engine_.apply(*command);
+    }
     return {};
 }
 

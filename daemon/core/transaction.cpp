@@ -41,19 +41,13 @@ Transaction::~Transaction() {
         Publishing& publishing = *at;
         Dedup::take_back(*publishing.queue, publishing.batch.dedup);
         if (!publishing.batch.parts.empty()) {
-            unreserve(publishing);
+            core_.uncount_unnumbered(publishing.batch);
         }
         for (const BatchPart& part : publishing.batch.parts) {
             core_.unbook(*part.block);
             part.block->drop_reference();
         }
     }
-}
-
-// Its delays and members of groups count no more as admitted by the transaction.
-void Transaction::unreserve(const Publishing& publishing) {
-    core_.admitted_delays_ -= publishing.batch.delays.size();
-    core_.admitted_members_ -= publishing.batch.members.size();
 }
 
 // --- checks
@@ -198,7 +192,12 @@ Result<void> Transaction::admit_batch(engine::Queue& queue, const wire::Publish&
         if (!dropped) {
             return dropped.error();
         }
+        // It may be less than before: there were acks between. What becomes a dead letter stays.
+        leaving_ += engine::buries_oldest(queue.definition()) ? 0 : *dropped - sum.dropped;
         sum.dropped = *dropped;
+        if (auto total = core_.check_total(publish.count, leaving_); !total) {
+            return total;
+        }
         if (const auto taken = core_.take_batch(publish, queue, {}); !taken) {
             return taken.error();
         }
@@ -206,8 +205,7 @@ Result<void> Transaction::admit_batch(engine::Queue& queue, const wire::Publish&
     std::swap(core_.batch_.dedup, core_.known_lines_);
     const TakenBatch& batch =
         publishing_.emplace_back(Publishing{&queue, std::exchange(core_.batch_, {})}).batch;
-    core_.admitted_delays_ += batch.delays.size();
-    core_.admitted_members_ += batch.members.size();
+    core_.count_unnumbered(batch);
     return {};
 }
 
@@ -295,6 +293,7 @@ Result<void> Transaction::admit_ranges(const Settling& settling) {
         }
         if (settling.kind == wire::TransactKind::ack) {
             sum_of(*from.queue).acked += range.count;
+            leaving_ += range.count;
         }
     }
     return {};
@@ -430,7 +429,7 @@ void Transaction::append_publish(CommitGroup& group, Publishing& publishing) {
         publishing.batch.dedup.clear();
         return;
     }
-    unreserve(publishing);
+    core_.uncount_unnumbered(publishing.batch);
     core_.batch_ = std::move(publishing.batch);
     publishing.batch = {};
     if (!queue.durable()) {
@@ -506,8 +505,7 @@ void Core::append_later(engine::Queue& queue, Durability level, CommitGroup& gro
         queue.admitted(part.block->bytes);
     }
     queue.expect(batch_.count());
-    admitted_delays_ += batch_.delays.size();
-    admitted_members_ += batch_.members.size();
+    count_unnumbered(batch_);
     group.commands.push_back({PendingCommand::Kind::add_batch, level, &queue, nullptr,
                               static_cast<std::uint32_t>(group.batches.size()), 0});
     group.batches.push_back(std::exchange(batch_, {}));
@@ -527,8 +525,7 @@ void Core::add_batch(engine::Queue& queue, TakenBatch& batch) {
         dedup_.number_lines(queue, batch);
         dedup_.taken(queue, batch.dedup);
     }
-    admitted_delays_ -= batch.delays.size();
-    admitted_members_ -= batch.members.size();
+    uncount_unnumbered(batch);
     batch.parts.clear();  // the engine's from now on
 }
 

@@ -63,7 +63,6 @@ class Transaction {
 
     Result<wire::Publish> sort_out(engine::Queue& queue, const wire::TransactPublish& frame);
     Result<void> admit_batch(engine::Queue& queue, const wire::Publish& publish);
-    void unreserve(const Publishing& publishing);
     void number_messages();
     static void note_published(Publishing& publishing);
     void decide_ends();
@@ -81,6 +80,7 @@ class Transaction {
     std::vector<QueueSum> sums_;
     // What of each consumer ends or goes back; value: behind the last number.
     std::map<std::pair<HandleId, MessageNumber>, MessageNumber> given_up_;
+    std::uint64_t leaving_ = 0;      // messages that go for what it publishes, in all queues
     std::uint64_t group_bytes_ = 0;  // of its records, at most
     std::uint64_t answer_bytes_ = wire::Transacted::fixed_bytes;
     // Of the durable queues concerned: memory if there is none.

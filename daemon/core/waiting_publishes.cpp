@@ -20,8 +20,7 @@ void WaitingPublishes::add(Producer& producer, PendingLines& lines, Durability a
     waiting.deadline = core_.now_.journal + producer.wait;
     waiting.place = ++last_place_;
     waiting.batch = std::exchange(core_.batch_, {});
-    core_.admitted_delays_ += waiting.batch.delays.size();
-    core_.admitted_members_ += waiting.batch.members.size();
+    core_.count_unnumbered(waiting.batch);
     deadlines_.insert({waiting.deadline, id, waiting.place});
     lines.commit = not_yet_taken;
     lines.level = Durability::disk;
@@ -75,7 +74,7 @@ void WaitingPublishes::take(Waiting& waiting, std::uint64_t to_drop) {
     if (to_drop > 0) {
         core_.make_room(*waiting.producer->queue, to_drop);
     }
-    unreserve(waiting.batch);
+    core_.uncount_unnumbered(waiting.batch);
     core_.batch_ = std::exchange(waiting.batch, {});
     core_.enter(*waiting.producer, *waiting.lines, waiting.asked, waiting.sender);
 }
@@ -113,20 +112,15 @@ void WaitingPublishes::refuse(Line& line, Producer& producer, Error error) {
             ++at;
             continue;
         }
+        core_.uncount_unnumbered(at->batch);
         for (const BatchPart& part : at->batch.parts) {
             core_.unbook(*part.block);
             part.block->drop_reference();
         }
-        unreserve(at->batch);
         at->lines->refusal = std::make_unique<Error>(std::exchange(error, behind_a_refusal()));
         at = forget(line, at);
     }
     core_.answers_due_ = true;
-}
-
-void WaitingPublishes::unreserve(const TakenBatch& batch) {
-    core_.admitted_delays_ -= batch.delays.size();
-    core_.admitted_members_ -= batch.members.size();
 }
 
 WaitingPublishes::Line::iterator WaitingPublishes::forget(Line& line, Line::iterator at) {

@@ -76,7 +76,6 @@ class WaitingPublishes {
     void refuse(Line& line, Producer& producer, Error error);
     Line::iterator forget(Line& line, Line::iterator at);
     static void refuse_handed(const Handed& handed, Error error);
-    void unreserve(const TakenBatch& batch);
     [[nodiscard]] Error waited_in_vain(const Waiting& waiting) const;
 
     Core& core_;

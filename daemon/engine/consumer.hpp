@@ -13,14 +13,7 @@ namespace mqd::engine {
 
 class Queue;
 
-// Room for output on a connection; shared by all consumers of it. Core fills it up as the output is
-// sent, dispatch draws on it, so that a slow reader's output stays bounded whatever credit it
-// gives.
-struct OutputRoom {
-    std::uint64_t bytes = 0;
-    bool wanted = false;               // a dispatch stopped here
-    std::uint64_t delivery_bytes = 0;  // what a delivery costs besides its messages; set by core
-};
+struct OutputRoom;
 
 struct Lease {
     std::uint32_t attempt = 0;  // 1: the first delivery
@@ -46,8 +39,10 @@ struct Consumer {
     std::uint64_t bytes_delivered = 0;
     OutputRoom* room = nullptr;  // null: without bound
 
-    // Its place among those with credit, or among those that wait for their turn (TakerRing).
+    // Its place among those with credit, or among those that wait for their turn, or for leases of
+    // their connection to end (TakerRing).
     bool taker = false;
+    bool stopped = false;  // it waits for leases to end
     Consumer* taker_next = nullptr;
     Consumer* taker_previous = nullptr;
 
@@ -57,7 +52,9 @@ struct Consumer {
     [[nodiscard]] bool has_credit() const {
         return messages_delivered < message_limit && bytes_delivered < byte_limit;
     }
-    [[nodiscard]] bool has_room() const { return room == nullptr || room->bytes > 0; }
+    // Of its connection; output_room.hpp.
+    [[nodiscard]] bool has_room() const;
+    [[nodiscard]] std::uint64_t leases_left() const;  // messages
 };
 
 }  // namespace mqd::engine

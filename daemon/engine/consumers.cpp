@@ -35,11 +35,12 @@ void Engine::detach(Consumer& consumer, ConsumerEnd end, Time now) {
             put_back(queue, range, lease.attempt, now, std::nullopt);
         }
     });
+    if (consumer.taker) {
+        unlist_taker(consumer);
+    }
+    leases_ended(consumer, consumer.leased.count());
     consumer.leased.clear();
     set_floor(consumer, Time::max());
-    if (consumer.taker) {
-        (consumer.waiting ? queue.waiting_ : queue.takers_).remove(consumer);
-    }
     MQD_ASSERT(queue.consumers_[consumer.index] == &consumer);
     queue.consumers_[consumer.index] = queue.consumers_.back();
     queue.consumers_[consumer.index]->index = consumer.index;
@@ -48,6 +49,20 @@ void Engine::detach(Consumer& consumer, ConsumerEnd end, Time now) {
     std::erase(activated_, &consumer);
     if (!consumer.waiting) {
         pass_turn(queue);
+    }
+}
+
+void Engine::unlist_taker(Consumer& consumer) {
+    if (!consumer.stopped) {
+        return (consumer.waiting ? consumer.queue->waiting_ : consumer.queue->takers_)
+            .remove(consumer);
+    }
+    OutputRoom& room = *consumer.room;
+    room.stopped.remove(consumer);
+    consumer.stopped = false;
+    if (room.freed && room.stopped.empty()) {
+        room.freed = false;
+        std::erase(freed_rooms_, &room);  // it may end with its last consumer
     }
 }
 
@@ -84,6 +99,7 @@ SettleResult Engine::give_up(Consumer& consumer, MessageRange range,
             put(queue, piece, lease.attempt);
             pieces.push_back(piece);
         });
+    leases_ended(consumer, given_up);
     return {given_up, range.count - given_up};
 }
 

@@ -22,22 +22,40 @@ constexpr std::chrono::milliseconds expiry_step{20};
 
 void Engine::dispatch(Time now, std::vector<Delivery>& out) {
     starved_.clear();
-    dispatching_.swap(dirty_);
     const std::vector<QueueId> expired = expired_queues(now);
+    // First those who wait for leases to end, one after the other: what one leaves the next gets,
+    // and whoever comes now waits behind them.
+    for (OutputRoom* room : freed_rooms_) {
+        room->freed = false;
+        while (room->leases_left() > 0 && !room->stopped.empty()) {
+            Consumer& consumer = *room->stopped.first();
+            room->stopped.remove(consumer);
+            consumer.stopped = false;
+            list_taker(consumer);
+            dispatch(*consumer.queue, now, expired, out);
+        }
+    }
+    freed_rooms_.clear();
+    dispatching_.swap(dirty_);
     for (Queue* queue : dispatching_) {
         queue->dirty_ = false;
-        if (!expired.empty() && std::binary_search(expired.begin(), expired.end(), queue->id_)) {
-            mark_dirty(*queue);  // what has expired is ended first
-            continue;
-        }
-        if (!queue->deleting_ && !queue->definition_.consuming_paused) {
-            dispatch(*queue, now, out);
-        }
+        dispatch(*queue, now, expired, out);
     }
     dispatching_.clear();
 }
 
-void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
+void Engine::dispatch(Queue& queue, Time now, const std::vector<QueueId>& expired,
+                      std::vector<Delivery>& out) {
+    if (!expired.empty() && std::binary_search(expired.begin(), expired.end(), queue.id_)) {
+        mark_dirty(queue);  // what has expired is ended first
+        return;
+    }
+    if (!queue.deleting_ && !queue.definition_.consuming_paused) {
+        share(queue, now, out);
+    }
+}
+
+void Engine::share(Queue& queue, Time now, std::vector<Delivery>& out) {
     while (!queue.in(LiveState::ready).empty() && !queue.takers_.empty()) {
         // An equal share for each, from the one that waits longest; what credit and room leave over
         // is shared again.
@@ -46,8 +64,7 @@ void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
         for (std::uint64_t i = 0; i < takers && !queue.in(LiveState::ready).empty(); ++i) {
             Consumer& consumer = *queue.takers_.first();
             if (!consumer.has_room()) {
-                consumer.room->wanted = true;
-                queue.takers_.remove(consumer);  // until wake()
+                stop(consumer);
                 continue;
             }
             if (!dispatch_to(queue, consumer, quota, now, out)) {
@@ -57,6 +74,30 @@ void Engine::dispatch(Queue& queue, Time now, std::vector<Delivery>& out) {
             queue.takers_.remove(consumer);
             list_taker(consumer);
         }
+    }
+}
+
+// It takes nothing until leases of its connection end, or until wake().
+void Engine::stop(Consumer& consumer) {
+    consumer.queue->takers_.remove(consumer);
+    consumer.stopped = consumer.room->leases_left() == 0;
+    if (consumer.stopped) {
+        consumer.room->stopped.add(consumer);
+    } else {
+        consumer.room->wanted = true;
+    }
+}
+
+void Engine::leases_ended(Consumer& consumer, std::uint64_t count) {
+    if (consumer.room == nullptr) {
+        return;
+    }
+    OutputRoom& room = *consumer.room;
+    MQD_ASSERT(count <= room.leases, count, room.leases);
+    room.leases -= count;
+    if (!room.freed && !room.stopped.empty() && room.leases_left() > 0) {
+        room.freed = true;
+        freed_rooms_.push_back(&room);
     }
 }
 
@@ -74,7 +115,8 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         const std::uint64_t bytes =
             std::min(consumer.byte_limit - consumer.bytes_delivered, consumer.piece_bytes_max);
         std::uint64_t count = std::min({run.range.count, quota, extent->end() - first,
-                                        consumer.message_limit - consumer.messages_delivered});
+                                        consumer.message_limit - consumer.messages_delivered,
+                                        consumer.leases_left()});
         if (extent->bytes({first, count}) > bytes) {
             count = std::max<std::uint64_t>(1, extent->fitting(first, bytes));
         }
@@ -88,6 +130,7 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         const std::uint64_t range_bytes = extent->bytes(range);
         consumer.bytes_delivered += range_bytes;
         if (consumer.room != nullptr) {
+            consumer.room->leases += count;
             const std::uint64_t cost = range_bytes + consumer.room->delivery_bytes;
             consumer.room->bytes -= std::min(consumer.room->bytes, cost);
         }

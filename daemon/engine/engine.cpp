@@ -80,6 +80,7 @@ void Engine::apply(const DeleteQueue& command) {
     while (!queue->consumers_.empty()) {
         detach(*queue->consumers_.back(), ConsumerEnd::gave_back, {});
     }
+    messages_ -= messages_of(*queue);
     release_all(*queue);
     queue->delays_.reset();
     note_delays(*queue);
@@ -100,6 +101,7 @@ void Engine::restore_next_queue_id(QueueId id) {
 
 AddMessages Engine::admit_add(Queue& queue, std::uint32_t count, unsigned priority) {
     MQD_ASSERT(count > 0);
+    messages_ += count;
     return {queue.id_, queue.numbers_.admit(priority, count)};
 }
 
@@ -110,6 +112,9 @@ void Engine::apply(const AddMessages& command) {
 }
 
 void Engine::apply(Queue& queue, const AddMessages& command, std::span<const GroupMember> members) {
+    if (queue.numbers_.admitted(command.range.first) < command.range.end()) {  // replay
+        messages_ += command.range.count;
+    }
     queue.numbers_.apply(command.range);
     join(queue, members);
     make_ready(queue, command.range, 0);
@@ -160,6 +165,8 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
         result.settled += acked;
         result.not_leased += range.count - acked;
     }
+    messages_ -= result.settled;
+    leases_ended(consumer, result.settled);
     leave_groups(queue, std::span(decided).subspan(before));
     return result;
 }
@@ -167,7 +174,7 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
 void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided) {
     const std::size_t before = decided.size();
     for (const LiveState state : waiting_states) {
-        queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        messages_ -= queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
             queue.in(LiveState::ending).insert(piece, attempts);
             decided.push_back(piece);
         });
@@ -184,6 +191,7 @@ void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
             queue.in(LiveState::ending).insert(range, attempts);
             decided.push_back(range);
         });
+        messages_ -= queue.in(state).count();
         queue.in(state).clear();
     }
     queue.delays_.reset();
@@ -193,17 +201,19 @@ void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
 }
 
 void Engine::admit_move(Queue& queue, MessageRange range) {
-    queue.in(LiveState::dying).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+    const auto end = [&](MessageRange piece, std::uint32_t attempts) {
         queue.in(LiveState::ending).insert(piece, attempts);
         leave_groups(queue, {&piece, 1});
-    });
+    };
+    messages_ -= queue.in(LiveState::dying).take(range, end);
     forget_overflow(queue, range);
 }
 
 void Engine::give_up_ending(Queue& queue, MessageRange range) {
-    queue.in(LiveState::ending).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+    const auto die = [&](MessageRange piece, std::uint32_t attempts) {
         make_dying(queue, piece, attempts);
-    });
+    };
+    messages_ += queue.in(LiveState::ending).take(range, die);
 }
 
 void Engine::set_aside(Queue& queue, MessageRange range) {
@@ -229,10 +239,12 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
     Extent* near = nullptr;
     for (const MessageRange& range : command.ranges) {
         const auto forget = [](MessageRange, std::uint32_t) {};
-        std::uint64_t removed = queue.in(LiveState::ending).take(range, forget);
+        const std::uint64_t admitted = queue.in(LiveState::ending).take(range, forget);
+        std::uint64_t removed = admitted;
         if (removed != range.count) {  // replay, where nothing was admitted
             removed += queue.in(LiveState::ready).take(range, forget);
             removed += queue.in(LiveState::delayed).take(range, forget);
+            messages_ -= removed - admitted;
             forget_delay(queue, range);
         }
         MQD_ASSERT(removed == range.count, range.first, range.count, removed);
@@ -357,6 +369,7 @@ void Engine::apply(const RestoreMessages& command) {
     Queue* queue = find(command.id);
     MQD_ASSERT(queue != nullptr, command.id);
     make_ready(*queue, command.range, command.attempts);
+    messages_ += command.range.count;
 }
 
 void Engine::apply(const SkipNumbers& command) {
@@ -376,6 +389,10 @@ void Engine::end_lease(Queue& queue, MessageRange range) {
     const std::uint64_t ended =
         queue.in(LiveState::leased).take(range, [](MessageRange, std::uint32_t) {});
     MQD_ASSERT(ended == range.count, range.first, range.count, ended);
+}
+
+std::uint64_t Engine::messages_of(const Queue& queue) {
+    return queue.live() - queue.ending() + queue.numbers().on_their_way();
 }
 
 void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts) {

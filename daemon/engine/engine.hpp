@@ -151,6 +151,8 @@ class Engine {
     void restore_next_queue_id(QueueId id);
 
     // --- messages
+    // Of all queues: what is there and what is on its way in, without what is on its way out.
+    [[nodiscard]] std::uint64_t messages() const { return messages_; }
     // Gives the next `count` numbers; of that priority, on a queue that has them.
     AddMessages admit_add(Queue& queue, std::uint32_t count, unsigned priority = 0);
     void apply(const AddMessages& command);
@@ -273,7 +275,7 @@ class Engine {
     [[nodiscard]] const std::vector<Queue*>& starved() const { return starved_; }
 
     // Whether dispatch() has queues to look at.
-    [[nodiscard]] bool wants_dispatch() const { return !dirty_.empty(); }
+    [[nodiscard]] bool wants_dispatch() const { return !dirty_.empty() || !freed_rooms_.empty(); }
 
     // --- time
     // When expire() next has something to do; not later than the first lease ends, perhaps earlier.
@@ -320,12 +322,18 @@ class Engine {
     [[nodiscard]] std::vector<QueueId> expired_queues(Time now) const;
     [[nodiscard]] static bool by_extents(const Queue& queue);
     void mark_dirty(Queue& queue);
-    void dispatch(Queue& queue, Time now, std::vector<Delivery>& out);
+    void dispatch(Queue& queue, Time now, const std::vector<QueueId>& expired,
+                  std::vector<Delivery>& out);
+    void share(Queue& queue, Time now, std::vector<Delivery>& out);
+    void stop(Consumer& consumer);
+    void leases_ended(Consumer& consumer, std::uint64_t count);
     bool dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                      std::vector<Delivery>& out);
     void list_taker(Consumer& consumer);
+    void unlist_taker(Consumer& consumer);
     void pass_turn(Queue& queue);
     static void end_lease(Queue& queue, MessageRange range);
+    [[nodiscard]] static std::uint64_t messages_of(const Queue& queue);
     void make_ready(Queue& queue, MessageRange range, std::uint32_t attempts);
     void make_dying(Queue& queue, MessageRange range, std::uint32_t attempts);
     void make_delayed(Queue& queue, MessageRange range, std::uint32_t attempts, Due due);
@@ -360,6 +368,7 @@ class Engine {
     std::vector<Queue*> dirty_;
     std::vector<Queue*> dispatching_;
     std::vector<Queue*> starved_;
+    std::vector<OutputRoom*> freed_rooms_;  // with consumers that wait there, and leases left
     std::vector<Extent*> released_;
     std::vector<Queue*> with_dying_;
     std::vector<DelayMessages> delayed_;
@@ -379,6 +388,7 @@ class Engine {
     std::set<ExpiringExtent> expiring_extents_;
     std::vector<ReturnedMessages> returned_;
     std::uint64_t expired_messages_ = 0;
+    std::uint64_t messages_ = 0;  // messages_of() all queues
     std::size_t producer_marks_ = 0;
     std::uint64_t duplicate_messages_ = 0;
 };

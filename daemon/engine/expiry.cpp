@@ -128,6 +128,7 @@ std::uint64_t Engine::admit_expiry(Queue& queue, MessageRange range,
     leave_groups(queue, pieces);
     queue.expired_ += count;
     expired_messages_ += count;
+    messages_ -= buries ? 0 : count;
     return count;
 }
 

@@ -109,7 +109,8 @@ std::uint64_t Queue::open_credit() const {
     for (const Consumer* consumer : consumers_) {
         if (!consumer->waiting && consumer->has_credit() && consumer->has_room() &&
             !definition_.consuming_paused) {
-            const std::uint64_t open = consumer->message_limit - consumer->messages_delivered;
+            const std::uint64_t open = std::min(
+                consumer->message_limit - consumer->messages_delivered, consumer->leases_left());
             sum += std::min(open, UINT64_MAX - sum);
         }
     }

@@ -39,6 +39,7 @@
 #include "daemon/engine/extent.hpp"
 #include "daemon/engine/group_table.hpp"
 #include "daemon/engine/next_numbers.hpp"
+#include "daemon/engine/output_room.hpp"
 #include "daemon/engine/producer_marks.hpp"
 #include "daemon/engine/queue_definition.hpp"
 #include "daemon/engine/range_map.hpp"

@@ -1,8 +1,9 @@
 #pragma once
 
 // The consumers of one queue that have credit, in the order in which they wait: who was served goes
-// to the end, and who has no credit costs nothing. Another ring has those that wait for their turn.
-// Links lie in the consumers, so that each is in one ring at most. Owned by the Queue.
+// to the end, and who has no credit costs nothing. Another ring has those that wait for their turn,
+// and each connection has one of those that wait for leases to end. Links lie in the consumers, so
+// that each is in one ring at most. Owned by the Queue, or the OutputRoom.
 
 #include <cstddef>
 

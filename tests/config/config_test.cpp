@@ -338,6 +338,14 @@ TEST_CASE("config: limits are taken at their bounds and refused one beyond") {
     CHECK(parse("[limits]\nnamed_producers = 0\n").limits.named_producers == 0);
     CHECK(refusal("[limits]\nnamed_producers = 10000001\n").find("out of range") !=
           std::string::npos);
+    CHECK(parse("").limits.messages == 0);
+    CHECK(parse("[limits]\nmessages = 1000000000000\n").limits.messages == 1'000'000'000'000);
+    CHECK(refusal("[limits]\nmessages = 1000000000001\n") ==
+          "mqd.toml:2:12: limits.messages: 1000000000001 is out of range: 0 to 1000000000000");
+    CHECK(parse("").limits.connection_unacked == 0);
+    CHECK(parse("[limits]\nconnection_unacked = 1\n").limits.connection_unacked == 1);
+    CHECK(refusal("[limits]\nconnection_unacked = \"1\"\n").find("limits.connection_unacked") !=
+          std::string::npos);
     CHECK(parse("").limits.delayed_messages == 4'000'000);
     CHECK(parse("[limits]\ndelayed_messages = 0\n").limits.delayed_messages == 0);
     CHECK(parse("[limits]\ndelayed_messages = 1000000000\n").limits.delayed_messages ==

@@ -217,6 +217,103 @@ TEST_CASE_FIXTURE(EngineFixture, "dispatch: a reader without room leaves the res
     CHECK(room.wanted);
 }
 
+TEST_CASE_FIXTURE(EngineFixture, "dispatch: what a connection may have leased, and no more") {
+    OutputRoom room{no_limit};
+    room.leases_max = 5;
+    Queue& queue = create("q");
+    Consumer& a = attach(queue);
+    Consumer& b = attach(queue);
+    a.room = b.room = &room;
+    engine.grant(a, no_limit, no_limit);
+    engine.grant(b, no_limit, no_limit);
+    publish(queue, 20);
+    auto some = dispatch();
+    CHECK(count_of(some, a) + count_of(some, b) == 5);
+    CHECK(room.leases == 5);
+    CHECK_FALSE(room.wanted);
+    CHECK_FALSE(engine.wants_dispatch());
+    CHECK(dispatch().empty());
+    // Its credit is kept, and counts again when leases end: acks, nacks, time, a handle that ends.
+    CHECK(ack(a, range(1, 2)).settled == 2);
+    CHECK(engine.wants_dispatch());
+    CHECK(ranges_of(dispatch(), b) == Ranges{range(6, 2)});
+    CHECK(engine.nack(a, range(3, 1), at_ms(0), std::nullopt, returned).settled == 1);
+    CHECK(ranges_of(dispatch(), a) == Ranges{range(3, 1)});
+    CHECK(expire(1000).size() >= 2);
+    some = dispatch(1000);
+    CHECK(count_of(some, a) + count_of(some, b) == 5);
+    engine.detach(a, ConsumerEnd::failed, at_ms(1000));
+    CHECK(room.leases == b.leased.count());
+    (void)dispatch(1000);
+    CHECK(b.leased.count() == 5);
+    std::vector<MessageRange> rejected;
+    CHECK(engine.reject(b, range(1, 20), rejected).settled == 5);
+    CHECK(count_of(dispatch(1000), b) == 5);
+}
+
+TEST_CASE_FIXTURE(EngineFixture, "dispatch: consumers of one connection get its leases in turn") {
+    OutputRoom room{no_limit};
+    room.leases_max = 4;
+    Queue& busy = create("a");
+    Queue& idle = create("b");
+    Queue& other = create("c");
+    std::vector<Consumer*> all;
+    for (Queue* queue : {&busy, &idle, &other}) {
+        all.push_back(&attach(*queue));
+        all.back()->room = &room;
+        engine.grant(*all.back(), no_limit, no_limit);
+    }
+    publish(busy, 100);
+    publish(other, 100);
+    CHECK(count_of(dispatch(), *all[0]) == 4);
+    CHECK(dispatch().empty());
+    std::uint64_t next = 1;
+    std::uint64_t got = 0;
+    for (int i = 0; i < 20;
+         ++i) {  // whoever acks, and though its queue has something new each time
+        publish(busy, 1);
+        if (all[0]->leased.count() > 0) {
+            CHECK(ack(*all[0], range(next, 1)).settled == 1);
+            next = all[0]->leased.empty() ? next : all[0]->leased.front().range.first.value();
+        } else {
+            const MessageNumber first = all[2]->leased.front().range.first;
+            CHECK(ack(*all[2], {first, 1}).settled == 1);
+        }
+        const auto some = dispatch();
+        CHECK(some.size() == 1);
+        got += count_of(some, *all[2]);
+        next = all[0]->leased.empty() ? next : all[0]->leased.front().range.first.value();
+    }
+    CHECK(got == 10);  // every other time
+    // The one that had nothing is not passed by when it has.
+    publish(idle, 1);
+    CHECK(dispatch().empty());
+    engine.detach(*all[0], ConsumerEnd::failed, at_ms(0));
+    engine.detach(*all[2], ConsumerEnd::failed, at_ms(0));
+    CHECK(count_of(dispatch(), *all[1]) == 1);
+    engine.detach(*all[1], ConsumerEnd::failed, at_ms(0));
+    CHECK(room.leases == 0);
+    CHECK(room.stopped.empty());
+    CHECK_FALSE(room.freed);
+}
+
+TEST_CASE_FIXTURE(EngineFixture, "dispatch: another connection gets what one may not have") {
+    OutputRoom room{no_limit};
+    room.leases_max = 1;
+    Queue& queue = create("q");
+    Consumer& bounded = attach(queue);
+    bounded.room = &room;
+    engine.grant(bounded, no_limit, no_limit);
+    Consumer& free = consume(queue);
+    publish(queue, 10);
+    const auto some = dispatch();
+    CHECK(count_of(some, bounded) == 1);
+    CHECK(count_of(some, free) == 9);
+    destroy(queue);
+    CHECK(room.leases == 0);
+    CHECK(room.stopped.empty());
+}
+
 TEST_CASE_FIXTURE(EngineFixture, "dispatch: different delivery counts are different pieces") {
     Queue& queue = create("q");
     publish(queue, 6);

@@ -29,6 +29,7 @@ class RandomEngine : EngineFixture {
     explicit RandomEngine(std::uint64_t seed) : dice_(seed) {
         queue_ = &create("q", dice_.one_in(3) ? Durability::memory : Durability::disk);
         sharing_ = dice_.one_in(3) ? Sharing::single_active : Sharing::shared;
+        room_.leases_max = dice_.one_in(2) ? dice_.between(1, 12) : UINT64_MAX;
     }
 
     void step() {
@@ -287,7 +288,7 @@ class RandomEngine : EngineFixture {
         const bool anybody =
             std::any_of(attached_.begin(), attached_.end(), [&](const Consumer* consumer) {
                 return has_turn(consumer) && consumer->has_credit() &&
-                       (consumer->room == nullptr || (room_.bytes > 0 && !room_.wanted));
+                       (consumer->room == nullptr || (consumer->has_room() && !room_.wanted));
             });
         REQUIRE((!anybody || queue_->ready() == 0 || waits_for_bytes));
     }
@@ -305,6 +306,14 @@ class RandomEngine : EngineFixture {
         REQUIRE(queue_->leased() == counts[State::leased]);
         REQUIRE(queue_->delayed() == counts[State::delayed]);
         REQUIRE(queue_->ending() == counts[State::ending]);
+        REQUIRE(engine.messages() == counts[State::admitted] + counts[State::ready] +
+                                         counts[State::leased] + counts[State::delayed]);
+        std::uint64_t shared = 0;
+        for (const Consumer* consumer : attached_) {
+            shared += consumer->room != nullptr ? held[consumer] : 0;
+        }
+        REQUIRE(room_.leases == shared);
+        REQUIRE(room_.leases <= room_.leases_max);
         for (const Consumer* consumer : attached_) {
             REQUIRE(consumer->waiting == !has_turn(consumer));
             REQUIRE(consumer->leased.count() == held[consumer]);

@@ -30,6 +30,7 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.published += more.published;
     sum.confirmed += more.confirmed;
     sum.refused += more.refused;
+    sum.refused_in_total += more.refused_in_total;
     sum.delivered += more.delivered;
     sum.redelivered += more.redelivered;
     sum.acked += more.acked;
@@ -107,6 +108,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("published", of.published);
     figure("confirmed", of.confirmed);
     figure("refused", of.refused);
+    figure("refused_in_total", of.refused_in_total);
     figure("delivered", of.delivered);
     figure("redelivered", of.redelivered);
     figure("acked", of.acked);

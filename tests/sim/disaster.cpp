@@ -295,6 +295,19 @@ std::uint64_t Simulation::live_messages() {
     return live;
 }
 
+// What the engine counts as it goes is what there is.
+void Simulation::check_count() {
+    const engine::Engine& engine = daemon_.core().engine();
+    std::uint64_t count = 0;
+    for (const auto& [name, queue] : engine.queues()) {
+        count += queue->live() - queue->ending() + queue->numbers().on_their_way();
+    }
+    if (engine.messages() != count) {
+        judge_.violate("the engine counts " + std::to_string(engine.messages()) +
+                       " messages, and there are " + std::to_string(count));
+    }
+}
+
 void Simulation::drain() {
     hasty_ = true;
     disk_.heal();

@@ -199,6 +199,7 @@ void Judge::turn_ended() {
     first_deliveries_.clear();
     check_overtaken();
     check_groups();
+    check_total();
     deletes_asked_.clear();
     for (const QueueRecord& queue : queues_) {
         check_sharing(queue);

@@ -74,6 +74,10 @@ struct ProducerRecord {
     const std::uint64_t* openings = nullptr;  // of the name, so far
     std::uint64_t opening = 0;
     std::vector<LineNumber> line_numbers;  // of lines, which come again after a refusal
+    // Of frames without a whole answer: behind its last line, as `answered`; and its bytes.
+    std::deque<std::pair<std::uint64_t, std::uint64_t>> frames;
+    std::uint64_t bytes_answered = 0;
+    std::uint64_t window_bytes = 0;  // its credit, without what was answered
 
     [[nodiscard]] bool fenced() const { return openings != nullptr && *openings != opening; }
     // Of the next answer. Precondition: a line is not answered.
@@ -92,6 +96,8 @@ struct MessageRecord {
     std::uint64_t arrival = 0;        // of its frame, among all; 0: it does not count
     std::uint64_t frame_count = 0;    // messages
     std::int64_t sent_ns = 0;
+    std::uint64_t total_max = 0;  // of all messages, when it was sent, with its frame; 0: unknown
+    bool beyond_disk = false;     // when it was sent, limits.disk_bytes was used up
     bool refused = false;
     bool uncertain = false;  // a purge may have ended it
     // What it survives, as somebody was told: unspecified: nobody was told anything.
@@ -187,6 +193,17 @@ class Judge {
         on_full_ = on_full;
         drops_ = on_full == OnFull::drop_oldest;
     }
+    // Of all queues together, and of each connection; 0: none.
+    void set_total_limits(std::uint64_t messages, std::uint64_t leases) {
+        total_limit_ = messages;
+        leases_limit_ = leases;
+    }
+    // Of segment files, beyond which nothing is taken; and of the credit that the producers of one
+    // connection have. 0: none.
+    void set_disk_limit(std::uint64_t bytes) { disk_limit_ = bytes; }
+    void set_credit_limit(std::uint64_t bytes) { credit_limit_ = bytes; }
+    // As they are while the frames of a turn go in.
+    void set_segment_bytes(std::uint64_t bytes) { segment_bytes_ = bytes; }
     // Queues of these names have them.
     void set_priorities(std::set<std::string, std::less<>> queues) {
         with_priorities_ = std::move(queues);
@@ -256,6 +273,10 @@ class Judge {
     void nack(ConsumerRecord& consumer, const wire::Nack& frame, bool reject);
     void extend(ConsumerRecord& consumer, const wire::Extend& frame);
     void lease_lost(ConsumerRecord& consumer, const wire::RangeList& ranges);
+    // Of all producers of one connection.
+    void check_credit(std::uint64_t bytes, std::size_t producers);
+    // All that the consumers of one connection hold.
+    void check_leases(std::uint64_t held);
     // What the daemon says of how many there are.
     void counted(const wire::QueueInfo& info);
     // What it held is ready again, or dying.
@@ -279,6 +300,7 @@ class Judge {
         std::uint64_t published = 0;
         std::uint64_t confirmed = 0;
         std::uint64_t refused = 0;
+        std::uint64_t refused_in_total = 0;  // frames, by limits of all queues together
         std::uint64_t delivered = 0;
         std::uint64_t redelivered = 0;
         std::uint64_t acked = 0;
@@ -307,6 +329,12 @@ class Judge {
     // What was sent earlier, and is not refused, has the smaller number: nobody who waits for room
     // is overtaken.
     void check_arrival(const QueueRecord& queue, MessageNumber number, Uid uid);
+    [[nodiscard]] std::uint64_t may_exist_in_all() const;
+    void check_total();
+    void check_total_refusal(std::uint64_t total_max, const wire::ErrorFrame& error);
+    [[nodiscard]] bool beyond_disk(const QueueRecord& queue) const;
+    void check_disk_refusal(bool beyond, const wire::ErrorFrame& error);
+    static void note_credit(ProducerRecord& producer, std::uint64_t byte_limit);
     void check_waited(const ProducerRecord& producer, const MessageRecord& message);
     [[nodiscard]] bool may_overflow(const QueueRecord& queue) const;
     [[nodiscard]] bool sent_named(ProducerRecord& producer, Uid uid, LineNumber line);
@@ -356,6 +384,11 @@ class Judge {
     std::int64_t wall_us_ = 0;
     std::uint32_t attempts_limit_ = 0;
     std::uint64_t messages_limit_ = 0;
+    std::uint64_t total_limit_ = 0;
+    std::uint64_t leases_limit_ = 0;
+    std::uint64_t disk_limit_ = 0;
+    std::uint64_t credit_limit_ = 0;
+    std::uint64_t segment_bytes_ = 0;
     OnFull on_full_ = OnFull::reject;
     bool crashed_ = false;            // and what had to make room may be back
     std::uint64_t last_arrival_ = 0;  // of frames

@@ -24,6 +24,7 @@ ProducerRecord& Judge::opened_producer(QueueRecord& queue, Identity identity) {
 
 void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
     ++last_arrival_;
+    const std::uint64_t total = may_exist_in_all() + frame.count;
     wire::BatchReader reader(frame.batch);
     std::uint64_t i = 0;
     while (const auto message = reader.next()) {
@@ -46,10 +47,13 @@ void Judge::publish(ProducerRecord& producer, const wire::Publish& frame) {
         record.arrival = producer.input == nullptr ? last_arrival_ : 0;
         record.frame_count = frame.count;
         record.sent_ns = now_ns_;
+        record.total_max = total;
+        record.beyond_disk = beyond_disk(*producer.queue);
         note_sent(uid, record, *message);
         producer.lines.push_back(uid);
         ++figures_.published;
     }
+    producer.frames.emplace_back(producer.lines.size(), frame.batch.size());
 }
 
 // What its sender said of it, however it was sent.
@@ -119,6 +123,9 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             if (refused != 0 && !resumed) {
                 violate(name(uid) + " is confirmed behind a refusal, without RESUME");
             }
+            if (message.beyond_disk) {
+                violate(name(uid) + " is confirmed, and limits.disk_bytes was used up");
+            }
             if (frame.durability < message.asked) {
                 violate(name(uid) + " is confirmed below what was asked for");
             }
@@ -141,6 +148,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             }
         }
     }
+    note_credit(producer, frame.credit.byte_limit);
 }
 
 void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
@@ -167,8 +175,13 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
         if (i == 0 && frame.error.code == ErrorCode::queue_full) {
             check_waited(producer, message);
         }
+        if (i == 0) {
+            check_total_refusal(message.total_max, frame.error);
+            check_disk_refusal(message.beyond_disk, frame.error);
+        }
     }
     producer.refused_line = producer.answered;
+    note_credit(producer, frame.credit.byte_limit);
     if (frame.error.code == ErrorCode::queue_full &&
         (messages_limit_ == 0 || is_dead_letters(producer.queue->name))) {
         violate("queue " + producer.queue->name + " has no limit, and is full");

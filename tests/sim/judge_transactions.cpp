@@ -76,6 +76,8 @@ void Judge::refused(TransactionRecord& record, const wire::ErrorFrame& error) {
     if (record.taken) {
         violate("a transaction is refused after it was taken");
     }
+    check_total_refusal(may_exist_in_all(), error);
+    check_disk_refusal(disk_limit_ != 0 && segment_bytes_ >= disk_limit_, error);
     record.happened = false;
     for (const ProducerRecord* producer : record.producers) {
         for (const Uid uid : producer->lines) {
@@ -94,6 +96,11 @@ void Judge::taken(TransactionRecord& record) {
     ++figures_.transactions;
     if (!record.leased) {
         violate("a transaction is taken that settles what its consumer does not hold");
+    }
+    for (const ProducerRecord* producer : record.producers) {
+        if (!producer->lines.empty() && beyond_disk(*producer->queue)) {
+            violate("a transaction is taken, and limits.disk_bytes was used up");
+        }
     }
     for (const TransactionRecord::Settlement& one : record.settlements) {
         if (one.consumer == nullptr) {

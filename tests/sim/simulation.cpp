@@ -9,6 +9,7 @@ namespace mqd::sim {
 namespace {
 
 constexpr std::uint64_t backup_salt = 0xB4C;
+constexpr std::uint64_t limits_salt = 0x71715;
 constexpr std::uint64_t turns_between_backups = 60;  // on the average
 
 }  // namespace
@@ -22,6 +23,7 @@ Simulation::Simulation(std::uint64_t seed, const Disasters& disasters, bool trac
       backup_dice_(seed ^ backup_salt) {
     takes_backups_ = backup_dice_.one_in(3);
     choose_options();
+    choose_total_limits(seed);
 }
 
 Simulation::~Simulation() {
@@ -100,6 +102,20 @@ void Simulation::choose_options() {
     work_steps_max_ = dice_.one_in(3) ? 1 : 4;
     turn_time_max_ = std::chrono::microseconds(dice_.one_in(2) ? 500 : 8000);
     choose_moves();
+}
+
+// From a source of its own, as the backups.
+void Simulation::choose_total_limits(std::uint64_t seed) {
+    test::Dice dice(seed ^ limits_salt);
+    options_.messages_max = dice.one_in(4) ? dice.between(10, 120) : 0;
+    options_.leases_max = dice.one_in(3) ? dice.between(1, 20) : 0;
+    judge_.set_total_limits(options_.messages_max, options_.leases_max);
+    options_.disk_bytes_max = dice.one_in(4) ? dice.between(1'000, 30'000) : 0;
+    judge_.set_disk_limit(options_.disk_bytes_max);
+    if (dice.one_in(4)) {
+        options_.connection_credit_bytes = dice.between(4'000, 40'000);
+        judge_.set_credit_limit(options_.connection_credit_bytes);
+    }
 }
 
 // To one queue, which is as durable as any, so that what is moved is no less safe there. Such runs
@@ -200,6 +216,7 @@ void Simulation::turn() {
         std::chrono::microseconds(dice_.below(static_cast<std::uint64_t>(turn_time_max_.count()))));
     judge_.set_time(daemon_.now().time_since_epoch().count(), wire::to_micros(daemon_.wall()));
     daemon_.begin_turn();
+    judge_.set_segment_bytes(daemon_.core().backlog().segment_bytes());
     for (const auto& connection : connections_) {
         if (chance(60)) {
             bytes_up(*connection);
@@ -217,6 +234,7 @@ void Simulation::turn() {
     if (daemon_.core().backlog().figures().unreadable_messages > 0) {
         judge_.some_are_set_aside(io_error_planned_);
     }
+    check_count();
     hear();
     for (const auto& connection : connections_) {
         if (chance(connection->reads_slowly ? 3 : 70)) {

@@ -75,6 +75,7 @@ class Simulation {
     [[nodiscard]] bool over() const { return judge_.violation().has_value(); }
     void choose_options();
     void choose_dead_letters();
+    void choose_total_limits(std::uint64_t seed);
     void choose_moves();
 
     // --- a turn (simulation.cpp)
@@ -107,6 +108,7 @@ class Simulation {
     void drain_once();
     void end_daemon();
     [[nodiscard]] std::uint64_t live_messages();
+    void check_count();
     void trace(const std::string& what) const;
 
     Disasters disasters_;

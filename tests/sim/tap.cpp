@@ -273,6 +273,7 @@ void Tap::tell_deliveries() {
         } else {
             judge_.heard(to->queue->id, *delivery);
             judge_.deliver(*to, *delivery);
+            judge_.check_leases(held());
         }
     }
     deliveries_.clear();
@@ -288,6 +289,7 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::confirm:
             if (ProducerRecord* of = producer(header.handle)) {
                 judge_.confirm(*of, *wire::Confirm::decode(body));
+                check_credit();
             } else {
                 judge_.violate("CONFIRM to a handle that is not there");
             }
@@ -295,6 +297,7 @@ void Tap::take_out(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::refuse:
             if (ProducerRecord* of = producer(header.handle)) {
                 judge_.refuse(*of, *wire::Refuse::decode(body));
+                check_credit();
             } else {
                 judge_.violate("REFUSE to a handle that is not there");
             }
@@ -351,6 +354,10 @@ void Tap::take_opened(const wire::FrameHeader& header, const wire::Opened& opene
     } else {
         consumers_[header.handle] =
             &judge_.opened_consumer(queue, opened, opening.place, opening.sharing);
+    }
+    if (opening.is_producer) {
+        producers_[header.handle]->window_bytes = opened.byte_limit;
+        check_credit();
     }
 }
 
@@ -413,6 +420,22 @@ void Tap::ended() {
     }
     consumers_.clear();
     producers_.clear();
+}
+
+void Tap::check_credit() const {
+    std::uint64_t bytes = 0;
+    for (const auto& [handle, producer] : producers_) {
+        bytes += producer->window_bytes;
+    }
+    judge_.check_credit(bytes, producers_.size());
+}
+
+std::uint64_t Tap::held() const {
+    std::uint64_t messages = 0;
+    for (const auto& [handle, consumer] : consumers_) {
+        messages += consumer->held.size();
+    }
+    return messages;
 }
 
 std::uint64_t Tap::unanswered() const {

@@ -34,8 +34,12 @@ class Tap {
 
     // Lines that were published and not answered.
     [[nodiscard]] std::uint64_t unanswered() const;
+    // Messages of all its consumers.
+    [[nodiscard]] std::uint64_t held() const;
 
   private:
+    void check_credit() const;
+
     struct Opening {
         bool is_producer = false;
         std::string queue;
