@@ -130,11 +130,9 @@ void Engine::announce_resident(Queue& queue, Extent& extent) {
 
 void Engine::forget_resident(Queue& queue, Extent& extent) {
     MQD_ASSERT(extent.announced && extent.live > 0, extent.first);
+    queue.near_extent_ = queue.extents_.end();
     const auto erased = queue.extents_.erase(MessageNumber(extent.end().value() - 1));
     MQD_ASSERT(erased == 1, extent.first);
-    if (queue.head_extent_ == &extent) {
-        queue.head_extent_ = nullptr;
-    }
     unlist_expiry(queue, extent);
     extent.announced = false;
     queue.resident_bytes_ -= extent.offset(extent.end());
@@ -144,13 +142,16 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
                                std::vector<MessageRange>& decided) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
-    const std::size_t before = decided.empty() ? 0 : decided.size() - 1;  // which may have grown
+    const bool grouped = begin_leaving(queue);
     SettleResult result;
     for (const MessageRange& range : ranges) {
         const std::uint64_t acked =
             consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
                 end_lease(queue, piece);
                 queue.in(LiveState::ending).insert(piece, lease.attempt);
+                if (grouped) {
+                    leave_group(queue, piece);
+                }
                 if (!decided.empty() && decided.back().end() == piece.first) {
                     decided.back().count += piece.count;
                 } else {
@@ -160,7 +161,9 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
         result.settled += acked;
         result.not_leased += range.count - acked;
     }
-    leave_groups(queue, std::span(decided).subspan(before));
+    if (grouped) {
+        end_leaving(queue);
+    }
     return result;
 }
 
@@ -227,7 +230,13 @@ void Engine::apply(const RemoveMessages& command) {
 
 void Engine::apply(Queue& queue, const RemoveMessages& command) {
     Extent* near = nullptr;
-    for (const MessageRange& range : command.ranges) {
+    for (std::size_t i = 0; i < command.ranges.size(); ++i) {
+        const MessageRange& range = command.ranges[i];
+        if (queue.groups_ && i % GroupTable::near_max == 0) {
+            const std::size_t rest = command.ranges.size() - i;
+            queue.groups_->bring_near(
+                command.ranges.subspan(i, std::min(rest, GroupTable::near_max)));
+        }
         const auto forget = [](MessageRange, std::uint32_t) {};
         std::uint64_t removed = queue.in(LiveState::ending).take(range, forget);
         if (removed != range.count) {  // replay, where nothing was admitted
@@ -478,7 +487,7 @@ void Engine::release_all(Queue& queue) {
         released_.push_back(extent);
     }
     queue.extents_.clear();
-    queue.head_extent_ = nullptr;
+    queue.near_extent_ = queue.extents_.end();
     queue.resident_bytes_ = 0;
 }
 
@@ -496,7 +505,7 @@ void Engine::release(Queue& queue, MessageRange range, Extent*& near) {
         return;
     }
     near = nullptr;
-    auto at = queue.extents_.lower_bound(range.first);
+    auto at = queue.extent_place(range.first);
     while (at != queue.extents_.end() && at->second->first < range.end()) {
         Extent& extent = *at->second;
         const MessageNumber from = std::max(extent.first, range.first);
@@ -509,14 +518,12 @@ void Engine::release(Queue& queue, MessageRange range, Extent*& near) {
             ++at;
             continue;
         }
-        if (queue.head_extent_ == &extent) {
-            queue.head_extent_ = nullptr;
-        }
         unlist_expiry(queue, extent);
         extent.announced = false;
         queue.resident_bytes_ -= extent.offset(extent.end());
         released_.push_back(&extent);
         at = queue.extents_.erase(at);
+        queue.near_extent_ = at;
     }
 }
 
