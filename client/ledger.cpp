@@ -1,6 +1,7 @@
 #include "client/ledger.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "mqd/assert.hpp"
 
@@ -42,69 +43,75 @@ void sort_and_merge(std::vector<MessageRange>& ranges) {
     ranges.resize(kept);
 }
 
-std::size_t Ledger::find(MessageNumber number) const {
-    // Most look-ups go on where the one before ended.
-    for (std::size_t i = near_; i < std::min(near_ + 2, held_.size()); ++i) {
-        if (held_[i].range.end() > number && (i == 0 || held_[i - 1].range.end() <= number)) {
-            near_ = i;
-            return i;
-        }
+Ledger::Place Ledger::add(Place at, MessageRange range, std::shared_ptr<DeliverFrame> frame,
+                          bool overrun) {
+    std::uint32_t slot = 0;
+    if (free_slots_.empty()) {
+        slot = static_cast<std::uint32_t>(slots_.size());
+        slots_.emplace_back();
+    } else {
+        slot = free_slots_.back();
+        free_slots_.pop_back();
     }
-    const auto found = std::partition_point(
-        held_.begin(), held_.end(), [&](const Held& held) { return held.range.end() <= number; });
-    near_ = static_cast<std::size_t>(found - held_.begin());
-    return near_;
+    slots_[slot] = {std::move(frame), overrun};
+    return entries_.insert(at, {range.first, static_cast<std::uint32_t>(range.count), slot});
 }
 
 bool Ledger::add(const std::shared_ptr<DeliverFrame>& frame) {
     const MessageRange range{frame->messages.first_number, frame->messages.count};
-    const std::size_t at = find(range.first);
-    if (at != held_.size() && held_[at].range.first < range.end()) {
+    const Place at = entries_.find(range.first);
+    if (!entries_.at_end(at) && entries_[at].first < range.end()) {
         return false;
     }
-    held_.insert(held_.begin() + static_cast<std::ptrdiff_t>(at), Held{range, frame});
+    add(at, range, frame, false);
     frame->unsettled = frame->messages.count;
     messages_ += range.count;
     return true;
 }
 
-std::size_t Ledger::cut(std::size_t i, MessageNumber from, MessageNumber to, Removed& sum) {
-    Held& held = held_[i];
-    DeliverFrame& frame = *held.frame;
-    MQD_ASSERT(held.range.first <= from && from < to && to <= held.range.end(), from, to);
+Ledger::Place Ledger::cut(Place at, MessageNumber from, MessageNumber to, Removed& sum) {
+    EntryList::Entry& entry = entries_[at];
+    Slot& slot = slots_[entry.slot];
+    DeliverFrame& frame = *slot.frame;
+    MQD_ASSERT(entry.first <= from && from < to && to <= entry.end(), from, to);
     const std::uint64_t count = to - from;
     sum.messages += count;
     sum.bytes += frame.bytes(frame.index(from), frame.index(to));
     frame.unsettled -= static_cast<std::uint32_t>(count);
     frame.has_holes = frame.has_holes || frame.index(to) > frame.next;
     messages_ -= count;
-    const MessageRange before{held.range.first, from - held.range.first};
-    const MessageRange behind{to, held.range.end() - to};
-    if (before.count == 0 && behind.count == 0) {
-        held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(i));
-        return i;
+    const std::uint64_t before = from - entry.first;
+    const MessageRange behind{to, entry.end() - to};
+    if (before == 0 && behind.count == 0) {
+        slot = {};
+        free_slots_.push_back(entry.slot);
+        return entries_.erase(at);
     }
-    if (before.count == 0) {
-        held.range = behind;
-        return i;
+    if (before == 0) {
+        entry.first = to;
+        entry.count = static_cast<std::uint32_t>(behind.count);
+        return at;
     }
-    held.range = before;
-    if (behind.count != 0) {
-        Held rest{behind, held.frame, held.overrun};
-        held_.insert(held_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::move(rest));
+    entry.count = static_cast<std::uint32_t>(before);
+    if (behind.count == 0) {
+        return entries_.next(at);
     }
-    return i + 1;
+    const Slot whole = slot;  // which may move
+    return add(entries_.next(at), behind, whole.frame, whole.overrun);
 }
 
 Ledger::Removed Ledger::remove(MessageRange range, std::vector<MessageRange>& removed) {
     Removed sum;
+    if (range.count == 0) {
+        return sum;
+    }
     const MessageNumber end = end_of(range);
-    std::size_t i = range.count == 0 ? held_.size() : find(range.first);
-    while (i < held_.size() && held_[i].range.first < end) {
-        const MessageNumber from = std::max(held_[i].range.first, range.first);
-        const MessageNumber to = std::min(held_[i].range.end(), end);
+    Place at = entries_.find(range.first);
+    while (!entries_.at_end(at) && entries_[at].first < end) {
+        const MessageNumber from = std::max(entries_[at].first, range.first);
+        const MessageNumber to = std::min(entries_[at].end(), end);
         append_merged(removed, {from, to - from});
-        i = cut(i, from, to, sum);
+        at = cut(at, from, to, sum);
     }
     return sum;
 }
@@ -112,73 +119,85 @@ Ledger::Removed Ledger::remove(MessageRange range, std::vector<MessageRange>& re
 Ledger::Removed Ledger::remove_handed_out(MessageNumber up_to, std::vector<MessageRange>& removed) {
     Removed sum;
     const MessageNumber end = end_of({up_to, 1});
-    std::size_t i = 0;
-    while (i < held_.size() && held_[i].range.first < end) {
-        const DeliverFrame& frame = *held_[i].frame;
-        const MessageNumber from = held_[i].range.first;
+    Place at = entries_.begin();
+    while (!entries_.at_end(at) && entries_[at].first < end) {
+        const DeliverFrame& frame = *slots_[entries_[at].slot].frame;
+        const MessageNumber from = entries_[at].first;
         const MessageNumber handed_out = frame.messages.first_number.plus(frame.next);
-        const MessageNumber to = std::min({held_[i].range.end(), handed_out, end});
+        const MessageNumber to = std::min({entries_[at].end(), handed_out, end});
         if (from >= to) {
-            ++i;
+            at = entries_.next(at);
             continue;
         }
         append_merged(removed, {from, to - from});
-        i = cut(i, from, to, sum);
+        at = cut(at, from, to, sum);
     }
     return sum;
 }
 
 bool Ledger::holds(const DeliverFrame& frame, MessageNumber number) const {
-    const std::size_t i = find(number);
-    return i < held_.size() && held_[i].range.first <= number && held_[i].frame.get() == &frame;
+    const Place at = entries_.find(number);
+    return !entries_.at_end(at) && entries_[at].first <= number &&
+           slots_[entries_[at].slot].frame.get() == &frame;
 }
 
 void Ledger::held_of(MessageRange range, std::vector<MessageRange>& held) const {
+    if (range.count == 0) {
+        return;
+    }
     const MessageNumber end = end_of(range);
-    std::size_t i = range.count == 0 ? held_.size() : find(range.first);
-    for (; i < held_.size() && held_[i].range.first < end; ++i) {
-        const MessageNumber from = std::max(held_[i].range.first, range.first);
-        append_merged(held, {from, std::min(held_[i].range.end(), end) - from});
+    for (Place at = entries_.find(range.first); !entries_.at_end(at) && entries_[at].first < end;
+         at = entries_.next(at)) {
+        const MessageNumber from = std::max(entries_[at].first, range.first);
+        append_merged(held, {from, std::min(entries_[at].end(), end) - from});
     }
 }
 
 void Ledger::mark_overrun(const DeliverFrame& frame, MessageRange range,
                           std::vector<MessageRange>& marked) {
+    if (range.count == 0) {
+        return;
+    }
     const MessageNumber end = end_of(range);
-    std::size_t i = range.count == 0 ? held_.size() : find(range.first);
-    while (i < held_.size() && held_[i].range.first < end) {
-        const Held held = held_[i];
-        const MessageNumber from = std::max(held.range.first, range.first);
-        const MessageNumber to = std::min(held.range.end(), end);
-        if (held.frame.get() != &frame || held.overrun) {
-            ++i;
+    Place at = entries_.find(range.first);
+    while (!entries_.at_end(at) && entries_[at].first < end) {
+        EntryList::Entry& entry = entries_[at];
+        const Slot whole = slots_[entry.slot];
+        const MessageNumber first = entry.first;
+        const MessageNumber from = std::max(first, range.first);
+        const MessageNumber to = std::min(entry.end(), end);
+        const MessageRange behind{to, entry.end() - to};
+        if (whole.frame.get() != &frame || whole.overrun) {
+            at = entries_.next(at);
             continue;
         }
         append_merged(marked, {from, to - from});
-        held_[i] = {{from, to - from}, held.frame, true};
-        const auto insert = [&](std::size_t at, MessageRange rest) {
-            held_.insert(held_.begin() + static_cast<std::ptrdiff_t>(at), {rest, held.frame});
-        };
-        if (held.range.end() != to) {
-            insert(i + 1, {to, held.range.end() - to});
+        if (from != first) {
+            entry.count = static_cast<std::uint32_t>(from - first);
+            at = add(entries_.next(at), {from, to - from}, whole.frame, true);
+        } else {
+            entry.count = static_cast<std::uint32_t>(to - from);
+            slots_[entry.slot].overrun = true;
         }
-        if (held.range.first != from) {
-            insert(i++, {held.range.first, from - held.range.first});
+        if (behind.count != 0) {
+            at = add(entries_.next(at), behind, whole.frame, false);
         }
-        ++i;
+        at = entries_.next(at);
     }
 }
 
 void Ledger::renewable(std::vector<MessageRange>& held) const {
-    for (const Held& one : held_) {
-        if (!one.overrun) {
-            append_merged(held, one.range);
+    for (Place at = entries_.begin(); !entries_.at_end(at); at = entries_.next(at)) {
+        if (!slots_[entries_[at].slot].overrun) {
+            append_merged(held, entries_[at].range());
         }
     }
 }
 
 void Ledger::clear() {
-    held_.clear();
+    entries_.clear();
+    slots_.clear();
+    free_slots_.clear();
     messages_ = 0;
 }
 

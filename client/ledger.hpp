@@ -5,10 +5,10 @@
 // as the frame is settled from the front; nothing is kept per message but the offset of its end.
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
+#include "client/entry_list.hpp"
 #include "client/input.hpp"
 #include "mqd/types.hpp"
 #include "mqd/wire/frame.hpp"
@@ -36,12 +36,6 @@ struct DeliverFrame {
 
 class Ledger {
   public:
-    struct Held {
-        MessageRange range;
-        std::shared_ptr<DeliverFrame> frame;
-        bool overrun = false;  // worked on for too long: its lease is not extended any more
-    };
-
     // Adds all messages of a frame. False, and nothing done, if one of them is held already.
     [[nodiscard]] bool add(const std::shared_ptr<DeliverFrame>& frame);
 
@@ -66,18 +60,25 @@ class Ledger {
                       std::vector<MessageRange>& marked);
     // Appends what is held and not overrun.
     void renewable(std::vector<MessageRange>& held) const;
-    [[nodiscard]] const std::deque<Held>& all() const { return held_; }
     void clear();
 
   private:
-    // The first entry that ends behind `number`.
-    [[nodiscard]] std::size_t find(MessageNumber number) const;
-    // Takes [from, to) out of entry i, which contains it; returns the index of the first entry
-    // behind the gap.
-    std::size_t cut(std::size_t i, MessageNumber from, MessageNumber to, Removed& sum);
+    using Place = EntryList::Place;
+    // The frame that an entry's messages came in.
+    struct Slot {
+        std::shared_ptr<DeliverFrame> frame;
+        bool overrun = false;  // worked on for too long: its lease is not extended any more
+    };
 
-    std::deque<Held> held_;         // disjoint, by number
-    mutable std::size_t near_ = 0;  // where the last look-up ended; it may be gone
+    // Makes an entry before the one at `at`. Returns where it stands.
+    Place add(Place at, MessageRange range, std::shared_ptr<DeliverFrame> frame, bool overrun);
+    // Takes [from, to) out of the entry at `at`, which contains it; returns the place of the first
+    // entry behind the gap.
+    Place cut(Place at, MessageNumber from, MessageNumber to, Removed& sum);
+
+    EntryList entries_;  // disjoint
+    std::vector<Slot> slots_;
+    std::vector<std::uint32_t> free_slots_;
     std::uint64_t messages_ = 0;
 };
 

@@ -101,11 +101,31 @@ void Engine::leases_ended(Consumer& consumer, std::uint64_t count) {
     }
 }
 
+// With groups, each message lies in another extent: the sizes of those that are next.
+void Engine::bring_ready_near(const Queue& queue) {
+    StateMap::Run run;
+    MessageNumber at(0);
+    for (std::size_t i = 0; i < GroupTable::near_max; ++i) {
+        if (!queue.in(LiveState::ready).find_from(at, run)) {
+            return;
+        }
+        if (const Extent* extent = queue.extent_at(run.range.first)) {
+            prefetch(extent->end_offsets + (run.range.first - extent->first));
+        }
+        at = run.range.end();
+    }
+}
+
 bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                          std::vector<Delivery>& out) {
     bool delivered = false;
+    std::size_t runs = 0;
+    const Time deadline = lease_deadline(now, consumer.lease);
     while (quota > 0 && consumer.has_credit() && consumer.has_room() &&
            !queue.in(LiveState::ready).empty()) {
+        if (queue.groups_ && runs++ % GroupTable::near_max == 0) {
+            bring_ready_near(queue);
+        }
         const auto run = queue.in(LiveState::ready).front();
         const Extent* extent = queue.extent_at(run.range.first);
         if (extent == nullptr) {
@@ -121,7 +141,7 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
             count = std::max<std::uint64_t>(1, extent->fitting(first, bytes));
         }
         const MessageRange range{first, count};
-        const Lease lease{run.value + 1, lease_deadline(now, consumer.lease)};
+        const Lease lease{run.value + 1, deadline};
         queue.in(LiveState::ready).take(range, [](MessageRange, std::uint32_t) {});
         queue.in(LiveState::leased).insert(range, lease.attempt);
         consumer.leased.insert(range, lease);

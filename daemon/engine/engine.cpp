@@ -135,11 +135,9 @@ void Engine::announce_resident(Queue& queue, Extent& extent) {
 
 void Engine::forget_resident(Queue& queue, Extent& extent) {
     MQD_ASSERT(extent.announced && extent.live > 0, extent.first);
+    queue.near_extent_ = queue.extents_.end();
     const auto erased = queue.extents_.erase(MessageNumber(extent.end().value() - 1));
     MQD_ASSERT(erased == 1, extent.first);
-    if (queue.head_extent_ == &extent) {
-        queue.head_extent_ = nullptr;
-    }
     unlist_expiry(queue, extent);
     extent.announced = false;
     queue.resident_bytes_ -= extent.offset(extent.end());
@@ -149,13 +147,16 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
                                std::vector<MessageRange>& decided) {
     MQD_ASSERT(consumer.queue != nullptr);
     Queue& queue = *consumer.queue;
-    const std::size_t before = decided.empty() ? 0 : decided.size() - 1;  // which may have grown
+    const bool grouped = begin_leaving(queue);
     SettleResult result;
     for (const MessageRange& range : ranges) {
         const std::uint64_t acked =
             consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
                 end_lease(queue, piece);
                 queue.in(LiveState::ending).insert(piece, lease.attempt);
+                if (grouped) {
+                    leave_group(queue, piece);
+                }
                 if (!decided.empty() && decided.back().end() == piece.first) {
                     decided.back().count += piece.count;
                 } else {
@@ -167,7 +168,9 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
     }
     messages_ -= result.settled;
     leases_ended(consumer, result.settled);
-    leave_groups(queue, std::span(decided).subspan(before));
+    if (grouped) {
+        end_leaving(queue);
+    }
     return result;
 }
 
@@ -237,7 +240,13 @@ void Engine::apply(const RemoveMessages& command) {
 
 void Engine::apply(Queue& queue, const RemoveMessages& command) {
     Extent* near = nullptr;
-    for (const MessageRange& range : command.ranges) {
+    for (std::size_t i = 0; i < command.ranges.size(); ++i) {
+        const MessageRange& range = command.ranges[i];
+        if (queue.groups_ && i % GroupTable::near_max == 0) {
+            const std::size_t rest = command.ranges.size() - i;
+            queue.groups_->bring_near(
+                command.ranges.subspan(i, std::min(rest, GroupTable::near_max)));
+        }
         const auto forget = [](MessageRange, std::uint32_t) {};
         const std::uint64_t admitted = queue.in(LiveState::ending).take(range, forget);
         std::uint64_t removed = admitted;
@@ -495,7 +504,7 @@ void Engine::release_all(Queue& queue) {
         released_.push_back(extent);
     }
     queue.extents_.clear();
-    queue.head_extent_ = nullptr;
+    queue.near_extent_ = queue.extents_.end();
     queue.resident_bytes_ = 0;
 }
 
@@ -513,7 +522,7 @@ void Engine::release(Queue& queue, MessageRange range, Extent*& near) {
         return;
     }
     near = nullptr;
-    auto at = queue.extents_.lower_bound(range.first);
+    auto at = queue.extent_place(range.first);
     while (at != queue.extents_.end() && at->second->first < range.end()) {
         Extent& extent = *at->second;
         const MessageNumber from = std::max(extent.first, range.first);
@@ -526,14 +535,12 @@ void Engine::release(Queue& queue, MessageRange range, Extent*& near) {
             ++at;
             continue;
         }
-        if (queue.head_extent_ == &extent) {
-            queue.head_extent_ = nullptr;
-        }
         unlist_expiry(queue, extent);
         extent.announced = false;
         queue.resident_bytes_ -= extent.offset(extent.end());
         released_.push_back(&extent);
         at = queue.extents_.erase(at);
+        queue.near_extent_ = at;
     }
 }
 

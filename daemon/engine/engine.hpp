@@ -329,6 +329,7 @@ class Engine {
     void leases_ended(Consumer& consumer, std::uint64_t count);
     bool dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                      std::vector<Delivery>& out);
+    static void bring_ready_near(const Queue& queue);
     void list_taker(Consumer& consumer);
     void unlist_taker(Consumer& consumer);
     void pass_turn(Queue& queue);
@@ -342,6 +343,10 @@ class Engine {
     void join(Queue& queue, std::span<const GroupMember> members);
     void place(Queue& queue, MessageRange range, std::uint32_t attempts);
     void leave_groups(Queue& queue, std::span<const MessageRange> ranges);
+    bool begin_leaving(const Queue& queue);
+    void leave_group(Queue& queue, MessageRange range);
+    void give_up_leaving(Queue& queue);
+    void end_leaving(Queue& queue);
     void pass_on(Queue& queue, std::span<const GroupRef> groups);
     void forget_groups(Queue& queue, MessageRange range);
     void judge_groups(Queue& queue);
@@ -380,6 +385,7 @@ class Engine {
     std::size_t delay_runs_ = 0;  // of all queues
     std::size_t grouped_messages_ = 0;
     std::uint64_t hash_salt_;
+    std::vector<MemberLink> leaving_;    // scratch: who gives up a slot soon
     std::vector<GroupRef> freed_;        // scratch: groups of which somebody gave up a slot
     std::vector<MessageNumber> passed_;  // scratch: who got one
     // Queues with a TTL, by the time at which the first extent expires that is not looked at yet;

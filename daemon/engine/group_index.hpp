@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/engine/member_chunks.hpp"
+#include "daemon/engine/prefetch.hpp"
 #include "mqd/types.hpp"
 
 namespace mqd::engine {
@@ -36,6 +37,20 @@ class GroupIndex {
                free_.capacity() * sizeof free_[0];
     }
 
+    // Where find_or_add() of that id begins to look. To bring it near: the entry, and when that has
+    // come, the group that it names.
+    [[nodiscard]] std::size_t bring_entry_near(GroupId id) const {
+        if (table_.empty()) {
+            return 0;
+        }
+        const std::size_t at = place_of(id);
+        prefetch(&table_[at]);
+        return at;
+    }
+    // Null: none.
+    [[nodiscard]] const Group* named_at(std::size_t entry) const {
+        return entry < table_.size() && table_[entry] != 0 ? &groups_[table_[entry] - 1] : nullptr;
+    }
     // Made, without members, if there is none.
     GroupRef find_or_add(GroupId id);
     // Precondition: nobody is in it.

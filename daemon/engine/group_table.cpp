@@ -1,15 +1,19 @@
 #include "daemon/engine/group_table.hpp"
 
+#include <array>
+
 namespace mqd::engine {
 
 bool GroupTable::join(const GroupMember& member) {
     MQD_ASSERT(member.group.value() >> group_id_bits == 0, member.group);
-    if (members_.contains(member.number)) {
+    const GroupRef ref = groups_.find_or_add(member.group);
+    if (!members_.add(member.number, Member(ref))) {
+        if (groups_[ref].members == 0) {
+            groups_.remove(ref);
+        }
         return false;
     }
-    const GroupRef group = groups_.find_or_add(member.group);
-    ++groups_[group].members;
-    members_.add(member.number, Member(group));
+    ++groups_[ref].members;
     return true;
 }
 
@@ -76,16 +80,20 @@ void GroupTable::hold(MemberLink link) {
     group.last = link;
 }
 
-void GroupTable::unlist(Group& group, Member& member) {
-    if (member.previous() != no_member) {
-        members_[member.previous()].set_next(member.next());
-    } else {
+// What the first one says of who is before it does not count, so that passing on to it need not
+// touch the one behind it, which lies elsewhere.
+void GroupTable::unlist(Group& group, MemberLink link) {
+    const Member& member = members_[link];
+    const bool is_first = group.first == link;
+    if (is_first) {
         group.first = member.next();
-    }
-    if (member.next() != no_member) {
-        members_[member.next()].set_previous(member.previous());
     } else {
-        group.last = member.previous();
+        members_[member.previous()].set_next(member.next());
+    }
+    if (group.last == link) {
+        group.last = is_first ? no_member : member.previous();
+    } else if (!is_first) {
+        members_[member.next()].set_previous(member.previous());
     }
 }
 
@@ -99,7 +107,7 @@ void GroupTable::give_up(MemberLink link, std::vector<GroupRef>& freed) {
             --group.taken;
             freed.push_back(member.group());
             break;
-        case MemberState::listed: unlist(group, member); break;
+        case MemberState::listed: unlist(group, link); break;
         case MemberState::stray:
             strays_.erase(strays_.lower_bound({group.id, members_.number(link)}));
             --group.strays;
@@ -127,12 +135,77 @@ bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MessageNumber& out) 
     }
     Member& member = members_[next];
     if (member.state() == MemberState::listed) {
-        unlist(group, member);
+        unlist(group, next);
     }
     member.set_state(MemberState::slot);
     ++group.taken;
     out = members_.number(next);
     return true;
+}
+
+void GroupTable::bring_near(std::span<const GroupMember> joining) const {
+    MQD_ASSERT(joining.size() <= near_max, joining.size());
+    std::array<std::size_t, near_max> entries;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    for (std::size_t i = 0; i < joining.size(); ++i) {
+        entries[i] = groups_.bring_entry_near(joining[i].group);
+    }
+    const auto for_each_group = [&](auto&& fn) {
+        for (std::size_t i = 0; i < joining.size(); ++i) {
+            if (const Group* group = groups_.named_at(entries[i])) {
+                fn(*group);
+            }
+        }
+    };
+    for_each_group([](const Group& group) { prefetch(&group); });
+    for_each_group([&](const Group& group) {
+        if (group.last != no_member) {
+            members_.bring_place_near(group.last);
+        }
+    });
+    for_each_group([&](const Group& group) {
+        if (group.last != no_member) {
+            members_.bring_near(group.last);
+        }
+    });
+}
+
+void GroupTable::bring_near(std::span<const MemberLink> members) const {
+    MQD_ASSERT(members.size() <= near_max, members.size());
+    for (const MemberLink link : members) {
+        members_.bring_near(link);
+    }
+    for (const MemberLink link : members) {
+        prefetch(&groups_[members_[link].group()]);
+    }
+}
+
+void GroupTable::bring_near(std::span<const GroupRef> passed_on) const {
+    for (const GroupRef ref : passed_on) {
+        prefetch(&groups_[ref]);
+    }
+    for (const GroupRef ref : passed_on) {
+        if (groups_[ref].first != no_member) {
+            members_.bring_place_near(groups_[ref].first);
+        }
+    }
+    for (const GroupRef ref : passed_on) {
+        if (groups_[ref].first != no_member) {
+            members_.bring_near(groups_[ref].first);
+        }
+    }
+}
+
+void GroupTable::bring_near(std::span<const MessageRange> erased) const {
+    MQD_ASSERT(erased.size() <= near_max, erased.size());
+    std::array<MemberLink, near_max> links{};
+    std::size_t count = 0;
+    MemberChunks::Found found;
+    for (const MessageRange& range : erased) {
+        if (find_in(range.first, range.end(), found)) {
+            links[count++] = found.link;
+        }
+    }
+    bring_near(std::span<const MemberLink>(links).first(count));
 }
 
 std::vector<GroupRef> GroupTable::waiting_groups() const {

@@ -3,10 +3,21 @@
 // time; failures do not take it away, so that nothing of the group overtakes what is tried again.
 
 #include <algorithm>
+#include <array>
 
 #include "daemon/engine/engine.hpp"
 
 namespace mqd::engine {
+
+namespace {
+
+// From there on, as many as are brought near at once.
+template <typename T>
+std::span<const T> some_of(std::span<const T> all, std::size_t from) {
+    return all.subspan(from, std::min(GroupTable::near_max, all.size() - from));
+}
+
+}  // namespace
 
 void Engine::join(Queue& queue, std::span<const GroupMember> members) {
     if (members.empty()) {
@@ -14,9 +25,16 @@ void Engine::join(Queue& queue, std::span<const GroupMember> members) {
     }
     if (!queue.groups_) {
         queue.groups_ = std::make_unique<GroupTable>(hash_salt_);
+        MemberChunks& chunks = queue.groups_->members();
+        queue.in(LiveState::held).use_marks(chunks, MemberMark::held, 0);
+        queue.in(LiveState::leased).use_marks(chunks, MemberMark::leased, 1);
+        queue.in(LiveState::ending).use_marks(chunks, MemberMark::ending, 1);
     }
-    for (const GroupMember& member : members) {
-        grouped_messages_ += queue.groups_->join(member) ? 1 : 0;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (i % GroupTable::near_max == 0) {
+            queue.groups_->bring_near(some_of(members, i));
+        }
+        grouped_messages_ += queue.groups_->join(members[i]) ? 1 : 0;
     }
 }
 
@@ -57,17 +75,43 @@ void Engine::place(Queue& queue, MessageRange range, std::uint32_t attempts) {
 // These do not count in their groups any more. All of them give up their slots before the first is
 // passed on, so that none is passed to another of them.
 void Engine::leave_groups(Queue& queue, std::span<const MessageRange> ranges) {
-    if (!queue.groups_ || queue.groups_->empty() || queue.groups_restored_) {
+    if (!begin_leaving(queue)) {
         return;
     }
-    freed_.clear();
     for (const MessageRange& range : ranges) {
-        MemberChunks::Found member;
-        for (MessageNumber at = range.first; queue.groups_->find_in(at, range.end(), member);) {
-            queue.groups_->give_up(member.link, freed_);
-            at = member.number.plus(1);
-        }
+        leave_group(queue, range);
     }
+    end_leaving(queue);
+}
+
+// The same in three steps. False: none of the queue's messages counts in a group.
+bool Engine::begin_leaving(const Queue& queue) {
+    freed_.clear();
+    leaving_.clear();
+    return queue.groups_ && !queue.groups_->empty() && !queue.groups_restored_;
+}
+
+void Engine::leave_group(Queue& queue, MessageRange range) {
+    MemberChunks::Found member;
+    for (MessageNumber at = range.first; queue.groups_->find_in(at, range.end(), member);) {
+        leaving_.push_back(member.link);
+        if (leaving_.size() == GroupTable::near_max) {
+            give_up_leaving(queue);
+        }
+        at = member.number.plus(1);
+    }
+}
+
+void Engine::give_up_leaving(Queue& queue) {
+    queue.groups_->bring_near(leaving_);
+    for (const MemberLink link : leaving_) {
+        queue.groups_->give_up(link, freed_);
+    }
+    leaving_.clear();
+}
+
+void Engine::end_leaving(Queue& queue) {
+    give_up_leaving(queue);
     pass_on(queue, freed_);
 }
 
@@ -76,8 +120,11 @@ void Engine::leave_groups(Queue& queue, std::span<const MessageRange> ranges) {
 void Engine::pass_on(Queue& queue, std::span<const GroupRef> groups) {
     passed_.clear();
     MessageNumber next;
-    for (const GroupRef group : groups) {
-        while (queue.groups_->pass_on(group, queue.definition_.group_in_flight, next)) {
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+        if (i % GroupTable::near_max == 0) {
+            queue.groups_->bring_near(some_of(groups, i));
+        }
+        while (queue.groups_->pass_on(groups[i], queue.definition_.group_in_flight, next)) {
             passed_.push_back(next);
         }
     }
@@ -133,7 +180,7 @@ void Engine::judge_groups() {
 void Engine::judge_groups(Queue& queue) {
     GroupTable& groups = *queue.groups_;
     const auto attempts_in = [&](LiveState state, MessageNumber number, std::uint32_t& attempts) {
-        RangeMap<std::uint32_t>::Run run;
+        StateMap::Run run;
         const bool found = queue.in(state).find_from(number, run) && run.range.first <= number;
         attempts = found ? run.value : 0;
         return found;

@@ -1,15 +1,22 @@
 #pragma once
 
 // Members of groups by their numbers: an array for each 64 numbers, as many entries long as it has
-// to be, so that what lies together costs 16 bytes, and half a byte for its place in the order. One
-// that lies alone costs 112. Members can point to each other. Owned by a GroupTable.
+// to be, so that what lies together costs 16 bytes, and a byte and a quarter for its place in the
+// order and its marks. One that lies alone costs 112. Members can point to each other. A look-up
+// that goes on a little behind the last one is cheap, which is what sorted ones do. Owned by a
+// GroupTable.
+//
+// Marks are for the states in which members are one by one: a bit each, beside the members, where a
+// RangeMap would have a run for each. Who is marked is said by a StateMap.
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include "daemon/engine/packed_set.hpp"
+#include "daemon/engine/prefetch.hpp"
+#include "mqd/assert.hpp"
 #include "mqd/types.hpp"
 
 namespace mqd::engine {
@@ -27,6 +34,10 @@ enum class MemberState : std::uint8_t {
     listed,  // it waits for one, in the list of its group
     stray,   // it waits out of order
 };
+
+// What a member can be marked as.
+enum class MemberMark : std::uint8_t { held, leased, ending };
+inline constexpr std::size_t member_marks = 3;
 
 // 16 bytes.
 class Member {
@@ -87,29 +98,48 @@ class MemberChunks {
     [[nodiscard]] MessageNumber number(MemberLink link) const {
         return MessageNumber(chunks_[chunk_of(link)].base + offset_of(link));
     }
+    // Before they are looked at: first where it stands, and then, when that has come, it.
+    void bring_place_near(MemberLink link) const { prefetch(&chunks_[chunk_of(link)]); }
+    void bring_near(MemberLink link) const { prefetch(&(*this)[link]); }
 
-    [[nodiscard]] bool contains(MessageNumber number) const;
-    // Precondition: it is not there.
-    void add(MessageNumber number, const Member& member);
+    // False, and nothing done: it is there already.
+    bool add(MessageNumber number, const Member& member);
     // The first from `number` on. False: there is none.
     [[nodiscard]] bool find_from(MessageNumber number, Found& out) const;
     // fn(const Member&) of each of the range, which are gone then. fn must not touch this.
+    // Precondition: none of them is marked.
     template <typename Fn>
     void erase(MessageRange range, Fn&& fn);
+
+    // How many are marked so.
+    [[nodiscard]] std::uint64_t marked(MemberMark mark) const { return marked_[index_of(mark)]; }
+    [[nodiscard]] std::uint64_t marked_in(MessageRange range, MemberMark mark) const;
+    // Marks the members of the range, and calls fn(MessageRange) for what is between them, in
+    // order. fn must not touch this. Precondition: none of them is marked so.
+    template <typename Fn>
+    void mark(MessageRange range, MemberMark mark, Fn&& fn);
+    // Calls fn(MessageRange) for those of the range that are marked, in order, which are marked no
+    // more then; fn must not touch this mark. Returns how many they were.
+    template <typename Fn>
+    std::uint64_t unmark(MessageRange range, MemberMark mark, Fn&& fn);
+    // The first that are marked so from `number` on, as many as lie together. False: none is.
+    [[nodiscard]] bool find_marked(MessageNumber number, MemberMark mark, MessageRange& out) const;
 
   private:
     static constexpr unsigned chunk_bits = 6;
     static constexpr std::uint64_t chunk_numbers = std::uint64_t{1} << chunk_bits;
-    static constexpr unsigned first_capacity = 4;
+    static constexpr unsigned first_capacity = 2;
     static constexpr unsigned growth = 4;
+    static constexpr std::size_t row_max = 128;  // chunks
 
-    struct Chunk {
+    struct alignas(64) Chunk {
         std::uint64_t base = 0;     // its first number
         std::uint64_t present = 0;  // a bit for each
         // Those that are there, in order; or of all numbers, if there is room.
         std::unique_ptr<Member[]> members;
         std::uint32_t capacity = 0;
         std::uint32_t size = 0;
+        std::array<std::uint64_t, member_marks> marks{};  // a bit for each
 
         [[nodiscard]] unsigned index(unsigned offset) const {
             if (capacity == chunk_numbers) {
@@ -118,14 +148,41 @@ class MemberChunks {
             const std::uint64_t before = present & ((std::uint64_t{1} << offset) - 1);
             return static_cast<unsigned>(std::popcount(before));
         }
+        // The bits of those of the range. Precondition: it ends behind the base, and begins before
+        // the end.
+        [[nodiscard]] std::uint64_t bits_of(MessageRange range) const {
+            std::uint64_t bits = ~std::uint64_t{0};
+            if (range.first.value() > base) {
+                bits <<= range.first.value() - base;
+            }
+            if (range.end().value() - base < chunk_numbers) {
+                bits &= (std::uint64_t{1} << (range.end().value() - base)) - 1;
+            }
+            return bits;
+        }
     };
+    static_assert(sizeof(Chunk) == 64);
     struct Listed {
         std::uint64_t base = 0;
         std::uint32_t chunk = 0;
-        friend bool operator<(const Listed& a, const Listed& b) { return a.base < b.base; }
     };
-    using Place = PackedSet<Listed>::Place;
+    // Up to row_max chunks in order, and how many are marked there, so that a look for the next
+    // mark passes over the rows that have none.
+    struct Row {
+        std::vector<Listed> listed;  // not empty
+        std::uint64_t last = 0;      // the base of the last one
+        std::array<std::uint32_t, member_marks> marked{};
+    };
+    // Where a chunk stands in the order; good until one is added or erased.
+    struct Place {
+        std::size_t row = 0;
+        std::size_t index = 0;
+    };
+    static constexpr std::uint64_t no_base = ~std::uint64_t{0};  // a base is a multiple of 64
 
+    [[nodiscard]] static constexpr std::size_t index_of(MemberMark mark) {
+        return static_cast<std::size_t>(mark);
+    }
     [[nodiscard]] static std::size_t chunk_of(MemberLink link) {
         return static_cast<std::size_t>(link.value() >> chunk_bits);
     }
@@ -135,35 +192,52 @@ class MemberChunks {
     [[nodiscard]] static std::uint64_t base_of(MessageNumber number) {
         return number.value() & ~(chunk_numbers - 1);
     }
+    [[nodiscard]] bool at_end(Place at) const { return at.row == rows_.size(); }
+    [[nodiscard]] Place next(Place at) const {
+        return at.index + 1 < rows_[at.row].listed.size() ? Place{at.row, at.index + 1}
+                                                          : Place{at.row + 1, 0};
+    }
+    [[nodiscard]] const Listed& listed(Place at) const { return rows_[at.row].listed[at.index]; }
+    [[nodiscard]] Chunk& chunk(Place at) { return chunks_[listed(at).chunk]; }
+    [[nodiscard]] const Chunk& chunk(Place at) const { return chunks_[listed(at).chunk]; }
+    // Whether there is one at that place, and it begins before the end.
+    [[nodiscard]] bool begins_before(Place at, MessageNumber end) const {
+        return !at_end(at) && listed(at).base < end.value();
+    }
+
     // The first chunk that does not lie before this one.
-    [[nodiscard]] Place place_from(std::uint64_t base) const;
-    Chunk& chunk_at(std::uint64_t base);
+    [[nodiscard]] Place place_from(std::uint64_t base) const {
+        return base == near_base_ ? near_ : seek(base);
+    }
+    [[nodiscard]] Place seek(std::uint64_t base) const;
+    Place chunk_at(std::uint64_t base);
+    void insert(Place& at, const Listed& listed);
+    void unlist(Place at);
+    void recount(Row& row) const;
     static void resize(Chunk& chunk, unsigned capacity);
-    // Some of it were erased. Returns the place behind it if it is gone.
+    // Some of it were erased. Returns the place behind it.
     Place shrink(Place at);
 
     std::vector<Chunk> chunks_;
     std::vector<std::uint32_t> free_;  // of chunks_
-    PackedSet<Listed> order_;
-    mutable Place near_;  // where the last look-up ended; it may be gone
+    std::vector<Row> rows_;
+    mutable Place near_;                         // where the last look-up ended; it may be gone
+    mutable std::uint64_t near_base_ = no_base;  // the base of who stands there; or nobody's
     std::size_t size_ = 0;
+    std::array<std::uint64_t, member_marks> marked_{};
 };
 
 template <typename Fn>
 void MemberChunks::erase(MessageRange range, Fn&& fn) {
-    Place at = place_from(base_of(range.first));
-    while (at != order_.end() && order_[at].base < range.end().value()) {
-        Chunk& chunk = chunks_[order_[at].chunk];
-        std::uint64_t gone = chunk.present;
-        if (range.first.value() > chunk.base) {
-            gone &= ~std::uint64_t{0} << (range.first.value() - chunk.base);
-        }
-        if (range.end().value() < chunk.base + chunk_numbers) {
-            gone &= (std::uint64_t{1} << (range.end().value() - chunk.base)) - 1;
-        }
+    for (Place at = place_from(base_of(range.first)); begins_before(at, range.end());) {
+        Chunk& chunk = this->chunk(at);
+        const std::uint64_t gone = chunk.present & chunk.bits_of(range);
         if (gone == 0) {
-            at = order_.next(at);
+            at = next(at);
             continue;
+        }
+        for (const std::uint64_t marks : chunk.marks) {
+            MQD_ASSERT((marks & gone) == 0, range.first);
         }
         for (std::uint64_t rest = gone; rest != 0; rest &= rest - 1) {
             fn(chunk.members[chunk.index(static_cast<unsigned>(std::countr_zero(rest)))]);
@@ -182,6 +256,81 @@ void MemberChunks::erase(MessageRange range, Fn&& fn) {
         chunk.present &= ~gone;
         at = shrink(at);
     }
+}
+
+template <typename Fn>
+void MemberChunks::mark(MessageRange range, MemberMark mark, Fn&& fn) {
+    const std::size_t which = index_of(mark);
+    MessageNumber from = range.first;
+    const auto pass_over = [&](MessageNumber to) {
+        if (from < to) {
+            fn(MessageRange{from, to - from});
+        }
+    };
+    for (Place at = place_from(base_of(range.first)); begins_before(at, range.end());
+         at = next(at)) {
+        Chunk& chunk = this->chunk(at);
+        const std::uint64_t marks = chunk.present & chunk.bits_of(range);
+        MQD_ASSERT((chunk.marks[which] & marks) == 0, range.first);
+        chunk.marks[which] |= marks;
+        std::uint32_t count = 0;
+        for (std::uint64_t rest = marks; rest != 0; rest &= rest - 1) {
+            const MessageNumber number(chunk.base +
+                                       static_cast<std::uint64_t>(std::countr_zero(rest)));
+            pass_over(number);
+            from = number.plus(1);
+            ++count;
+        }
+        rows_[at.row].marked[which] += count;
+        marked_[which] += count;
+        if (range.end().value() - chunk.base <= chunk_numbers) {
+            break;
+        }
+    }
+    pass_over(range.end());
+}
+
+template <typename Fn>
+std::uint64_t MemberChunks::unmark(MessageRange range, MemberMark mark, Fn&& fn) {
+    const std::size_t which = index_of(mark);
+    std::uint64_t sum = 0;
+    MessageRange run;  // that may go on in the next chunk
+    for (Place at = place_from(base_of(range.first)); begins_before(at, range.end());) {
+        Row& row = rows_[at.row];
+        if (row.marked[which] == 0) {
+            at = {at.row + 1, 0};
+            continue;
+        }
+        Chunk& chunk = this->chunk(at);
+        std::uint64_t marks = chunk.marks[which] & chunk.bits_of(range);
+        chunk.marks[which] &= ~marks;
+        std::uint32_t count = 0;
+        while (marks != 0) {
+            const int first = std::countr_zero(marks);
+            const int length = std::countr_one(marks >> first);
+            const MessageNumber begin(chunk.base + static_cast<std::uint64_t>(first));
+            if (run.count != 0 && run.end() != begin) {
+                fn(run);
+                run.count = 0;
+            }
+            run.first = run.count == 0 ? begin : run.first;
+            run.count += static_cast<std::uint64_t>(length);
+            const int end = first + length;
+            marks &= end < static_cast<int>(chunk_numbers) ? ~std::uint64_t{0} << end : 0;
+            count += static_cast<std::uint32_t>(length);
+        }
+        row.marked[which] -= count;
+        marked_[which] -= count;
+        sum += count;
+        if (range.end().value() - chunk.base <= chunk_numbers) {
+            break;
+        }
+        at = next(at);
+    }
+    if (run.count != 0) {
+        fn(run);
+    }
+    return sum;
 }
 
 }  // namespace mqd::engine

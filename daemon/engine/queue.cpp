@@ -8,7 +8,7 @@ namespace {
 
 template <std::size_t... I>
 auto make_states(std::pmr::memory_resource* memory, std::index_sequence<I...> /*each*/) {
-    return std::array{((void)I, RangeMap<std::uint32_t>(memory))...};
+    return std::array{((void)I, StateMap(memory))...};
 }
 
 }  // namespace
@@ -21,18 +21,28 @@ Queue::Queue(QueueId id, QueueDefinition definition, MessageNumber next,
       states_(make_states(memory, std::make_index_sequence<live_states>())),
       failures_(memory),
       overflowed_(memory),
-      extents_(memory) {}
+      extents_(memory),
+      near_extent_(extents_.end()) {}
 
 const Extent* Queue::extent_at(MessageNumber number) const {
-    if (head_extent_ != nullptr && number >= head_extent_->first && number < head_extent_->end()) {
-        return head_extent_;
+    const auto at = extent_place(number);
+    return at == extents_.end() || at->second->first > number ? nullptr : at->second;
+}
+
+// Most look-ups go on where the one before ended, or a little behind it.
+Queue::Extents::const_iterator Queue::extent_place(MessageNumber number) const {
+    constexpr int steps_max = 4;
+    auto at = near_extent_;
+    bool found = false;
+    if (at != extents_.end() && at->second->first <= number) {
+        for (int i = 0; i < steps_max && !found; ++i) {
+            found = at == extents_.end() || number <= at->first;
+            at = found ? at : std::next(at);
+        }
     }
-    const auto at = extents_.lower_bound(number);
-    if (at == extents_.end() || at->second->first > number) {
-        return nullptr;
-    }
-    head_extent_ = at->second;
-    return head_extent_;
+    at = found ? at : extents_.lower_bound(number);
+    near_extent_ = at;
+    return at;
 }
 
 MessageNumber Queue::resident_from(MessageNumber number) const {
@@ -56,7 +66,7 @@ std::uint64_t Queue::waiting_in(MessageRange range) const {
 
 MessageRange Queue::oldest_waiting() const {
     // What lies behind the beginning of a level that is not empty begins with it.
-    RangeMap<std::uint32_t>::Run run;
+    StateMap::Run run;
     for (unsigned level = numbers_.has_levels() ? number_levels : 0;; --level) {
         const MessageNumber from = level > 0 ? first_of_level(level) : MessageNumber(0);
         MessageRange oldest;
@@ -79,7 +89,7 @@ std::uint64_t Queue::deliverable_in(MessageRange range) const {
 
 std::uint64_t Queue::live() const {
     std::uint64_t count = 0;
-    for (const RangeMap<std::uint32_t>& some : states_) {
+    for (const StateMap& some : states_) {
         count += some.count();
     }
     return count;
@@ -87,7 +97,7 @@ std::uint64_t Queue::live() const {
 
 std::uint64_t Queue::live_in(MessageRange range) const {
     std::uint64_t count = 0;
-    for (const RangeMap<std::uint32_t>& some : states_) {
+    for (const StateMap& some : states_) {
         count += some.count_in(range);
     }
     return count;
@@ -122,7 +132,7 @@ std::vector<LiveRun> Queue::live_runs() const {
     const auto add = [&](MessageRange range, std::uint32_t attempts) {
         live.insert(range, attempts);
     };
-    for (const RangeMap<std::uint32_t>& some : states_) {
+    for (const StateMap& some : states_) {
         some.for_each(add);
     }
     std::vector<LiveRun> runs;
@@ -142,7 +152,7 @@ DelayTable::Run Queue::delay_of(MessageNumber number) const {
 }
 
 bool Queue::find_in(LiveState state, MessageNumber from, LiveRun& out) const {
-    RangeMap<std::uint32_t>::Run run;
+    StateMap::Run run;
     if (!in(state).find_from(from, run)) {
         return false;
     }
@@ -178,7 +188,7 @@ bool Queue::peek_state(MessageNumber from, LiveStates states, Peeked& out) const
             found = true;
         }
     };
-    RangeMap<std::uint32_t>::Run run;
+    StateMap::Run run;
     for (std::size_t i = 0; i < live_states; ++i) {
         if (states.has(static_cast<LiveState>(i)) && states_[i].find_from(from, run)) {
             offer(run.range, run.value, static_cast<LiveState>(i));

@@ -43,6 +43,7 @@
 #include "daemon/engine/producer_marks.hpp"
 #include "daemon/engine/queue_definition.hpp"
 #include "daemon/engine/range_map.hpp"
+#include "daemon/engine/state_map.hpp"
 #include "daemon/engine/taker_ring.hpp"
 #include "mqd/types.hpp"
 
@@ -246,10 +247,8 @@ class Queue {
   private:
     friend class Engine;
 
-    [[nodiscard]] RangeMap<std::uint32_t>& in(LiveState state) {
-        return states_[static_cast<std::size_t>(state)];
-    }
-    [[nodiscard]] const RangeMap<std::uint32_t>& in(LiveState state) const {
+    [[nodiscard]] StateMap& in(LiveState state) { return states_[static_cast<std::size_t>(state)]; }
+    [[nodiscard]] const StateMap& in(LiveState state) const {
         return states_[static_cast<std::size_t>(state)];
     }
 
@@ -259,12 +258,15 @@ class Queue {
         LiveState state{};
     };
     [[nodiscard]] bool peek_state(MessageNumber from, LiveStates states, Peeked& out) const;
+    using Extents = std::pmr::map<MessageNumber, Extent*>;  // by last number
+    // The first one that does not end before it.
+    [[nodiscard]] Extents::const_iterator extent_place(MessageNumber number) const;
 
     QueueId id_;
     QueueDefinition definition_;
     NextNumbers numbers_;
     // The live messages of each state; value: deliveries so far, the one under way included.
-    std::array<RangeMap<std::uint32_t>, live_states> states_;
+    std::array<StateMap, live_states> states_;
     RangeMap<Failure> failures_;  // of live messages
     RangeMap<bool> overflowed_;   // of those that are dying; a start forgets it, as all dying
     std::unique_ptr<DelayTable> delays_;
@@ -274,9 +276,9 @@ class Queue {
     std::array<std::optional<std::int64_t>, due_clocks> listed_due_;
     std::size_t counted_delays_ = 0;
     std::uint64_t resident_bytes_ = 0;
-    std::pmr::map<MessageNumber, Extent*> extents_;  // by last number
-    mutable Extent* head_extent_ = nullptr;          // where the last look-up ended
-    std::vector<Consumer*> consumers_;               // in no order
+    Extents extents_;
+    mutable Extents::const_iterator near_extent_;  // where the last look-up ended, or the end
+    std::vector<Consumer*> consumers_;             // in no order
     TakerRing takers_;
     TakerRing waiting_;  // for their turn, the oldest first
     std::uint32_t producers_ = 0;

@@ -2,7 +2,8 @@
 
 // Sorted runs of numbers in chunks of an array each: what lies together is found together, and
 // there is no node for every run. Like a B-tree of two levels; the look-up that continues where the
-// last one ended, which is what deliveries and acks do, costs a comparison. Memory: a chunk is at
+// last one ended, which is what deliveries and acks do, costs a comparison, and one that lies a
+// little behind it a few. Memory: a chunk is at
 // least a quarter full unless it is the only one, so at most four times the runs.
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/engine/gallop.hpp"
 #include "mqd/assert.hpp"
 #include "mqd/types.hpp"
 
@@ -65,16 +67,13 @@ class RunChunks {
             if (holds(at + 1, number)) {
                 ++at;
             } else {
-                const auto found =
-                    std::partition_point(chunks_.begin() + head_, chunks_.end(),
-                                         [&](const Chunk& chunk) { return chunk.last < number; });
-                if (found == chunks_.end()) {
+                at = chunk_from(number);
+                if (at == chunks_.size()) {
                     return end();
                 }
-                at = static_cast<std::uint32_t>(found - chunks_.begin());
             }
         }
-        near_ = {at, index_in(chunks_[at], number)};
+        near_ = {at, index_in(at, number)};
         return near_;
     }
 
@@ -164,17 +163,29 @@ class RunChunks {
         return chunk >= head_ && chunk < chunks_.size() && number <= chunks_[chunk].last &&
                (chunk == head_ || chunks_[chunk - 1].last < number);
     }
-    [[nodiscard]] std::uint32_t index_in(const Chunk& chunk, MessageNumber number) const {
+    // The first chunk that does not end before it. It is sought from where the last look-up ended,
+    // if it lies behind that.
+    [[nodiscard]] std::uint32_t chunk_from(MessageNumber number) const {
+        const std::uint32_t near = near_.chunk;
+        const bool goes_on =
+            near > head_ && near < chunks_.size() && chunks_[near - 1].last < number;
+        return static_cast<std::uint32_t>(
+            gallop(goes_on ? near : head_, chunks_.size(),
+                   [&](std::size_t i) { return chunks_[i].last < number; }));
+    }
+    [[nodiscard]] std::uint32_t index_in(std::uint32_t at, MessageNumber number) const {
+        const Chunk& chunk = chunks_[at];
         for (std::uint32_t i = near_.index; i <= near_.index + 1; ++i) {
             if (i >= chunk.begin && i < chunk.end && number <= chunk.entries[i].last &&
                 (i == chunk.begin || chunk.entries[i - 1].last < number)) {
                 return i;
             }
         }
-        const Entry* const found =
-            std::partition_point(chunk.entries + chunk.begin, chunk.entries + chunk.end,
-                                 [&](const Entry& entry) { return entry.last < number; });
-        return static_cast<std::uint32_t>(found - chunk.entries);
+        const bool goes_on = at == near_.chunk && near_.index >= chunk.begin &&
+                             near_.index < chunk.end && chunk.entries[near_.index].last < number;
+        return static_cast<std::uint32_t>(
+            gallop(goes_on ? near_.index + 1 : chunk.begin, chunk.end,
+                   [&](std::size_t i) { return chunk.entries[i].last < number; }));
     }
 
     // Room for one more at `at`, wherever that is then.
