@@ -75,7 +75,7 @@ Result<wire::Publish> Dedup::sort_out(engine::Queue& queue, const wire::Publish&
             const auto id = wire::find_attribute(message->attributes, wire::AttributeId::dedup_id);
             if (id && !id->empty() && id->size() <= wire::dedup_id_bytes_max) {
                 hashed[count] = {line, dedup_hash(window.key(), *id)};
-                window.prefetch(hashed[count++].hash);
+                window.bring_near(hashed[count++].hash);
             }
         }
         for (const LineHash& next : std::span(hashed).first(count)) {

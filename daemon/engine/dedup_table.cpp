@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "daemon/engine/prefetch.hpp"
 #include "mqd/assert.hpp"
 
 namespace mqd::engine {
@@ -74,13 +75,13 @@ const DedupTable::Entry* DedupTable::find(const DedupHash& hash) const {
     return found;
 }
 
-void DedupTable::prefetch(const DedupHash& hash) const {
+void DedupTable::bring_near(const DedupHash& hash) const {
     if (!shards_.empty()) {
         const Shard& shard = shards_[shard_of(hash)];
         if (!shard.buckets.empty()) {
             const Bucket& bucket = shard.buckets[shard.home(hash)];
-            __builtin_prefetch(&bucket, 1);
-            __builtin_prefetch(&bucket.places.back(), 1);
+            prefetch(&bucket);
+            prefetch(&bucket.places.back());
         }
     }
 }
@@ -121,7 +122,7 @@ void DedupTable::resize(Shard& shard) const {
     made.buckets.resize(slots / Bucket::slots + 1);
     for (std::size_t i = 0; i < places.size(); ++i) {
         if (i + fetched_ahead < places.size()) {
-            __builtin_prefetch(&entry_of(places[i + fetched_ahead]));
+            prefetch(&entry_of(places[i + fetched_ahead]));
         }
         put(made, entry_of(places[i]).hash, places[i]);
     }

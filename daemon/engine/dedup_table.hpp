@@ -71,7 +71,7 @@ class DedupTable {
     [[nodiscard]] std::size_t memory_bytes() const;
 
     // It is looked up soon: lets the memory that this needs come meanwhile.
-    void prefetch(const DedupHash& hash) const;
+    void bring_near(const DedupHash& hash) const;
 
   private:
     static constexpr std::size_t shard_count = 64;

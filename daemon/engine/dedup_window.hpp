@@ -50,7 +50,7 @@ class DedupWindow {
 
     // --- while a batch is admitted
     // admit() follows soon.
-    void prefetch(const DedupHash& hash) const { table_.prefetch(hash); }
+    void bring_near(const DedupHash& hash) const { table_.bring_near(hash); }
     // A message that is to be published. Returns the number of the one that it is once more; 0: it
     // is new, and expected from now on.
     [[nodiscard]] MessageNumber admit(const DedupHash& hash, ExpectedNumber expected, Time now,
