@@ -199,11 +199,8 @@ void GroupTable::bring_near(std::span<const MessageRange> erased) const {
     MQD_ASSERT(erased.size() <= near_max, erased.size());
     std::array<MemberLink, near_max> links{};
     std::size_t count = 0;
-    MemberChunks::Found found;
     for (const MessageRange& range : erased) {
-        if (find_in(range.first, range.end(), found)) {
-            links[count++] = found.link;
-        }
+        count += find(range.first, links[count]) ? 1 : 0;
     }
     bring_near(std::span<const MemberLink>(links).first(count));
 }

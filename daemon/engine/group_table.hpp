@@ -55,6 +55,10 @@ class GroupTable {
         return members_.find_from(number, out) && out.number < end;
     }
 
+    [[nodiscard]] bool find(MessageNumber number, MemberLink& out) const {
+        return members_.find(number, out);
+    }
+
     // Whether it got a slot: one of `slots` is free, or it has one. Precondition: it is not held.
     bool take_slot(MemberLink member, std::uint32_t slots);
     // Whatever the others have. Precondition: it has none.
@@ -73,7 +77,7 @@ class GroupTable {
     void bring_near(std::span<const GroupMember> joining) const;
     void bring_near(std::span<const MemberLink> members) const;
     void bring_near(std::span<const GroupRef> passed_on) const;
-    // For erase(), of the first member of each.
+    // For erase(), of the first of each, if it is a member.
     void bring_near(std::span<const MessageRange> erased) const;
 
     // Groups of which somebody waits, each once; in no telling order.

@@ -92,12 +92,22 @@ bool Engine::begin_leaving(const Queue& queue) {
 }
 
 void Engine::leave_group(Queue& queue, MessageRange range) {
-    MemberChunks::Found member;
-    for (MessageNumber at = range.first; queue.groups_->find_in(at, range.end(), member);) {
-        leaving_.push_back(member.link);
+    const auto leave = [&](MemberLink link) {
+        leaving_.push_back(link);
         if (leaving_.size() == GroupTable::near_max) {
             give_up_leaving(queue);
         }
+    };
+    MemberLink one;
+    if (range.count == 1) {
+        if (queue.groups_->find(range.first, one)) {
+            leave(one);
+        }
+        return;
+    }
+    MemberChunks::Found member;
+    for (MessageNumber at = range.first; queue.groups_->find_in(at, range.end(), member);) {
+        leave(member.link);
         at = member.number.plus(1);
     }
 }

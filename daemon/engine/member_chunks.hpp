@@ -106,6 +106,16 @@ class MemberChunks {
     bool add(MessageNumber number, const Member& member);
     // The first from `number` on. False: there is none.
     [[nodiscard]] bool find_from(MessageNumber number, Found& out) const;
+    // Where a member stands. False: it is none.
+    [[nodiscard]] bool find(MessageNumber number, MemberLink& out) const {
+        const Place at = place_from(base_of(number));
+        if (!holds(at, number)) {
+            return false;
+        }
+        out = MemberLink(std::uint64_t{listed(at).chunk} << chunk_bits |
+                         (number.value() & (chunk_numbers - 1)));
+        return true;
+    }
     // fn(const Member&) of each of the range, which are gone then. fn must not touch this.
     // Precondition: none of them is marked.
     template <typename Fn>
@@ -114,6 +124,10 @@ class MemberChunks {
     // How many are marked so.
     [[nodiscard]] std::uint64_t marked(MemberMark mark) const { return marked_[index_of(mark)]; }
     [[nodiscard]] std::uint64_t marked_in(MessageRange range, MemberMark mark) const;
+    // Marks one that is not marked so. False: it is no member.
+    bool mark(MessageNumber number, MemberMark mark);
+    // False: it is not marked so.
+    bool unmark(MessageNumber number, MemberMark mark);
     // Marks the members of the range, and calls fn(MessageRange) for what is between them, in
     // order. fn must not touch this. Precondition: none of them is marked so.
     template <typename Fn>
@@ -200,6 +214,14 @@ class MemberChunks {
     [[nodiscard]] const Listed& listed(Place at) const { return rows_[at.row].listed[at.index]; }
     [[nodiscard]] Chunk& chunk(Place at) { return chunks_[listed(at).chunk]; }
     [[nodiscard]] const Chunk& chunk(Place at) const { return chunks_[listed(at).chunk]; }
+    [[nodiscard]] static std::uint64_t bit_of(MessageNumber number) {
+        return std::uint64_t{1} << (number.value() & (chunk_numbers - 1));
+    }
+    // Whether that member is in the chunk of that place, which is where place_from() found it.
+    [[nodiscard]] bool holds(Place at, MessageNumber number) const {
+        return !at_end(at) && listed(at).base == base_of(number) &&
+               (chunk(at).present & bit_of(number)) != 0;
+    }
     // Whether there is one at that place, and it begins before the end.
     [[nodiscard]] bool begins_before(Place at, MessageNumber end) const {
         return !at_end(at) && listed(at).base < end.value();
@@ -256,6 +278,32 @@ void MemberChunks::erase(MessageRange range, Fn&& fn) {
         chunk.present &= ~gone;
         at = shrink(at);
     }
+}
+
+inline bool MemberChunks::mark(MessageNumber number, MemberMark mark) {
+    const std::size_t which = index_of(mark);
+    const Place at = place_from(base_of(number));
+    if (!holds(at, number)) {
+        return false;
+    }
+    std::uint64_t& marks = chunk(at).marks[which];
+    MQD_ASSERT((marks & bit_of(number)) == 0, number);
+    marks |= bit_of(number);
+    ++rows_[at.row].marked[which];
+    ++marked_[which];
+    return true;
+}
+
+inline bool MemberChunks::unmark(MessageNumber number, MemberMark mark) {
+    const std::size_t which = index_of(mark);
+    const Place at = place_from(base_of(number));
+    if (!holds(at, number) || (chunk(at).marks[which] & bit_of(number)) == 0) {
+        return false;
+    }
+    chunk(at).marks[which] &= ~bit_of(number);
+    --rows_[at.row].marked[which];
+    --marked_[which];
+    return true;
 }
 
 template <typename Fn>

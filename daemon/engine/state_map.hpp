@@ -37,6 +37,12 @@ class StateMap {
         if (members_ == nullptr || value != usual_) {
             return runs_.insert(range, value);
         }
+        if (range.count == 1) {
+            if (!members_->mark(range.first, mark_)) {
+                runs_.insert(range, value);
+            }
+            return;
+        }
         members_->mark(range, mark_, [&](MessageRange rest) { runs_.insert(rest, value); });
     }
 
@@ -47,10 +53,16 @@ class StateMap {
         if (marked() == 0) {
             return runs_.take(range, fn);
         }
+        if (range.count == 1) {
+            if (!members_->unmark(range.first, mark_)) {
+                return runs_.take(range, fn);
+            }
+            fn(range, usual_);
+            return 1;
+        }
         const auto of_marks = [&](MessageRange piece) { fn(piece, usual_); };
-        if (runs_.empty() || range.count == 1) {
-            const std::uint64_t taken = members_->unmark(range, mark_, of_marks);
-            return taken == range.count ? taken : taken + runs_.take(range, fn);
+        if (runs_.empty()) {
+            return members_->unmark(range, mark_, of_marks);
         }
         std::uint64_t taken = 0;
         Run run;
