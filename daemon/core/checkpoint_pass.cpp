@@ -173,8 +173,8 @@ bool CheckpointPass::encode_delays(const engine::Queue& queue, std::size_t& left
         // The parts, which told how often these were delivered, are older.
         const MessageNumber at = std::max(from_, run.range.first);
         engine::LiveRun delayed;
-        const bool found = queue.find_in(engine::LiveState::delayed, at, delayed);
-        MQD_ASSERT(found, at);
+        const bool found = queue.find_live(at, delayed);  // delayed, or to be ended
+        MQD_ASSERT(found && delayed.range.first <= at, at);
         const MessageNumber end = std::min(run.range.end(), delayed.range.end());
         runs.push_back({queue.id(), {at, end - at}, run.due, delayed.attempts});
         from_ = end;

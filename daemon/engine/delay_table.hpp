@@ -2,7 +2,7 @@
 
 // Until when messages of one queue are delayed, by number and by time: 24 bytes for a run of
 // messages with one due time, and 16 for its place in the order of time, in packed chunks. Of those
-// that are delayed, and of no others. Owned by the Engine.
+// that are delayed, or were when their end was decided, and of no others. Owned by the Engine.
 
 #include <array>
 #include <cstdint>

@@ -182,7 +182,7 @@ void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRang
             decided.push_back(piece);
         });
     }
-    forget_delay(queue, range);
+    queue.ends_delayed_ = queue.ends_delayed_ || queue.delays_;
     forget_overflow(queue, range);
     leave_groups(queue, std::span(decided).subspan(before));
 }
@@ -197,9 +197,8 @@ void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
         messages_ -= queue.in(state).count();
         queue.in(state).clear();
     }
-    queue.delays_.reset();
+    queue.ends_delayed_ = queue.ends_delayed_ || queue.delays_;
     queue.overflowed_.clear();
-    note_delays(queue);
     leave_groups(queue, std::span(decided).subspan(before));
 }
 
@@ -217,6 +216,7 @@ void Engine::give_up_ending(Queue& queue, MessageRange range) {
         make_dying(queue, piece, attempts);
     };
     messages_ += queue.in(LiveState::ending).take(range, die);
+    forget_delay(queue, range);
 }
 
 void Engine::set_aside(Queue& queue, MessageRange range) {
@@ -254,6 +254,8 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
             removed += queue.in(LiveState::ready).take(range, forget);
             removed += queue.in(LiveState::delayed).take(range, forget);
             messages_ -= removed - admitted;
+        }
+        if (queue.ends_delayed_ || removed != admitted) {
             forget_delay(queue, range);
         }
         MQD_ASSERT(removed == range.count, range.first, range.count, removed);
@@ -263,6 +265,7 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
         forget_groups(queue, range);
         release(queue, range, near);
     }
+    queue.ends_delayed_ = queue.ends_delayed_ && !queue.in(LiveState::ending).empty();
 }
 
 void Engine::apply(const CountDelivery& command) {

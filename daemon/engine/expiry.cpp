@@ -121,7 +121,10 @@ std::uint64_t Engine::admit_expiry(Queue& queue, MessageRange range,
                 }
             });
         if (taken > 0 && state == LiveState::delayed) {
-            forget_delay(queue, range);
+            queue.ends_delayed_ = queue.ends_delayed_ || !buries;
+            if (buries) {
+                forget_delay(queue, range);
+            }
         }
         count += taken;
     }

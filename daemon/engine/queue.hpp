@@ -225,7 +225,8 @@ class Queue {
     }
     // What went wrong with those that failed before.
     [[nodiscard]] const RangeMap<Failure>& failures() const { return failures_; }
-    // Until when those that are delayed are. Null: none ever was.
+    // Until when those that are delayed are, and those that were when their end was decided: it may
+    // come to nothing, by a crash, and then they wait on. Null: none ever was.
     [[nodiscard]] const DelayTable* delays() const { return delays_.get(); }
     // Which of them belong to groups. Null: none ever did.
     [[nodiscard]] const GroupTable* groups() const { return groups_.get(); }
@@ -270,6 +271,7 @@ class Queue {
     RangeMap<Failure> failures_;  // of live messages
     RangeMap<bool> overflowed_;   // of those that are dying; a start forgets it, as all dying
     std::unique_ptr<DelayTable> delays_;
+    bool ends_delayed_ = false;  // some that are ending may have been delayed
     std::unique_ptr<GroupTable> groups_;
     bool groups_restored_ = false;  // and not judged: nobody has a slot yet
     // The times under which the engine lists it, and the runs of delayed messages that it counts.

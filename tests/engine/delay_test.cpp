@@ -333,6 +333,47 @@ TEST_CASE_FIXTURE(EngineFixture, "engine: what waits can be ended one by one") {
     CHECK(queue.delayed() == 1);
 }
 
+// A checkpoint may be all that is left of it, if the record of its end is lost with the power.
+TEST_CASE_FIXTURE(EngineFixture, "engine: what was delayed keeps its time until its end is applied") {
+    Queue& queue = create("q");
+    publish(queue, 5);
+    engine.apply(DelayMessages{queue.id(), range(1, 4), journal_ms(10)});
+    std::vector<MessageRange> decided;
+    engine.admit_end(queue, range(1, 1), decided);
+    CHECK(queue.delayed() == 3);
+    DelayTable::Run run;
+    REQUIRE(queue.delays()->find_from(MessageNumber(1), run));
+    CHECK(run.range == range(1, 4));
+    engine.apply(queue, RemoveMessages{queue.id(), decided});
+    REQUIRE(queue.delays()->find_from(MessageNumber(1), run));
+    CHECK(run.range == range(2, 3));
+
+    decided.clear();
+    engine.admit_purge(queue, decided);
+    REQUIRE(queue.delays()->find_from(MessageNumber(1), run));
+    CHECK(run.range == range(2, 3));
+    SUBCASE("it is applied in time") {
+        engine.apply(queue, RemoveMessages{queue.id(), decided});
+        CHECK_FALSE(engine.next_due(DueClock::journal));
+        CHECK(engine.delay_runs() == 0);
+    }
+    SUBCASE("its time comes before") {
+        engine.wake_due(clocks_ms(10), 10);
+        CHECK(queue.ready() == 0);
+        CHECK(engine.delay_runs() == 0);
+        engine.apply(queue, RemoveMessages{queue.id(), decided});
+    }
+    SUBCASE("it is given up") {
+        for (const MessageRange& some : decided) {
+            engine.give_up_ending(queue, some);
+        }
+        CHECK(engine.delay_runs() == 0);
+        CHECK(queue.dying() == 4);
+        return;
+    }
+    CHECK(queue.live() == 0);
+}
+
 TEST_CASE_FIXTURE(EngineFixture, "engine: in a replay, a delivery and an end undo a delay") {
     Queue& queue = create("q", Durability::disk);
     publish(queue, 4);
