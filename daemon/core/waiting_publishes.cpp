@@ -1,5 +1,6 @@
 #include "daemon/core/waiting_publishes.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/core/core.hpp"
@@ -182,6 +183,25 @@ void WaitingPublishes::queue_gone(const engine::Queue& queue) {
                {ErrorCode::queue_deleted, "the queue was deleted"});
     }
     queues_.erase(at);
+}
+
+void WaitingPublishes::name_opened(const engine::Queue& queue) {
+    const auto at = queues_.find(queue.id());
+    if (at == queues_.end()) {
+        return;
+    }
+    Line& line = at->second;
+    const auto fenced = [](const Waiting& waiting) { return waiting.producer->fenced(); };
+    while (true) {
+        const auto one = std::find_if(line.begin(), line.end(), fenced);
+        if (one == line.end()) {
+            break;
+        }
+        refuse(line, *one->producer, core_.check_open(*one->producer).error());
+    }
+    if (line.empty()) {
+        queues_.erase(at);
+    }
 }
 
 void WaitingPublishes::producer_gone(Producer& producer) {

@@ -48,6 +48,8 @@ class WaitingPublishes {
 
     // The queue is about to go: nobody waits for it any more.
     void queue_gone(const engine::Queue& queue);
+    // A name was opened again: who had it before waits no more, wherever in the line.
+    void name_opened(const engine::Queue& queue);
     // The handle ends: nothing of what it waits for is taken.
     void producer_gone(Producer& producer);
 

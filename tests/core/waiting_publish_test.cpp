@@ -361,6 +361,33 @@ TEST_CASE_FIXTURE(WaitingPublish,
     CHECK(delivered(reader) == Strings{"a", "b"});
 }
 
+TEST_CASE_FIXTURE(
+    WaitingPublish,
+    "waiting publish: whose name is opened again is refused at once, also behind others") {
+    start();
+    create_with("q", Durability::disk, 1);
+    WireClient& first = producer("q");
+    first.publish(1, {"a"});
+    CHECK(answers(first) == Strings{"+1"});
+    first.publish(2, {"b"});
+    WireClient& old = producer("q", 0, "p");
+    old.publish(1, {"x"});
+    old.publish(2, {"y"});
+    WireClient& last = producer("q");
+    last.publish(1, {"c"});
+    CHECK(answers(old).empty());
+    WireClient& again = producer("q", 0, "p");
+    CHECK(answers(old) == Strings{"-1 producer_fenced", "-1 resume_needed"});
+    again.publish(1, {"x"});
+    CHECK(answers(first).empty());
+    WireClient& reader = consumer("q");
+    for (const std::uint64_t number : {1, 2, 3, 4}) {
+        reader.ack(number);
+        daemon.settle_for(std::chrono::milliseconds(100));
+    }
+    CHECK(delivered(reader) == Strings{"a", "b", "c", "x"});
+}
+
 TEST_CASE_FIXTURE(WaitingPublish, "waiting publish: in a transaction and a move it is as reject") {
     start();
     create_with("q", Durability::disk, 1);
