@@ -77,7 +77,8 @@ class WaitingPublishes {
     void take(Waiting& waiting, std::uint64_t to_drop);
     void refuse(Line& line, Producer& producer, Error error);
     Line::iterator forget(Line& line, Line::iterator at);
-    static void refuse_handed(const Handed& handed, Error error);
+    using Producers = std::set<const Producer*>;
+    static void refuse_handed(const Handed& handed, Error error, Producers& refused);
     [[nodiscard]] Error waited_in_vain(const Waiting& waiting) const;
 
     Core& core_;
