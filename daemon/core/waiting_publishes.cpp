@@ -174,6 +174,9 @@ void WaitingPublishes::refuse_handed(const Handed& handed, Error error, Producer
     if (!refused.insert(&producer).second) {
         return;  // this is behind one that was refused just now
     }
+    if (producer.mark != nullptr) {  // its lines come again under the same numbers
+        producer.last_taken = LineNumber(handed.lines->first.value() - 1);
+    }
     bool behind = false;
     for (PendingLines& lines : producer.pending) {
         if (behind && !lines.refusal && lines.commit != not_yet_taken) {
