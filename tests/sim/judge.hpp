@@ -339,6 +339,7 @@ class Judge {
     void check_total();
     void check_total_refusal(std::uint64_t total_max, const wire::ErrorFrame& error);
     [[nodiscard]] bool beyond_disk(const QueueRecord& queue) const;
+    void check_room(Uid uid, const MessageRecord& message);
     void check_disk_refusal(bool beyond, const wire::ErrorFrame& error);
     static void note_credit(ProducerRecord& producer, std::uint64_t byte_limit);
     void check_waited(const ProducerRecord& producer, const MessageRecord& message);

@@ -124,12 +124,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             if (refused != 0 && !resumed) {
                 violate(name(uid) + " is confirmed behind a refusal, without RESUME");
             }
-            if (is_rendezvous(*producer.queue)) {
-                handed_.push_back(uid);
-            }
-            if (message.beyond_disk) {
-                violate(name(uid) + " is confirmed, and limits.disk_bytes was used up");
-            }
+            check_room(uid, message);
             if (frame.durability < message.asked) {
                 violate(name(uid) + " is confirmed below what was asked for");
             }
