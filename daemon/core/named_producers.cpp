@@ -28,6 +28,7 @@ Result<void> Core::open_named(Producer& producer, std::string_view name) {
         }
     }
     producer.mark = &engine_.open_mark(*producer.queue, name);
+    waiting_publishes_.name_opened(*producer.queue);
     ++producer.mark->handles;
     producer.opening = producer.mark->openings;
     producer.last_taken = producer.mark->taken;

@@ -1,5 +1,6 @@
 #include "daemon/core/waiting_publishes.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/core/core.hpp"
@@ -141,6 +142,7 @@ void WaitingPublishes::hand_over(Producer& producer, PendingLines& lines, const 
 }
 
 void WaitingPublishes::handed_turn() {
+    Producers refused;
     std::erase_if(handed_, [&](const Handed& handed) {
         const engine::Queue& queue = *handed.producer->queue;
         const bool waits =
@@ -150,26 +152,46 @@ void WaitingPublishes::handed_turn() {
             return false;
         }
         if (waits) {
-            refuse_handed(handed, {ErrorCode::stopping, "the daemon is shutting down"});
+            refuse_handed(handed, {ErrorCode::stopping, "the daemon is shutting down"}, refused);
         } else {
             handed.lines->commit = CommitId(0);
             handed.lines->level = Durability::memory;
+            if (refused.contains(handed.producer)) {
+                handed.lines->refusal = std::make_unique<Error>(behind_a_refusal());
+            }
         }
         core_.answers_due_ = true;
         return true;
     });
 }
 
-void WaitingPublishes::refuse_handed(const Handed& handed, Error error) {
-    handed.producer->refusing = true;
+// With what was delivered behind it on the same handle and is not told yet: what is confirmed has
+// no holes.
+void WaitingPublishes::refuse_handed(const Handed& handed, Error error, Producers& refused) {
+    Producer& producer = *handed.producer;
+    producer.refusing = true;
     handed.lines->refusal = std::make_unique<Error>(std::move(error));
+    if (!refused.insert(&producer).second) {
+        return;  // this is behind one that was refused just now
+    }
+    if (producer.mark != nullptr) {  // its lines come again under the same numbers
+        producer.last_taken = LineNumber(handed.lines->first.value() - 1);
+    }
+    bool behind = false;
+    for (PendingLines& lines : producer.pending) {
+        if (behind && !lines.refusal && lines.commit != not_yet_taken) {
+            lines.refusal = std::make_unique<Error>(behind_a_refusal());
+        }
+        behind = behind || &lines == handed.lines;
+    }
 }
 
 void WaitingPublishes::queue_gone(const engine::Queue& queue) {
+    Producers refused;
     std::erase_if(handed_, [&](const Handed& handed) {
         const bool gone = handed.producer->queue == &queue;
         if (gone) {
-            refuse_handed(handed, {ErrorCode::queue_deleted, "the queue was deleted"});
+            refuse_handed(handed, {ErrorCode::queue_deleted, "the queue was deleted"}, refused);
         }
         return gone;
     });
@@ -182,6 +204,25 @@ void WaitingPublishes::queue_gone(const engine::Queue& queue) {
                {ErrorCode::queue_deleted, "the queue was deleted"});
     }
     queues_.erase(at);
+}
+
+void WaitingPublishes::name_opened(const engine::Queue& queue) {
+    const auto at = queues_.find(queue.id());
+    if (at == queues_.end()) {
+        return;
+    }
+    Line& line = at->second;
+    const auto fenced = [](const Waiting& waiting) { return waiting.producer->fenced(); };
+    while (true) {
+        const auto one = std::find_if(line.begin(), line.end(), fenced);
+        if (one == line.end()) {
+            break;
+        }
+        refuse(line, *one->producer, core_.check_open(*one->producer).error());
+    }
+    if (line.empty()) {
+        queues_.erase(at);
+    }
 }
 
 void WaitingPublishes::producer_gone(Producer& producer) {

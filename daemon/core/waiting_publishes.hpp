@@ -48,6 +48,8 @@ class WaitingPublishes {
 
     // The queue is about to go: nobody waits for it any more.
     void queue_gone(const engine::Queue& queue);
+    // A name was opened again: who had it before waits no more, wherever in the line.
+    void name_opened(const engine::Queue& queue);
     // The handle ends: nothing of what it waits for is taken.
     void producer_gone(Producer& producer);
 
@@ -75,7 +77,8 @@ class WaitingPublishes {
     void take(Waiting& waiting, std::uint64_t to_drop);
     void refuse(Line& line, Producer& producer, Error error);
     Line::iterator forget(Line& line, Line::iterator at);
-    static void refuse_handed(const Handed& handed, Error error);
+    using Producers = std::set<const Producer*>;
+    static void refuse_handed(const Handed& handed, Error error, Producers& refused);
     [[nodiscard]] Error waited_in_vain(const Waiting& waiting) const;
 
     Core& core_;

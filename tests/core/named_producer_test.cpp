@@ -300,4 +300,30 @@ TEST_CASE_FIXTURE(Named, "named producer: checkpoints tell the marks, piece by p
     CHECK(last_line("producer-9") == line);
 }
 
+TEST_CASE_FIXTURE(Named, "named producer: goes on behind a rendezvous that was deleted") {
+    start();
+    WireClient& client = connect();
+    wire::QueueCreate frame;
+    frame.queue = "q";
+    frame.options.durability = Durability::memory;
+    frame.options.max_messages = engine::rendezvous;
+    frame.options.on_full = OnFull::wait;
+    client.send(frame, 0, 1);
+    daemon.settle();
+    (void)client.await<wire::QueueInfo>();
+    (void)open(client, "p");
+    WireClient& reader = connect();
+    (void)reader.open_consumer("q", 2, 1);
+    client.publish(1, {"a", "b"});  // one of them is delivered, so that the frame is taken
+    daemon.settle();
+    reader.ask(wire::FrameType::queue_delete, "q");
+    daemon.settle();
+    CHECK(client.await<wire::Refuse>().error.code == ErrorCode::queue_deleted);
+    client.send(wire::Resume{}, 1);
+    client.publish(1, {"a", "b"});
+    daemon.settle();
+    CHECK(client.await<wire::Refuse>().error.code == ErrorCode::queue_deleted);
+    CHECK_FALSE(client.session().closing());
+}
+
 }  // namespace mqd::core::test

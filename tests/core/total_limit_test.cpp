@@ -318,4 +318,19 @@ TEST_CASE_FIXTURE(TotalLimit, "total limit: a rendezvous takes what a connection
     CHECK(answer(client) == "confirmed");
 }
 
+TEST_CASE_FIXTURE(TotalLimit, "total limit: a connection has its share of the publish credit") {
+    options.connection_credit_bytes = 70'000;
+    start();
+    create("q", Durability::memory);
+    WireClient& client = connect();
+    CHECK(client.open_producer("q", 1).byte_limit == 64 * 1024);
+    CHECK(client.open_producer("q", 2).byte_limit == 4464);
+    CHECK(client.open_producer("q", 3).byte_limit == 4096);  // always enough to go on
+    WireClient& other = connect();
+    CHECK(other.open_producer("q", 1).byte_limit == 64 * 1024);
+    client.send(wire::CloseHandle{}, 1, 5);
+    daemon.settle();
+    CHECK(client.open_producer("q", 4).byte_limit == 61'440);
+}
+
 }  // namespace mqd::core::test

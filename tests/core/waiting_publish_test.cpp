@@ -361,6 +361,33 @@ TEST_CASE_FIXTURE(WaitingPublish,
     CHECK(delivered(reader) == Strings{"a", "b"});
 }
 
+TEST_CASE_FIXTURE(
+    WaitingPublish,
+    "waiting publish: whose name is opened again is refused at once, also behind others") {
+    start();
+    create_with("q", Durability::disk, 1);
+    WireClient& first = producer("q");
+    first.publish(1, {"a"});
+    CHECK(answers(first) == Strings{"+1"});
+    first.publish(2, {"b"});
+    WireClient& old = producer("q", 0, "p");
+    old.publish(1, {"x"});
+    old.publish(2, {"y"});
+    WireClient& last = producer("q");
+    last.publish(1, {"c"});
+    CHECK(answers(old).empty());
+    WireClient& again = producer("q", 0, "p");
+    CHECK(answers(old) == Strings{"-1 producer_fenced", "-1 resume_needed"});
+    again.publish(1, {"x"});
+    CHECK(answers(first).empty());
+    WireClient& reader = consumer("q");
+    for (const std::uint64_t number : {1, 2, 3, 4}) {
+        reader.ack(number);
+        daemon.settle_for(std::chrono::milliseconds(100));
+    }
+    CHECK(delivered(reader) == Strings{"a", "b", "c", "x"});
+}
+
 TEST_CASE_FIXTURE(WaitingPublish, "waiting publish: in a transaction and a move it is as reject") {
     start();
     create_with("q", Durability::disk, 1);
@@ -447,6 +474,40 @@ TEST_CASE_FIXTURE(WaitingPublish, "rendezvous: ends while somebody waits for the
     }
 }
 
+TEST_CASE_FIXTURE(WaitingPublish, "rendezvous: nothing is confirmed behind what is refused") {
+    start();
+    create_with("r", Durability::memory, engine::rendezvous);
+    WireClient& client = producer("r");
+    WireClient& reader = consumer("r");
+    const auto publish = [&](std::uint64_t line, std::string_view group) {
+        std::vector<std::byte> attributes;
+        if (!group.empty()) {
+            wire::Writer writer(attributes);
+            writer.number(static_cast<std::uint16_t>(wire::AttributeId::group)).string16(group);
+        }
+        std::vector<std::byte> batch;
+        wire::append_message(batch, attributes, wire::as_bytes(std::to_string(line)));
+        wire::Publish frame;
+        frame.first_line = LineNumber(line);
+        frame.count = 1;
+        frame.batch = batch;
+        client.send(frame, 1);
+    };
+    publish(1, "g");
+    publish(2, "g");  // is held: the first of its group is under way
+    publish(3, "");
+    CHECK(delivered(reader) == Strings{"1", "3"});
+    CHECK(answers(client) == Strings{"+1"});
+    SUBCASE("the queue is deleted") {
+        connect().ask(wire::FrameType::queue_delete, "r");
+        CHECK(answers(client) == Strings{"-1 queue_deleted", "-1 resume_needed"});
+    }
+    SUBCASE("the daemon stops") {
+        daemon.core().begin_stop();
+        CHECK(answers(client) == Strings{"-1 stopping", "-1 resume_needed"});
+    }
+}
+
 TEST_CASE_FIXTURE(WaitingPublish, "rendezvous: in memory only, and without delays") {
     start();
     WireClient& client = connect();
@@ -479,21 +540,6 @@ TEST_CASE_FIXTURE(WaitingPublish, "rendezvous: in memory only, and without delay
     publish.batch = batch;
     client.send(publish, 1);
     CHECK(answers(client) == Strings{"-1 bad_option"});
-}
-
-TEST_CASE_FIXTURE(WaitingPublish, "limits: a connection has its share of the publish credit") {
-    options.connection_credit_bytes = 70'000;
-    start();
-    create("q", Durability::memory);
-    WireClient& client = connect();
-    CHECK(client.open_producer("q", 1).byte_limit == 64 * 1024);
-    CHECK(client.open_producer("q", 2).byte_limit == 4464);
-    CHECK(client.open_producer("q", 3).byte_limit == 4096);  // always enough to go on
-    WireClient& other = connect();
-    CHECK(other.open_producer("q", 1).byte_limit == 64 * 1024);
-    client.send(wire::CloseHandle{}, 1, 5);
-    daemon.settle();
-    CHECK(client.open_producer("q", 4).byte_limit == 61'440);
 }
 
 TEST_CASE_FIXTURE(WaitingPublish,

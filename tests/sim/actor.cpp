@@ -121,6 +121,11 @@ void Actor::create(std::size_t index) {
         frame.options.max_messages = habits_.max_messages;
         frame.options.on_full = habits_.on_full;
     }
+    if (habits_.rendezvous && index * 2 < habits_.queues.size() &&
+        habits_.durabilities[index] == Durability::memory) {
+        frame.options.max_messages = UINT64_MAX;
+        frame.options.on_full = OnFull::wait;
+    }
     if (index * 2 < habits_.queues.size()) {
         frame.options.group_in_flight = habits_.group_in_flight;
         frame.options.retry.emplace();
@@ -210,7 +215,7 @@ void Actor::open_something() {
         if (dice_.one_in(3)) {
             options.durability = static_cast<Durability>(dice_.between(1, 3));
         }
-        if (habits_.on_full == OnFull::wait) {
+        if (habits_.on_full == OnFull::wait || habits_.rendezvous) {
             options.wait = std::chrono::milliseconds(dice_.between(1, 400));
         }
         if (habits_.names && dice_.one_in(2)) {

@@ -25,6 +25,7 @@ struct Habits {
     std::vector<bool> priorities;             // whether messages have them
     std::uint64_t max_messages = 0;           // of each queue but dead letters; 0: no limit
     OnFull on_full = OnFull::reject;
+    bool rendezvous = false;              // memory queues, but for dead letters, hold nothing
     std::vector<std::uint32_t> retry_ms;  // likewise
     bool groups = false;                  // some messages have a group
     std::uint32_t group_in_flight = 1;

@@ -30,6 +30,7 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.published += more.published;
     sum.confirmed += more.confirmed;
     sum.refused += more.refused;
+    sum.handed_over += more.handed_over;
     sum.refused_in_total += more.refused_in_total;
     sum.delivered += more.delivered;
     sum.redelivered += more.redelivered;
@@ -109,6 +110,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("confirmed", of.confirmed);
     figure("refused", of.refused);
     figure("refused_in_total", of.refused_in_total);
+    figure("handed_over", of.handed_over);
     figure("delivered", of.delivered);
     figure("redelivered", of.redelivered);
     figure("acked", of.acked);

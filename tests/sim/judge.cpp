@@ -200,6 +200,7 @@ void Judge::turn_ended() {
     check_overtaken();
     check_groups();
     check_total();
+    check_handed();
     deletes_asked_.clear();
     for (const QueueRecord& queue : queues_) {
         check_sharing(queue);

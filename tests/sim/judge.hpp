@@ -193,6 +193,11 @@ class Judge {
         on_full_ = on_full;
         drops_ = on_full == OnFull::drop_oldest;
     }
+    // Memory queues hold nothing, but for dead letters. `heard`: all that is delivered is heard of.
+    void set_rendezvous(bool heard) {
+        rendezvous_ = true;
+        hears_all_ = heard;
+    }
     // Of all queues together, and of each connection; 0: none.
     void set_total_limits(std::uint64_t messages, std::uint64_t leases) {
         total_limit_ = messages;
@@ -300,6 +305,7 @@ class Judge {
         std::uint64_t published = 0;
         std::uint64_t confirmed = 0;
         std::uint64_t refused = 0;
+        std::uint64_t handed_over = 0;       // in rendezvous queues
         std::uint64_t refused_in_total = 0;  // frames, by limits of all queues together
         std::uint64_t delivered = 0;
         std::uint64_t redelivered = 0;
@@ -333,10 +339,13 @@ class Judge {
     void check_total();
     void check_total_refusal(std::uint64_t total_max, const wire::ErrorFrame& error);
     [[nodiscard]] bool beyond_disk(const QueueRecord& queue) const;
+    void check_room(Uid uid, const MessageRecord& message);
     void check_disk_refusal(bool beyond, const wire::ErrorFrame& error);
     static void note_credit(ProducerRecord& producer, std::uint64_t byte_limit);
     void check_waited(const ProducerRecord& producer, const MessageRecord& message);
     [[nodiscard]] bool may_overflow(const QueueRecord& queue) const;
+    [[nodiscard]] bool is_rendezvous(const QueueRecord& queue) const;
+    void check_handed();
     [[nodiscard]] bool sent_named(ProducerRecord& producer, Uid uid, LineNumber line);
     void check_taken(Uid uid, LineNumber line);
     void check_not_taken(Uid uid, LineNumber line);
@@ -384,6 +393,9 @@ class Judge {
     std::int64_t wall_us_ = 0;
     std::uint32_t attempts_limit_ = 0;
     std::uint64_t messages_limit_ = 0;
+    bool rendezvous_ = false;
+    bool hears_all_ = false;
+    std::vector<Uid> handed_;  // confirmed in this turn, by rendezvous queues
     std::uint64_t total_limit_ = 0;
     std::uint64_t leases_limit_ = 0;
     std::uint64_t disk_limit_ = 0;

@@ -62,6 +62,16 @@ bool Judge::beyond_disk(const QueueRecord& queue) const {
            queue.durability != Durability::memory;
 }
 
+// It was taken.
+void Judge::check_room(Uid uid, const MessageRecord& message) {
+    if (is_rendezvous(*message.producer->queue)) {
+        handed_.push_back(uid);
+    }
+    if (message.beyond_disk) {
+        violate(name(uid) + " is confirmed, and limits.disk_bytes was used up");
+    }
+}
+
 void Judge::check_disk_refusal(bool beyond, const wire::ErrorFrame& error) {
     if (error.text.find("limits.disk_bytes") == std::string_view::npos) {
         return;

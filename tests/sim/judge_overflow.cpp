@@ -17,6 +17,24 @@ bool Judge::may_overflow(const QueueRecord& queue) const {
     return on_full_ == OnFull::dead_letter && messages_limit_ != 0 && !is_dead_letters(queue.name);
 }
 
+bool Judge::is_rendezvous(const QueueRecord& queue) const {
+    return rendezvous_ && queue.durability == Durability::memory && !is_dead_letters(queue.name);
+}
+
+// A line of a rendezvous is confirmed when none of its messages waits any more: each was delivered,
+// or ended in another way.
+void Judge::check_handed() {
+    for (const Uid uid : handed_) {
+        const MessageRecord& message = messages_.at(uid);
+        const bool may_have_ended = message.uncertain || message.dying || message.ttl_ms != 0;
+        if (!message.delivered && !may_have_ended && hears_all_) {
+            violate(name(uid) + " is confirmed by a rendezvous, and nobody got it");
+        }
+        ++figures_.handed_over;
+    }
+    handed_.clear();
+}
+
 // Of neighbours only, which is enough when all have come.
 void Judge::check_arrival(const QueueRecord& queue, MessageNumber number, Uid uid) {
     const auto at = queue.numbers.find(number);
@@ -46,7 +64,8 @@ void Judge::check_arrival(const QueueRecord& queue, MessageNumber number, Uid ui
 
 // It is refused because its queue is full: then it has waited for as long as it may.
 void Judge::check_waited(const ProducerRecord& producer, const MessageRecord& message) {
-    if (on_full_ != OnFull::wait || message.arrival == 0 || message.frame_count > messages_limit_) {
+    const bool too_large = on_full_ != OnFull::wait || message.frame_count > messages_limit_;
+    if (message.arrival == 0 || (too_large && !is_rendezvous(*producer.queue))) {
         return;
     }
     const std::int64_t wait_ms = producer.wait_ms != 0 ? producer.wait_ms : wait_default_ms;

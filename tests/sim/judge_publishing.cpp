@@ -69,7 +69,8 @@ void Judge::note_sent(Uid uid, MessageRecord& message, const wire::MessageView& 
 
 void Judge::counted(const wire::QueueInfo& info) {
     // Leased are also those whose end is on its way; they count no more.
-    const bool may_be_back = crashed_ && on_full_ == OnFull::dead_letter;
+    const bool may_be_back = (crashed_ && on_full_ == OnFull::dead_letter) ||
+                             (rendezvous_ && info.durability == Durability::memory);
     if (messages_limit_ != 0 && !is_dead_letters(info.queue) && info.ready > messages_limit_ &&
         !may_be_back) {
         violate("queue " + std::string(info.queue) + " has " + std::to_string(info.ready) +
@@ -123,9 +124,7 @@ void Judge::confirm(ProducerRecord& producer, const wire::Confirm& frame) {
             if (refused != 0 && !resumed) {
                 violate(name(uid) + " is confirmed behind a refusal, without RESUME");
             }
-            if (message.beyond_disk) {
-                violate(name(uid) + " is confirmed, and limits.disk_bytes was used up");
-            }
+            check_room(uid, message);
             if (frame.durability < message.asked) {
                 violate(name(uid) + " is confirmed below what was asked for");
             }
@@ -168,6 +167,14 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
         if (message.producer != &producer) {
             continue;  // it has been sent again, by another handle
         }
+        // It may have been taken, and delivered, when queue or daemon came to its end.
+        const ErrorCode code = frame.error.code;
+        if (is_rendezvous(*producer.queue) &&
+            (code == ErrorCode::queue_deleted || code == ErrorCode::stopping ||
+             code == ErrorCode::resume_needed)) {
+            message.uncertain = true;
+            continue;
+        }
         if (message.delivered) {
             violate(name(uid) + " is refused and was delivered");
         }
@@ -183,7 +190,8 @@ void Judge::refuse(ProducerRecord& producer, const wire::Refuse& frame) {
     producer.refused_line = producer.answered;
     note_credit(producer, frame.credit.byte_limit);
     if (frame.error.code == ErrorCode::queue_full &&
-        (messages_limit_ == 0 || is_dead_letters(producer.queue->name))) {
+        (messages_limit_ == 0 || is_dead_letters(producer.queue->name)) &&
+        !is_rendezvous(*producer.queue)) {
         violate("queue " + producer.queue->name + " has no limit, and is full");
     }
 }

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t backup_salt = 0xB4C;
 constexpr std::uint64_t limits_salt = 0x71715;
+constexpr std::uint64_t rendezvous_salt = 0x4E4D;
 constexpr std::uint64_t turns_between_backups = 60;  // on the average
 
 }  // namespace
@@ -24,6 +25,7 @@ Simulation::Simulation(std::uint64_t seed, const Disasters& disasters, bool trac
     takes_backups_ = backup_dice_.one_in(3);
     choose_options();
     choose_total_limits(seed);
+    choose_rendezvous(seed);
 }
 
 Simulation::~Simulation() {
@@ -116,6 +118,19 @@ void Simulation::choose_total_limits(std::uint64_t seed) {
         options_.connection_credit_bytes = dice.between(4'000, 40'000);
         judge_.set_credit_limit(options_.connection_credit_bytes);
     }
+}
+
+// Likewise. Nothing is published to one for later, nor with an id, nor under the name of a
+// producer, and nothing is moved there.
+void Simulation::choose_rendezvous(std::uint64_t seed) {
+    test::Dice dice(seed ^ rendezvous_salt);
+    if (habits_.ids || !habits_.moves_to.empty() || !dice.one_in(3)) {
+        return;
+    }
+    habits_.rendezvous = true;
+    habits_.waits = false;
+    habits_.names = false;
+    judge_.set_rendezvous(options_.output_bytes_max >= output_bytes_plenty);
 }
 
 // To one queue, which is as durable as any, so that what is moved is no less safe there. Such runs

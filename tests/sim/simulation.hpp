@@ -76,6 +76,7 @@ class Simulation {
     void choose_options();
     void choose_dead_letters();
     void choose_total_limits(std::uint64_t seed);
+    void choose_rendezvous(std::uint64_t seed);
     void choose_moves();
 
     // --- a turn (simulation.cpp)
