@@ -334,7 +334,8 @@ TEST_CASE_FIXTURE(EngineFixture, "engine: what waits can be ended one by one") {
 }
 
 // A checkpoint may be all that is left of it, if the record of its end is lost with the power.
-TEST_CASE_FIXTURE(EngineFixture, "engine: what was delayed keeps its time until its end is applied") {
+TEST_CASE_FIXTURE(EngineFixture,
+                  "engine: what was delayed keeps its time until its end is applied") {
     Queue& queue = create("q");
     publish(queue, 5);
     engine.apply(DelayMessages{queue.id(), range(1, 4), journal_ms(10)});
