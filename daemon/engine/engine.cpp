@@ -325,9 +325,11 @@ void Engine::apply(const DelayMessages& command) {
     for (const LiveState state : {LiveState::ready, LiveState::held, LiveState::delayed}) {
         queue->in(state).take(command.range, [&](MessageRange piece, std::uint32_t attempts) {
             pieces.push_back({piece, attempts});
+            if (state == LiveState::delayed) {
+                forget_delay(*queue, piece);
+            }
         });
     }
-    forget_delay(*queue, command.range);
     std::vector<MessageRange> ranges;
     for (const LiveRun& piece : pieces) {
         make_delayed(*queue, piece.range, std::max(piece.attempts, command.attempts), command.due);

@@ -22,6 +22,7 @@ struct Record {
     std::uint32_t attempts = 0;
     std::int64_t lease_ends_ms = 0;
     Due due{};
+    bool timed = false;  // the time is to come, whatever is decided meanwhile
 };
 
 class RandomEngine : EngineFixture {
@@ -86,6 +87,7 @@ class RandomEngine : EngineFixture {
                 for (auto n = piece.first; n < piece.end(); n = n.plus(1)) {
                     REQUIRE(records_[n].state == State::ending);
                     records_[n].state = State::gone;
+                    records_[n].timed = false;
                 }
             }
         }
@@ -159,6 +161,7 @@ class RandomEngine : EngineFixture {
                 if (!with_ack && delay_ms > 0) {
                     record.state = State::delayed;
                     record.due = Due::on(at_ms(now_ms_ + delay_ms));
+                    record.timed = true;
                 }
                 ++held;
             }
@@ -186,6 +189,7 @@ class RandomEngine : EngineFixture {
             if (at->second.state == State::ready || at->second.state == State::delayed) {
                 at->second.state = State::delayed;
                 at->second.due = due;
+                at->second.timed = true;
             }
         }
     }
@@ -196,14 +200,15 @@ class RandomEngine : EngineFixture {
         const Clocks now{at_ms(now_ms_), WallTime(std::chrono::milliseconds(wall_ms_))};
         engine.wake_due(now, 1000);
         for (auto& [number, record] : records_) {
-            if (record.state == State::delayed && record.due.at <= now.on(record.due.clock)) {
-                record.state = State::ready;
+            if (record.timed && record.due.at <= now.on(record.due.clock)) {
+                record.timed = false;
+                record.state = record.state == State::delayed ? State::ready : record.state;
             }
         }
         for (const DueClock clock : {DueClock::journal, DueClock::wall}) {
             std::optional<std::int64_t> next;
             for (const auto& [number, record] : records_) {
-                if (record.state == State::delayed && record.due.clock == clock) {
+                if (record.timed && record.due.clock == clock) {
                     next = std::min(next.value_or(record.due.at), record.due.at);
                 }
             }
@@ -337,20 +342,20 @@ class RandomEngine : EngineFixture {
     }
 
     void check_delays() const {
-        std::set<MessageNumber> delayed;
+        std::set<MessageNumber> timed;
         DelayTable::Run run;
         for (MessageNumber at(0); queue_->delays() && queue_->delays()->find_from(at, run);) {
             for (auto n = run.range.first; n < run.range.end(); n = n.plus(1)) {
+                REQUIRE(timed.insert(n).second);
+                REQUIRE(records_.at(n).timed);
                 REQUIRE(records_.at(n).due == run.due);
-                if (records_.at(n).state == State::delayed) {
-                    REQUIRE(delayed.insert(n).second);
-                } else {
-                    REQUIRE(records_.at(n).state == State::ending);
-                }
             }
             at = run.range.end();
         }
-        REQUIRE(delayed.size() == queue_->delayed());
+        for (const auto& [number, record] : records_) {
+            REQUIRE(record.timed == timed.contains(number));
+            REQUIRE((record.state != State::delayed || record.timed));
+        }
     }
 
     // The oldest of a single_active queue, else anybody.

@@ -341,7 +341,7 @@ class RandomGroups : GroupFixture {
         DelayTable::Run run;
         for (MessageNumber at(0); queue_->delays() && queue_->delays()->find_from(at, run);) {
             for (auto n = run.range.first; n < run.range.end(); n = n.plus(1)) {
-                delayed[groups_.at(n)] += is(LiveState::delayed, n) ? 1 : 0;
+                ++delayed[groups_.at(n)];
             }
             at = run.range.end();
         }
