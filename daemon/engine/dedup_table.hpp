@@ -91,7 +91,8 @@ class DedupTable {
         // A bit for each slot with that tag, and seldom one for another; slot_of() tells which.
         [[nodiscard]] std::uint64_t with_tag(std::uint16_t tag) const;
         [[nodiscard]] static std::size_t slot_of(int bit) {
-            return static_cast<std::size_t>(bit / 16 + (bit & 15) * 4);
+            const auto at = static_cast<std::size_t>(bit);
+            return at / 16 + at % 16 * 4;
         }
     };
     static_assert(sizeof(Bucket) == 128);
