@@ -20,13 +20,18 @@ ProducerRecord& Judge::opened_named(QueueRecord& queue, Identity identity,
                 " messages to queue " + queue.name + ", and line " +
                 std::to_string(last_line.value()) + " is said to be its last");
     }
+    const std::uint64_t& openings = openings_[{queue.name, producer}];
     for (std::size_t i = 0; i < input.size(); ++i) {
         const LineNumber line(i + 1);
-        line <= last_line ? check_taken(input[i], line) : check_not_taken(input[i], line);
+        if (line <= last_line) {
+            check_taken(input[i], line);
+        } else if (opening == openings) {  // else a later one may have gone on, and been told first
+            check_not_taken(input[i], line);
+        }
     }
     ProducerRecord& record = opened_producer(queue, identity);
     record.input = &input;
-    record.openings = &openings_[{queue.name, producer}];
+    record.openings = &openings;
     record.opening = opening;
     return record;
 }
