@@ -51,10 +51,6 @@ class EntryList {
     static constexpr std::size_t chunk_max = 128;  // entries
     using Chunk = std::vector<Entry>;              // none is empty
 
-    [[nodiscard]] bool ends_before(const Chunk& chunk, MessageNumber number) const {
-        return chunk.back().end() <= number;
-    }
-
     std::vector<Chunk> chunks_;
     mutable Place near_;  // where the last look-up ended; it may be gone
 };

@@ -3,7 +3,6 @@
 // time; failures do not take it away, so that nothing of the group overtakes what is tried again.
 
 #include <algorithm>
-#include <array>
 
 #include "daemon/engine/engine.hpp"
 

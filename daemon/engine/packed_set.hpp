@@ -46,10 +46,6 @@ class PackedSet {
                             : Place{at.chunk - 1, chunks_[at.chunk - 1].size() - 1};
     }
     [[nodiscard]] const Value& operator[](Place at) const { return chunks_[at.chunk][at.index]; }
-    // Whether a place that may be gone is one.
-    [[nodiscard]] bool has(Place at) const {
-        return at.chunk < chunks_.size() && at.index < chunks_[at.chunk].size();
-    }
 
     // The first value that is not less.
     [[nodiscard]] Place lower_bound(const Value& value) const {

@@ -3,8 +3,8 @@
 // Sorted runs of numbers in chunks of an array each: what lies together is found together, and
 // there is no node for every run. Like a B-tree of two levels; the look-up that continues where the
 // last one ended, which is what deliveries and acks do, costs a comparison, and one that lies a
-// little behind it a few. Memory: a chunk is at
-// least a quarter full unless it is the only one, so at most four times the runs.
+// little behind it a few. Memory: a chunk is at least a quarter full unless it is the only one, so
+// at most four times the runs.
 
 #include <algorithm>
 #include <cstdint>
