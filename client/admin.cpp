@@ -51,6 +51,9 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     if (from.history_time_ms) {
         options.history_time = std::chrono::milliseconds(*from.history_time_ms);
     }
+    if (from.undo_time_ms) {
+        options.undo_time = std::chrono::milliseconds(*from.undo_time_ms);
+    }
     if (from.dedup_window_ms) {
         options.dedup_window = std::chrono::milliseconds(*from.dedup_window_ms);
     }
@@ -76,7 +79,11 @@ QueueInfo to_queue_info(const wire::QueueInfo& frame) {
                    frame.held,
                    frame.expired,
                    frame.next_of_levels,
-                   frame.duplicates};
+                   frame.duplicates,
+                   frame.purged};
+    if (frame.undo_until != WallTime{}) {
+        info.undo_until = frame.undo_until;
+    }
     info.options.durability = frame.durability;
     info.options.lease = std::chrono::milliseconds(frame.lease_ms);
     return info;
@@ -117,6 +124,7 @@ Result<void> check(const QueueOptions& from) {
                   "expire_idle is at most ten years"},
           Longest{&QueueOptions::history_time, wire::history_time_max,
                   "history_time is at most ten years"},
+          Longest{&QueueOptions::undo_time, wire::undo_time_max, "undo_time is at most ten years"},
           Longest{&QueueOptions::dedup_window, wire::dedup_window_max,
                   "dedup_window is at most ten years"}}) {
         const auto& said = from.*one.option;
@@ -161,6 +169,9 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     options.history = from.history;
     if (from.history_time) {
         options.history_time_ms = static_cast<std::uint64_t>(from.history_time->count());
+    }
+    if (from.undo_time) {
+        options.undo_time_ms = static_cast<std::uint64_t>(from.undo_time->count());
     }
     if (from.dedup_window) {
         options.dedup_window_ms = static_cast<std::uint64_t>(from.dedup_window->count());
@@ -320,15 +331,22 @@ Result<std::uint64_t> Client::delete_queue(std::string_view name) {
     return to_count(connection_->call(wire::QueueDelete{name}, wire::FrameType::done));
 }
 
-Result<std::uint64_t> Client::purge_queue(std::string_view name) {
+Result<std::uint64_t> Client::purge_queue(std::string_view name, bool for_good) {
     if (const auto bad = check_name(name)) {
         return *bad;
     }
-    return to_count(connection_->call(wire::QueuePurge{name}, wire::FrameType::done));
+    return to_count(connection_->call(wire::QueuePurge{name, for_good}, wire::FrameType::done));
+}
+
+Result<std::uint64_t> Client::undo_purge(std::string_view name) {
+    if (const auto bad = check_name(name)) {
+        return *bad;
+    }
+    return to_count(connection_->call(wire::QueueUndo{name}, wire::FrameType::done));
 }
 
 Result<std::uint64_t> Client::delete_messages(std::string_view queue, QueueId incarnation,
-                                              std::span<const MessageRange> ranges) {
+                                              std::span<const MessageRange> ranges, bool for_good) {
     if (const auto bad = check_name(queue)) {
         return *bad;
     }
@@ -338,7 +356,7 @@ Result<std::uint64_t> Client::delete_messages(std::string_view queue, QueueId in
     std::uint64_t deleted = 0;
     while (!ranges.empty()) {
         const auto part = ranges.first(std::min(ranges.size(), wire::ranges_max));
-        const wire::MessagesDeleteRequest request{queue, incarnation, part};
+        const wire::MessagesDeleteRequest request{queue, incarnation, part, for_good};
         const auto count = to_count(connection_->call(request, wire::FrameType::done));
         if (!count) {
             return count.error();

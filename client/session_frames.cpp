@@ -163,6 +163,7 @@ void Session::take_open_frame(const wire::FrameHeader& header, wire::Bytes body)
         case wire::FrameType::queue_update:
         case wire::FrameType::queue_delete:
         case wire::FrameType::queue_purge:
+        case wire::FrameType::queue_undo:
         case wire::FrameType::messages_delete:
         case wire::FrameType::messages_move:
         case wire::FrameType::message_history:

@@ -17,7 +17,7 @@ struct CommandRow {
     std::string_view operands;
     std::string_view description;
 };
-inline constexpr std::array<CommandRow, 25> command_rows{{
+inline constexpr std::array<CommandRow, 26> command_rows{{
     {Command::publish, "publish", "pub", "QUEUE [MESSAGE]",
      "Publish messages: the argument, or standard input to its end as one message"},
     {Command::consume, "consume", "sub", "QUEUE [--exec -- COMMAND...]",
@@ -43,6 +43,8 @@ inline constexpr std::array<CommandRow, 25> command_rows{{
     {Command::queue_delete, "queue delete", "", "QUEUE", "Remove a queue and its messages"},
     {Command::queue_purge, "queue purge", "", "QUEUE",
      "Remove the messages that wait, or some of them"},
+    {Command::queue_undo, "queue undo", "", "QUEUE",
+     "Put back what was purged or deleted, while the queue keeps it"},
     {Command::queue_apply, "queue apply", "", "FILE",
      "Make the queues what a file says, and show what that changes"},
     {Command::dead_list, "dead list", "", "QUEUE", "The dead letters of a queue"},

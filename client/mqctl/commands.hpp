@@ -18,6 +18,7 @@ namespace mqd::mqctl {
 [[nodiscard]] ExitCode why(Session& session);              // why.cpp
 [[nodiscard]] ExitCode move_messages(Session& session);    // move.cpp
 [[nodiscard]] ExitCode queue_purge(Session& session);      // purge.cpp
+[[nodiscard]] ExitCode queue_undo(Session& session);       // undo.cpp
 
 // queue_commands.cpp
 [[nodiscard]] ExitCode queue_list(Session& session);

@@ -14,6 +14,7 @@
 #include "client/mqctl/output_stream.hpp"
 #include "client/mqctl/peeked_message.hpp"
 #include "client/mqctl/table.hpp"
+#include "client/mqctl/undo.hpp"
 #include "client/mqctl/units.hpp"
 
 namespace mqd::mqctl {
@@ -239,14 +240,15 @@ ExitCode dead_purge(Session& session) {
         if (const auto code = refused(session, "dead purge", "purge", (*dead)->name)) {
             return *code;
         }
-        const auto purged = session.client().purge_queue((*dead)->name);
+        const auto purged = session.client().purge_queue((*dead)->name, session.line().for_good);
         if (!purged) {
             return session.fail(what, purged.error());
         }
         removed = *purged;
     }
     session.talk().note(format_messages(removed) + " removed from the dead letters of \"" +
-                        session.line().queue + '"');
+                        session.line().queue + '"' +
+                        (*dead ? undo_hint(session, (*dead)->name) : ""));
     return report_json(session, ExitCode::done,
                        {{"queue", session.line().queue}, {"removed", removed}});
 }

@@ -25,13 +25,13 @@ std::string question(const Session& session) {
 
 // Why it was not deleted; nothing: it was.
 Result<std::optional<std::string>> delete_message(Client& client, const MessageId& id,
-                                                  QueueId incarnation) {
+                                                  QueueId incarnation, bool for_good) {
     if (id.incarnation != incarnation) {
         return std::optional("queue \"" + id.queue + "\" is incarnation " +
                              std::to_string(incarnation.value()) + " now");
     }
     const MessageRange range{id.number, 1};
-    const auto deleted = client.delete_messages(id.queue, id.incarnation, {&range, 1});
+    const auto deleted = client.delete_messages(id.queue, id.incarnation, {&range, 1}, for_good);
     if (!deleted) {
         return deleted.error();
     }
@@ -72,7 +72,8 @@ ExitCode delete_messages(Session& session) {
         return report_json(session, exit, {{"deleted", deleted}, {"kept", kept}});
     };
     for (const MessageId& id : session.line().message_ids) {
-        const auto reason = delete_message(session.client(), id, incarnations[id.queue]);
+        const auto reason =
+            delete_message(session.client(), id, incarnations[id.queue], session.line().for_good);
         if (!reason) {
             const ExitCode exit = session.fail("deleting " + text_of(id), reason.error());
             session.talk().note(format_messages(deleted) + " deleted");

@@ -195,6 +195,9 @@ void QueueOptionValues::add_to(CLI::App& app) {
                          "How many events of its messages are kept for `mqctl why` (0: none)");
     history_time_ =
         add_value(app, "--history-time", "DURATION", "How long they are kept, or none (1d)");
+    undo_time_ =
+        add_value(app, "--undo-time", "DURATION",
+                  "How long `mqctl queue undo` can put back what is purged, or none (10m)");
     dedup_window_ = add_value(app, "--dedup-window", "DURATION",
                               "Take no message with the same id again for so long, or none");
     dedup_count_ =
@@ -205,7 +208,7 @@ bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
            given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_) ||
            given(ttl_) || given(on_expired_) || given(expire_idle_) || given(history_) ||
-           given(history_time_) || given(dedup_window_) || given(dedup_count_);
+           given(history_time_) || given(undo_time_) || given(dedup_window_) || given(dedup_count_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -274,6 +277,13 @@ void QueueOptionValues::read(QueueOptions& into) const {
         into.history_time = none ? std::chrono::milliseconds(0) : duration(history_time_, {});
         if (*into.history_time > wire::history_time_max) {
             throw Mistake{"--history-time: ten years at most"};
+        }
+    }
+    if (given(undo_time_)) {
+        const bool none = undo_time_->as<std::string>() == "none";
+        into.undo_time = none ? std::chrono::milliseconds(0) : duration(undo_time_, {});
+        if (*into.undo_time > wire::undo_time_max) {
+            throw Mistake{"--undo-time: ten years at most"};
         }
     }
     read_dedup(into);

@@ -55,7 +55,7 @@ class QueueOptionValues {
 
     CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
         *on_full_{}, *retry_{}, *group_in_flight_{}, *ttl_{}, *on_expired_{}, *expire_idle_{},
-        *history_{}, *history_time_{}, *dedup_window_{}, *dedup_count_{};
+        *history_{}, *history_time_{}, *undo_time_{}, *dedup_window_{}, *dedup_count_{};
 };
 
 }  // namespace mqd::mqctl

@@ -139,7 +139,7 @@ Mistake Parser::no_command(const std::string& group, const std::vector<std::stri
         return {group.empty() ? "which command? (mqctl --help lists them)"
                 : group == "queue "
                     ? "queue needs a command: list, show, create, update, pause, resume, "
-                      "delete, purge, apply"
+                      "delete, purge, undo, apply"
                     : "dead needs a command: list, purge, retry"};
     }
     if (rest[0].starts_with('-')) {

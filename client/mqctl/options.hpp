@@ -33,6 +33,7 @@ enum class Command {
     queue_resume,
     queue_delete,
     queue_purge,
+    queue_undo,
     queue_apply,
     dead_list,
     dead_purge,
@@ -149,8 +150,9 @@ struct CommandLine {
     ApplyOptions apply;
     QueueOptions queue_options;  // of queue_create, _update, _pause and _resume
     DeadOptions dead;
-    bool dry_run = false;  // queue_purge, move_messages: only say how many
-    bool yes = false;      // do not ask: of what deletes queues or messages
+    bool for_good = false;  // delete_messages, queue_purge, dead_purge: not to be undone
+    bool dry_run = false;   // queue_purge, move_messages: only say how many
+    bool yes = false;       // do not ask: of what deletes queues or messages
 };
 
 // What came of reading the command line: a command to run, or an end at once (help, a mistake).

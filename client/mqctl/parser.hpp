@@ -28,6 +28,7 @@ class Parser {
     void refuse_commands_not_built(CLI::App& queue);
     void add_publish_options(CLI::App& app);
     void add_consume_options(CLI::App& app);
+    void add_for_good(CLI::App& app);
     void add_peek_options(CLI::App& app);
     void add_move_options(CLI::App& app);
     void add_create_options(CLI::App& app);

@@ -30,6 +30,11 @@ constexpr const char* filter_help =
     "--filter KEY=VALUE: the header KEY is exactly VALUE. Of several, all hold.\n"
     "What is leased is left alone.";
 
+constexpr const char* undo_help =
+    "A queue keeps what is purged, and what is deleted singly, for its undo_time\n"
+    "(queue update QUEUE --undo-time 1h), unless that was done with --for-good or\n"
+    "its room is needed. Messages come back to their places.";
+
 constexpr const char* why_help =
     "A queue keeps what happens to its messages if it is told to (queue update\n"
     "QUEUE --history 100000), and since the daemon was started.";
@@ -66,7 +71,7 @@ void Parser::add_global_options() {
 
 void Parser::add_commands() {
     CLI::App* const queue = app_.add_subcommand(
-        "queue", "Queues: list, show, create, update, pause, resume, delete, purge, apply");
+        "queue", "Queues: list, show, create, update, pause, resume, delete, purge, undo, apply");
     queue->require_subcommand(0, 1);
     CLI::App* const dead = app_.add_subcommand("dead", "Dead letters: list, purge, retry");
     dead->require_subcommand(0, 1);
@@ -118,6 +123,7 @@ void Parser::add_options_of(Command command, CLI::App& app) {
             break;
         case Command::delete_messages:
             app.add_flag("-y,--yes", line_.yes, "Do not ask");
+            add_for_good(app);
             app.footer("Those that are leased or gone are named, and it ends with 1.");
             break;
         case Command::queue_apply:
@@ -132,11 +138,16 @@ void Parser::add_options_of(Command command, CLI::App& app) {
         case Command::queue_purge:
             app.add_flag("-y,--yes", line_.yes, "Do not ask");
             app.add_flag("--dry-run", line_.dry_run, "Say how many they are, and remove none");
+            add_for_good(app);
             add_selection_options(app);
             app.footer(filter_help);
             break;
-        case Command::queue_delete:
-        case Command::dead_purge: app.add_flag("-y,--yes", line_.yes, "Do not ask"); break;
+        case Command::queue_delete: app.add_flag("-y,--yes", line_.yes, "Do not ask"); break;
+        case Command::dead_purge:
+            app.add_flag("-y,--yes", line_.yes, "Do not ask");
+            add_for_good(app);
+            break;
+        case Command::queue_undo: app.footer(undo_help); break;
         case Command::check:
             app.footer(
                 "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a "
@@ -157,12 +168,16 @@ void Parser::add_options_of(Command command, CLI::App& app) {
     }
 }
 
+void Parser::add_for_good(CLI::App& app) {
+    app.add_flag("--for-good", line_.for_good, "Free the room at once: there is no undo");
+}
+
 void Parser::add_peek_options(CLI::App& app) {
     app.footer(format_help);
     peek_count_ = add_value(app, "-n", "N", "At most so many (1)");
     from_ = add_value(app, "--from", "ID", "Begin with this message: its id or number");
     app.add_option("--state", states_,
-                   "Those that are ready, leased, delayed, dying or held (may be repeated)")
+                   "Those that are ready, leased, delayed, dying, held or purged (may be repeated)")
         ->allow_extra_args(false)
         ->type_name("STATE");
     add_selection_options(app);

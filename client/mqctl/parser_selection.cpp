@@ -16,9 +16,9 @@ struct StateName {
     MessageState state;
 };
 constexpr std::array state_names{
-    StateName{"ready", MessageState::ready}, StateName{"leased", MessageState::leased},
+    StateName{"ready", MessageState::ready},     StateName{"leased", MessageState::leased},
     StateName{"delayed", MessageState::delayed}, StateName{"dying", MessageState::dying},
-    StateName{"held", MessageState::held}};
+    StateName{"held", MessageState::held},       StateName{"purged", MessageState::purged}};
 
 // "type=invoice". The value may be empty, and have any byte.
 std::pair<std::string, std::string> parse_filter(const std::string& text) {
@@ -41,7 +41,9 @@ MessageState parse_state(const std::string& text) {
     const auto at = std::find_if(state_names.begin(), state_names.end(),
                                  [&](const StateName& state) { return state.name == text; });
     if (at == state_names.end()) {
-        throw Mistake{"--state: \"" + text + "\" is none of ready, leased, delayed, dying, held"};
+        throw Mistake{"--state: \"" + text +
+                      "\" is none of ready, leased, delayed, dying, held, "
+                      "purged"};
     }
     return at->state;
 }

@@ -10,6 +10,7 @@ std::string_view state_name(MessageState state) {
         case MessageState::delayed: return "delayed";
         case MessageState::held: return "held";
         case MessageState::dying: return "dying";
+        case MessageState::purged: return "purged";
     }
     return "unknown";
 }

@@ -58,6 +58,7 @@ bool needs_output(const CommandLine& line) {
         case Command::queue_resume:
         case Command::queue_delete:
         case Command::queue_purge:
+        case Command::queue_undo:
         case Command::queue_apply:
         case Command::dead_list:
         case Command::dead_purge:
@@ -89,6 +90,7 @@ ExitCode run_command(Session& session) {
         case Command::queue_resume: return queue_resume(session);
         case Command::queue_delete: return queue_delete(session);
         case Command::queue_purge: return queue_purge(session);
+        case Command::queue_undo: return queue_undo(session);
         case Command::queue_apply: return queue_apply(session);
         case Command::dead_list: return dead_list(session);
         case Command::dead_purge: return dead_purge(session);

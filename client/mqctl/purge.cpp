@@ -7,6 +7,7 @@
 #include "client/mqctl/confirmation.hpp"
 #include "client/mqctl/json_report.hpp"
 #include "client/mqctl/message_selection.hpp"
+#include "client/mqctl/undo.hpp"
 #include "client/mqctl/units.hpp"
 
 namespace mqd::mqctl {
@@ -50,8 +51,8 @@ ExitCode purge_some(Session& session) {
         if (line.dry_run) {
             continue;
         }
-        const auto deleted =
-            session.client().delete_messages(line.queue, queue->incarnation, *ranges);
+        const auto deleted = session.client().delete_messages(line.queue, queue->incarnation,
+                                                              *ranges, line.for_good);
         if (!deleted) {
             return broken_off(deleted.error());
         }
@@ -66,6 +67,7 @@ ExitCode purge_some(Session& session) {
     if (removed < found) {
         note += "; " + format_messages(found - removed) + " left alone: leased or gone meanwhile";
     }
+    note += undo_hint(session, line.queue);
     session.talk().note(note);
     return report(ExitCode::done);
 }
@@ -88,11 +90,12 @@ ExitCode queue_purge(Session& session) {
     if (line.dry_run || !chosen.empty()) {
         return purge_some(session);
     }
-    const auto removed = session.client().purge_queue(line.queue);
+    const auto removed = session.client().purge_queue(line.queue, line.for_good);
     if (!removed) {
         return session.fail("purging \"" + line.queue + '"', removed.error());
     }
-    session.talk().note(format_messages(*removed) + " removed from queue \"" + line.queue + '"');
+    session.talk().note(format_messages(*removed) + " removed from queue \"" + line.queue + '"' +
+                        undo_hint(session, line.queue));
     return report_json(session, ExitCode::done,
                        {{"queue", line.queue}, {"found", *removed}, {"removed", *removed}});
 }

@@ -68,6 +68,11 @@ std::string to_json(const QueueInfo& queue) {
         line["history_time_ms"] =
             queue.options.history_time.value_or(std::chrono::milliseconds(0)).count();
     }
+    if (queue.options.undo_time) {
+        line["undo_time_ms"] = queue.options.undo_time->count();
+        line["purged"] = queue.purged;
+        line["undo_until"] = queue.undo_until ? format_time(*queue.undo_until) : "";
+    }
     if (queue.options.dedup_window) {
         line["dedup_window_ms"] = queue.options.dedup_window->count();
         line["dedup_count"] = queue.options.dedup_count.value_or(0);
@@ -108,6 +113,15 @@ void add_history(Table& table, const QueueOptions& options) {
     const auto time = options.history_time.value_or(std::chrono::milliseconds(0));
     table.add({"history", limit_text(options.history)});
     table.add({"history_time", time.count() == 0 ? "none" : format_duration(time)});
+}
+
+void add_undo(Table& table, const QueueInfo& queue) {
+    const auto time = queue.options.undo_time.value_or(std::chrono::milliseconds(0));
+    table.add({"undo_time", time.count() == 0 ? "none" : format_duration(time)});
+    table.add({"purged", std::to_string(queue.purged)});
+    if (queue.undo_until) {
+        table.add({"undo_until", format_time(*queue.undo_until)});
+    }
 }
 
 bool json_wanted(const Session& session) {
@@ -198,6 +212,7 @@ ExitCode queue_show(Session& session) {
     table.add({"expire_idle", idle.count() == 0 ? "never" : format_duration(idle)});
     table.add({"temporary", queue->options.temporary.value_or(false) ? "yes" : "no"});
     add_history(table, queue->options);
+    add_undo(table, *queue);
     const auto window = queue->options.dedup_window.value_or(std::chrono::milliseconds(0));
     table.add({"dedup_window", window.count() == 0 ? "none" : format_duration(window)});
     table.add({"dedup_count", limit_text(queue->options.dedup_count)});

@@ -33,6 +33,7 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("expire_idle"), &Options::expire_idle, &Definition::expire_idle);
     fn(std::string_view("history"), &Options::history, &Definition::history);
     fn(std::string_view("history_time"), &Options::history_time, &Definition::history_time);
+    fn(std::string_view("undo_time"), &Options::undo_time, &Definition::undo_time);
     fn(std::string_view("dedup_window"), &Options::dedup_window, &Definition::dedup_window);
     fn(std::string_view("dedup_count"), &Options::dedup_count, &Definition::dedup_count);
 }

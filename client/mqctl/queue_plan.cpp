@@ -84,7 +84,7 @@ nlohmann::ordered_json json_of(const std::optional<T>& value) {
 // As `queue list -o json` names it.
 std::string json_name(std::string_view key) {
     const bool time = key == "lease" || key == "retry" || key == "ttl" || key == "expire_idle" ||
-                      key == "history_time" || key == "dedup_window";
+                      key == "history_time" || key == "dedup_window" || key == "undo_time";
     return std::string(key) + (time ? "_ms" : "");
 }
 

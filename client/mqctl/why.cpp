@@ -23,16 +23,16 @@ std::string text_of(const MessageId& id) {
 
 std::string_view name_of(HistoryKind kind) {
     constexpr std::array<std::string_view, wire::history_kinds + 1> names{
-        "unknown",       "published",     "delivered",     "acked",   "nacked",      "rejected",
-        "lease-expired", "consumer-gone", "given-back",    "expired", "dropped",     "purged",
-        "deleted",       "moved",         "dead-lettered", "arrived", "arrived-dead"};
+        "unknown",       "published",     "delivered",     "acked",   "nacked",       "rejected",
+        "lease-expired", "consumer-gone", "given-back",    "expired", "dropped",      "purged",
+        "deleted",       "moved",         "dead-lettered", "arrived", "arrived-dead", "restored"};
     const auto index = static_cast<std::size_t>(kind);
     return names[index < names.size() ? index : 0];
 }
 
 std::string_view name_of(HistoryState state) {
     constexpr std::array<std::string_view, wire::history_states + 1> names{
-        "gone", "ready", "leased", "delayed", "dying", "held", "ending", "unreadable"};
+        "gone", "ready", "leased", "delayed", "dying", "held", "ending", "unreadable", "purged"};
     return names[static_cast<std::size_t>(state)];
 }
 
@@ -101,6 +101,7 @@ std::string details(const HistoryEvent& event) {
         case HistoryKind::acked:
         case HistoryKind::given_back:
         case HistoryKind::purged:
+        case HistoryKind::restored:
         case HistoryKind::deleted: return "by " + who(event) + handle;
         case HistoryKind::nacked:
         case HistoryKind::rejected: return "by " + who(event) + handle + reason;

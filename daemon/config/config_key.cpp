@@ -434,6 +434,7 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"history", CountField{&queue.history, 0, wire::history_max}},
         {"history_time",
          DurationField{&queue.history_time, milliseconds(0), wire::history_time_max}},
+        {"undo_time", DurationField{&queue.undo_time, milliseconds(0), wire::undo_time_max}},
         {"dedup_window",
          DurationField{&queue.dedup_window, milliseconds(0), wire::dedup_window_max}},
         {"dedup_count", CountField{&queue.dedup_count, 1, wire::dedup_count_max}},

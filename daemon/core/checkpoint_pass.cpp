@@ -27,6 +27,7 @@ void CheckpointPass::begin() {
     // What is noted of failures and delays until the next one goes through the journal first, or
     // is left out of it.
     const std::uint64_t noted = core_.engine_.delay_runs() * delay_run_bytes +
+                                core_.engine_.purge_runs() * purge_run_bytes +
                                 core_.engine_.grouped_messages() * group_member_bytes +
                                 core_.engine_.producer_marks() * mark_producer_record_bytes_max +
                                 core_.engine_.dedup_ids() * (dedup_run_bytes + dedup_hash_bytes) +
@@ -70,8 +71,8 @@ void CheckpointPass::turn() {
 
 bool CheckpointPass::any_noted() const {
     const auto& queues = core_.engine_.queues();
-    return core_.engine_.delay_runs() > 0 || core_.engine_.producer_marks() > 0 ||
-           core_.engine_.dedup_ids() > 0 ||
+    return core_.engine_.delay_runs() > 0 || core_.engine_.purge_runs() > 0 ||
+           core_.engine_.producer_marks() > 0 || core_.engine_.dedup_ids() > 0 ||
            std::any_of(queues.begin(), queues.end(),
                        [](const auto& one) { return !one.second->failures().empty(); });
 }
@@ -149,6 +150,7 @@ bool CheckpointPass::encode_section(const engine::Queue& queue, std::size_t& lef
         case Section::parts: return encode_part(queue, left);
         case Section::failures: return encode_failures(queue, left);
         case Section::delays: return encode_delays(queue, left);
+        case Section::purges: return encode_purges(queue, left);
         case Section::groups: return encode_groups(queue, left);
         case Section::ids: return encode_ids(queue, left);
         case Section::marks: return encode_marks(queue, left);
@@ -182,6 +184,35 @@ bool CheckpointPass::encode_delays(const engine::Queue& queue, std::size_t& left
     }
     if (!runs.empty()) {
         append_delay(buffer_, runs);
+    }
+    return more;
+}
+
+// Until when purged messages are kept, as it is now; behind the delays that they had. Those whose
+// end is decided are to end at once, if that comes to nothing.
+bool CheckpointPass::encode_purges(const engine::Queue& queue, std::size_t& left) {
+    if (!queue.durable() || queue.purges() == nullptr) {
+        return false;
+    }
+    std::vector<engine::PurgeMessages> runs;
+    engine::DelayTable::Run run;
+    bool more = false;
+    while (queue.purges()->find_from(from_, run)) {
+        more = left == 0 || runs.size() == remove_ranges_max ||
+               buffer_.body_bytes() + runs.size() * purge_run_bytes >=
+                   core_.options_.backlog.checkpoint_chunk_bytes;
+        if (more) {
+            break;
+        }
+        const bool kept = run.due.clock == engine::DueClock::journal;
+        const engine::Time until(std::chrono::nanoseconds(kept ? run.due.at : 0));
+        const MessageNumber at = std::max(from_, run.range.first);
+        runs.push_back({queue.id(), {at, run.range.end() - at}, until});
+        from_ = run.range.end();
+        --left;
+    }
+    if (!runs.empty()) {
+        append_purge(buffer_, runs);
     }
     return more;
 }

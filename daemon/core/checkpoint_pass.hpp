@@ -56,6 +56,7 @@ class CheckpointPass {
     [[nodiscard]] bool encode_section(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_failures(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_delays(const engine::Queue& queue, std::size_t& left);
+    [[nodiscard]] bool encode_purges(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_groups(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_marks(const engine::Queue& queue, std::size_t& left);
     [[nodiscard]] bool encode_ids(const engine::Queue& queue, std::size_t& left);
@@ -72,7 +73,7 @@ class CheckpointPass {
     bool in_queue_ = false;
     bool leaves_out_failures_ = false;
     bool told_failures_ = true;  // the last one did
-    enum class Section : std::uint8_t { parts, failures, delays, groups, ids, marks };
+    enum class Section : std::uint8_t { parts, failures, delays, purges, groups, ids, marks };
     Section section_{};   // of the queue, that is being encoded
     MessageNumber from_;  // where it goes on
     std::string from_name_;

@@ -38,8 +38,8 @@ struct PendingCommand {
     Durability level{};              // written or disk: it is applied when the group is that
     engine::Queue* queue = nullptr;  // not for create and update
     Block* block = nullptr;          // add
-    // add: in members; remove: in ranges; delay: in delays; mark: in marks; create: in creates;
-    // dedup: in dedups; update: in updates; reject: in rejects; add_batch: in batches
+    // add: in members; remove: in ranges; delay: in delays; mark: in marks; create: in
+    // creates; dedup: in dedups; update: in updates; reject: in rejects; add_batch: in batches
     std::uint32_t first = 0;
     std::uint32_t count = 0;  // add: members of groups; remove: ranges; delay: runs
 };

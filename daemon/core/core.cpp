@@ -75,6 +75,7 @@ void Core::end_turn() {
     }
     expire_leases();
     wake_due();
+    purge_turn();
     expire_turn();
     waiting_publishes_.turn();
     if (!stopping_) {
@@ -134,7 +135,8 @@ std::optional<engine::Time> Core::next_deadline() const {
         next = std::min(next, *lease);
     }
     if (expires()) {
-        next = std::min({next, engine_.next_expiry().value_or(next), backlog_->next_expiry()});
+        next = std::min({next, engine_.next_expiry().value_or(next), backlog_->next_expiry(),
+                         engine_.next_purge_end().value_or(next)});
     }
     if (const auto due = engine_.next_due(engine::DueClock::journal)) {
         next = std::min(next, engine::Time(std::chrono::nanoseconds(*due)));
@@ -314,44 +316,6 @@ void Core::remove(engine::Queue& queue, std::span<const MessageRange> ranges, Ne
     }
 }
 
-void Core::purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation) {
-    lifetimes_.used(queue);
-    decided_.clear();
-    engine_.admit_purge(queue, decided_);
-    end_decided(queue, wire::HistoryKind::purged, session, correlation);
-}
-
-void Core::delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
-                           CorrelationId correlation) {
-    lifetimes_.used(queue);
-    decided_.clear();
-    for (std::size_t i = 0; i < ranges.size(); ++i) {
-        engine_.admit_end(queue, ranges[i], decided_);
-    }
-    end_decided(queue, wire::HistoryKind::deleted, session, correlation);
-}
-
-// Says how many they are, when they are gone for good.
-void Core::end_decided(engine::Queue& queue, wire::HistoryKind how, Session& session,
-                       CorrelationId correlation) {
-    history_.note(queue, decided_, {how, &session});
-    std::uint64_t count = 0;
-    for (const MessageRange& range : decided_) {
-        count += range.count;
-    }
-    const Durability level = queue.definition().durability;
-    if (!decided_.empty()) {
-        remove(queue, decided_, level == Durability::written ? Need::written : Need::durable);
-    }
-    Waiter waiter;
-    waiter.kind = Waiter::Kind::done;
-    waiter.commit = queue.durable() && !decided_.empty() ? pending_.back().id : CommitId(0);
-    waiter.level = level;
-    waiter.correlation = correlation;
-    waiter.count = count;
-    wait(session, std::move(waiter));
-}
-
 // --- answers
 
 void Core::wait(Session& session, Waiter waiter) {
@@ -412,9 +376,7 @@ void Core::answer(Session& session, const Waiter& waiter) {
             session.send(waiter.settled, waiter.correlation, waiter.handle);
             break;
         case Waiter::Kind::transacted: answer_transaction(session, waiter); break;
-        case Waiter::Kind::done:
-            session.send(wire::Done{waiter.count, waiter.next}, waiter.correlation);
-            break;
+        case Waiter::Kind::done: session.send(waiter.done, waiter.correlation); break;
         case Waiter::Kind::opened:
             session.send(waiter.opened, waiter.correlation, waiter.handle);
             break;
@@ -451,6 +413,11 @@ wire::QueueInfo Core::queue_info(const engine::Queue& queue) const {
     }
     info.expired = queue.expired();
     info.duplicates = queue.duplicates();
+    info.purged = queue.purged();
+    if (info.purged > 0) {
+        const auto first = queue.purges()->earliest(engine::DueClock::journal);
+        info.undo_until = wall_time_of({engine::DueClock::journal, first.value_or(0)});
+    }
     return info;
 }
 

@@ -118,9 +118,8 @@ struct Waiter {
     CorrelationId correlation;
     HandleId handle;
     wire::Settled settled;
-    std::uint64_t count = 0;  // done
-    MessageNumber next{};     // done, of MESSAGES_MOVE: see wire::Done
-    std::string queue;        // queue_info
+    wire::Done done;
+    std::string queue;  // queue_info
     // transacted: what it published, and whether that may have to wait for memory
     std::vector<PublishedBatch> published;
     bool slowed = false;
@@ -271,11 +270,21 @@ class Core : public storage::JournalListener {
                               Session& session, CorrelationId correlation);
     Result<void> delete_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
     void append_delete(engine::Queue& queue);
-    void purge_queue(engine::Queue& queue, Session& session, CorrelationId correlation);
-    void delete_messages(engine::Queue& queue, const wire::RangeList& ranges, Session& session,
+    // purges.cpp
+    void purge_queue(engine::Queue& queue, bool for_good, Session& session,
+                     CorrelationId correlation);
+    void delete_messages(engine::Queue& queue, const wire::MessagesDelete& frame, Session& session,
                          CorrelationId correlation);
+    [[nodiscard]] Result<void> undo_purge(engine::Queue& queue, Session& session,
+                                          CorrelationId correlation);
+    [[nodiscard]] bool lacks_room() const;
+    [[nodiscard]] bool keeps_purged(const engine::Queue& queue, bool for_good) const;
+    void purge(engine::Queue& queue, std::span<const MessageRange> ranges);
     void end_decided(engine::Queue& queue, wire::HistoryKind how, Session& session,
                      CorrelationId correlation);
+    void wait_done(const engine::Queue& queue, const wire::Done& done, Session& session,
+                   CorrelationId correlation);
+    void purge_turn();
     [[nodiscard]] wire::QueueInfo queue_info(const engine::Queue& queue) const;
     [[nodiscard]] wire::StatusReply status() const;
 
@@ -474,6 +483,7 @@ class Core : public storage::JournalListener {
     std::vector<engine::Delivery> deliveries_;
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
+    std::vector<MessageRange> purged_;
     std::vector<MessageRange> acked_;
     TakenBatch batch_;  // that is being published
     std::vector<std::byte> runs_;

@@ -25,6 +25,27 @@ bool sane_time(engine::Time time) {
            sane_time(time.time_since_epoch().count());
 }
 
+bool sane_range(MessageNumber first, std::uint64_t count) {
+    return count > 0 && first.value() <= UINT64_MAX - count;
+}
+
+// u32 id | u32 n | n x (u64 first, u64 count). The queue; nothing if it is malformed.
+std::optional<QueueId> decode_ranges(wire::Bytes body, std::vector<MessageRange>& ranges) {
+    wire::Reader r(body);
+    const QueueId id(r.number<std::uint32_t>());
+    const auto n = r.number<std::uint32_t>();
+    ranges.clear();
+    for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
+        const MessageNumber first(r.number<std::uint64_t>());
+        const auto count = r.number<std::uint64_t>();
+        if (!sane_range(first, count)) {
+            return std::nullopt;
+        }
+        ranges.push_back({first, count});
+    }
+    return r.ok() && n <= remove_ranges_max ? std::optional(id) : std::nullopt;
+}
+
 }  // namespace
 
 std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body) {
@@ -202,20 +223,31 @@ Block* Block::from_record(const MessagesRecord& record) {
 
 std::optional<engine::RemoveMessages> decode_remove(wire::Bytes body,
                                                     std::vector<MessageRange>& ranges) {
+    const auto id = decode_ranges(body, ranges);
+    return id ? std::optional(engine::RemoveMessages{*id, ranges}) : std::nullopt;
+}
+
+std::optional<engine::UndoPurge> decode_undo_purge(wire::Bytes body,
+                                                   std::vector<MessageRange>& ranges) {
+    const auto id = decode_ranges(body, ranges);
+    return id ? std::optional(engine::UndoPurge{*id, ranges}) : std::nullopt;
+}
+
+bool decode_purge(wire::Bytes body, std::vector<engine::PurgeMessages>& runs) {
     wire::Reader r(body);
+    runs.clear();
     const QueueId id(r.number<std::uint32_t>());
     const auto n = r.number<std::uint32_t>();
-    ranges.clear();
     for (std::uint32_t i = 0; i < n && r.ok(); ++i) {
         const MessageNumber first(r.number<std::uint64_t>());
         const auto count = r.number<std::uint64_t>();
-        if (count == 0 || first.value() > UINT64_MAX - count) {
-            return std::nullopt;
+        const auto until = r.number<std::int64_t>();
+        if (!sane_range(first, count) || !sane_time(until)) {
+            return false;
         }
-        ranges.push_back({first, count});
+        runs.push_back({id, {first, count}, engine::Time(std::chrono::nanoseconds(until))});
     }
-    return r.ok() && n <= remove_ranges_max ? std::optional(engine::RemoveMessages{id, ranges})
-                                            : std::nullopt;
+    return r.ok() && n > 0;
 }
 
 std::optional<engine::CountDelivery> decode_count_delivery(wire::Bytes body) {

@@ -34,6 +34,7 @@ wire::HistoryState told(engine::LiveState state) {
         case engine::LiveState::dying: return wire::HistoryState::dying;
         case engine::LiveState::delayed: return wire::HistoryState::delayed;
         case engine::LiveState::held: return wire::HistoryState::held;
+        case engine::LiveState::purged: return wire::HistoryState::purged;
     }
     return wire::HistoryState::gone;
 }

@@ -94,8 +94,7 @@ bool MoveRequests::answered(const Request& request) {
     waiter.level =
         std::max(queues->from->definition().durability, queues->to->definition().durability);
     waiter.correlation = request.correlation;
-    waiter.count = progress.moved;
-    waiter.next = progress.next;
+    waiter.done = {progress.moved, progress.next};
     core_.wait(*request.session, std::move(waiter));
     return true;
 }

@@ -23,7 +23,7 @@ class Wanted {
     [[nodiscard]] engine::LiveStates states() const {
         using wire::MessageState;
         if (filter_ == nullptr || filter_->states == 0) {
-            return engine::LiveStates::all();
+            return engine::LiveStates::visible();
         }
         engine::LiveStates states{};
         const auto add = [&](MessageState wanted, engine::LiveState state) {
@@ -37,6 +37,7 @@ class Wanted {
         add(MessageState::delayed, engine::LiveState::delayed);
         add(MessageState::dying, engine::LiveState::dying);
         add(MessageState::held, engine::LiveState::held);
+        add(MessageState::purged, engine::LiveState::purged);
         return states;
     }
 
@@ -100,6 +101,7 @@ wire::MessageState state_of(engine::LiveState state, const wire::Peek& frame) {
         case engine::LiveState::ready: return wire::MessageState::ready;
         case engine::LiveState::delayed: return wire::MessageState::delayed;
         case engine::LiveState::held: return wire::MessageState::held;
+        case engine::LiveState::purged: return wire::MessageState::purged;
         case engine::LiveState::dying:
             return frame.filter ? wire::MessageState::dying : wire::MessageState::leased;
         case engine::LiveState::leased:

@@ -31,8 +31,8 @@ Result<std::uint64_t> Core::to_drop(const engine::Queue& queue, const Inflow& in
                      retry_after_ms};
     }
     // Nothing of what had to make room counts any more: it only waits to be moved.
-    const std::uint64_t held = queue.live() - queue.ending() - queue.overflowed() - inflow.leaving +
-                               queue.expected() + queue.numbers().on_their_way();
+    const std::uint64_t held = queue.live() - queue.ending() - queue.purged() - queue.overflowed() -
+                               inflow.leaving + queue.expected() + queue.numbers().on_their_way();
     const std::uint64_t wanted = held + inflow.messages;
     const std::uint64_t over = wanted - std::min(wanted, definition.max_messages);
     const bool drops =

@@ -27,6 +27,7 @@ Result<void> check_times(const wire::QueueOptions& options) {
          {check(options.ttl_ms, wire::ttl_max, "ttl"),
           check(options.expire_idle_ms, wire::expire_idle_max, "expire_idle"),
           check(options.history_time_ms, wire::history_time_max, "history_time"),
+          check(options.undo_time_ms, wire::undo_time_max, "undo_time"),
           check(options.dedup_window_ms, wire::dedup_window_max, "dedup_window")}) {
         if (!checked) {
             return checked;
@@ -69,6 +70,9 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     if (otherwise == nullptr || definition.history_time != otherwise->history_time) {
         options.history_time_ms = static_cast<std::uint64_t>(definition.history_time.count());
     }
+    if (otherwise == nullptr || definition.undo_time != otherwise->undo_time) {
+        options.undo_time_ms = static_cast<std::uint64_t>(definition.undo_time.count());
+    }
     if (otherwise == nullptr || definition.temporary != otherwise->temporary) {
         options.temporary = static_cast<std::uint8_t>(definition.temporary);
     }
@@ -105,7 +109,8 @@ std::string differing_options(const engine::QueueDefinition& one,
                                Name{Id::dedup_window, "dedup_window"},
                                Name{Id::dedup_count, "dedup_count"},
                                Name{Id::history, "history"},
-                               Name{Id::history_time, "history_time"}};
+                               Name{Id::history_time, "history_time"},
+                               Name{Id::undo_time, "undo_time"}};
     wire::QueueOptions differing = options_of(one, &other);
     if (one.durability != other.durability) {
         differing.durability = one.durability;
@@ -158,6 +163,9 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     }
     if (options.history_time_ms) {
         definition.history_time = std::chrono::milliseconds(*options.history_time_ms);
+    }
+    if (options.undo_time_ms) {
+        definition.undo_time = std::chrono::milliseconds(*options.undo_time_ms);
     }
     if (options.temporary) {
         definition.temporary = *options.temporary != 0;

@@ -147,7 +147,7 @@ Result<void> Core::delete_queue(engine::Queue& queue, Session& session, Correlat
     waiter.commit = pending_.back().id;
     waiter.level = Durability::disk;
     waiter.correlation = correlation;
-    waiter.count = queue.live();
+    waiter.done.count = queue.live() - queue.purged();
     wait(session, std::move(waiter));
     return {};
 }

@@ -177,15 +177,38 @@ void append_messages(storage::GroupBuffer& group, RecordType type, const Message
     writer.number(std::uint32_t{0}).bytes(record.batch);
 }
 
-void append_remove(storage::GroupBuffer& group, QueueId id, std::span<const MessageRange> ranges) {
+namespace {
+
+void append_ranges(storage::GroupBuffer& group, RecordType type, QueueId id,
+                   std::span<const MessageRange> ranges) {
     while (!ranges.empty()) {
         const auto some = ranges.first(std::min(ranges.size(), remove_ranges_max));
-        RecordWriter record(group, RecordType::remove_messages, 8 + some.size() * 16);
+        RecordWriter record(group, type, 8 + some.size() * 16);
         record.number(id.value()).number(static_cast<std::uint32_t>(some.size()));
         for (const MessageRange& range : some) {
             record.number(range.first.value()).number(range.count);
         }
         ranges = ranges.subspan(some.size());
+    }
+}
+
+}  // namespace
+
+void append_remove(storage::GroupBuffer& group, QueueId id, std::span<const MessageRange> ranges) {
+    append_ranges(group, RecordType::remove_messages, id, ranges);
+}
+
+void append_undo_purge(storage::GroupBuffer& group, QueueId id,
+                       std::span<const MessageRange> ranges) {
+    append_ranges(group, RecordType::undo_purge, id, ranges);
+}
+
+void append_purge(storage::GroupBuffer& group, std::span<const engine::PurgeMessages> runs) {
+    RecordWriter record(group, RecordType::purge_messages, 8 + runs.size() * purge_run_bytes);
+    record.number(runs.front().id.value()).number(static_cast<std::uint32_t>(runs.size()));
+    for (const engine::PurgeMessages& run : runs) {
+        record.number(run.range.first.value()).number(run.range.count);
+        record.number(run.until.time_since_epoch().count());
     }
 }
 

@@ -30,6 +30,7 @@ inline constexpr std::size_t restore_run_bytes = 12;
 inline constexpr std::size_t place_bytes = 64;
 inline constexpr std::size_t taken_record_bytes = record_header_bytes + 12;
 inline constexpr std::size_t delay_run_bytes = 24;
+inline constexpr std::size_t purge_run_bytes = 24;
 inline constexpr std::uint32_t delay_attempts_max = 65'535;  // more are told as so many
 inline constexpr std::size_t group_member_bytes = 16;
 // The head of a record of messages, in a page.
@@ -97,6 +98,10 @@ enum class RecordType : std::uint8_t {
     // u32 id | u32 n | n x (u64 number, u64 group): they belong to groups. In a checkpoint; in the
     // journal, the messages say it themselves.
     group_messages = 22,
+    // u32 id | u32 n | n x (u64 first, u64 count, i64 until): they are kept until then, for whoever
+    // undoes it; nanoseconds of the journal clock
+    purge_messages = 23,
+    undo_purge = 24,  // u32 id | u32 n | n x (u64 first, u64 count): they are put back
     // u32 id | i64 taken: when the messages of the records of type 4 of that queue were taken that
     // follow, up to the next one of this type; nanoseconds of the journal clock
     note_taken = 20,
@@ -197,6 +202,10 @@ void append_update_queue(storage::GroupBuffer& group, QueueId id,
 void append_note_failure(storage::GroupBuffer& group, const engine::NoteFailure& command);
 // `runs` are of one queue. There is at least one.
 void append_delay(storage::GroupBuffer& group, std::span<const engine::DelayMessages> runs);
+// `runs` are of one queue, at most remove_ranges_max. There is at least one.
+void append_purge(storage::GroupBuffer& group, std::span<const engine::PurgeMessages> runs);
+void append_undo_purge(storage::GroupBuffer& group, QueueId id,
+                       std::span<const MessageRange> ranges);
 void append_group(storage::GroupBuffer& group, QueueId id,
                   std::span<const engine::GroupMember> members);
 void append_mark_producer(storage::GroupBuffer& group, const engine::MarkProducer& command);
@@ -221,6 +230,10 @@ void append_next_segment(storage::GroupBuffer& group, storage::SegmentNumber num
 [[nodiscard]] std::optional<engine::CreateQueue> decode_create_queue(wire::Bytes body);
 [[nodiscard]] std::optional<engine::NoteFailure> decode_note_failure(wire::Bytes body);
 [[nodiscard]] bool decode_delay(wire::Bytes body, std::vector<engine::DelayMessages>& runs);
+[[nodiscard]] bool decode_purge(wire::Bytes body, std::vector<engine::PurgeMessages>& runs);
+// The ranges go to `ranges`, which the command views.
+[[nodiscard]] std::optional<engine::UndoPurge> decode_undo_purge(wire::Bytes body,
+                                                                 std::vector<MessageRange>& ranges);
 // The queue; nothing if it is malformed.
 [[nodiscard]] std::optional<QueueId> decode_group(wire::Bytes body,
                                                   std::vector<engine::GroupMember>& members);

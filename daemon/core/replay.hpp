@@ -191,6 +191,7 @@ class Replay {
             case RecordType::next_segment: return next_segment(record.body);
             case RecordType::note_failure: return note_failure(record.body, true);
             case RecordType::delay_messages: return delay(record.body, true);
+            case RecordType::purge_messages: return purge(record.body, true);
             case RecordType::group_messages: return group_messages(record.body);
             case RecordType::mark_producer: return mark_producer(record.body);
             case RecordType::dedup_marks: return dedup_marks(record.body);
@@ -245,6 +246,8 @@ class Replay {
             case RecordType::update_queue: return update(record.body);
             case RecordType::note_failure: return note_failure(record.body, false);
             case RecordType::delay_messages: return delay(record.body, false);
+            case RecordType::purge_messages: return purge(record.body, false);
+            case RecordType::undo_purge: return undo_purge(record.body);
             case RecordType::mark_producer: return mark_producer(record.body);
             case RecordType::dedup_marks: return open_dedup(record.body);
             case RecordType::delete_queue: return remove_queue(record.body);
@@ -292,6 +295,8 @@ class Replay {
     std::string_view update(wire::Bytes body);
     std::string_view note_failure(wire::Bytes body, bool in_checkpoint);
     std::string_view delay(wire::Bytes body, bool in_checkpoint);
+    std::string_view purge(wire::Bytes body, bool in_checkpoint);
+    std::string_view undo_purge(wire::Bytes body);
     std::string_view group_messages(wire::Bytes body);
     void announce(engine::Queue& queue, Block& block);
     std::string_view mark_producer(wire::Bytes body);
@@ -337,6 +342,7 @@ class Replay {
     std::vector<MessageRange> ranges_;
     std::vector<engine::RestoreMessages> restored_;
     std::vector<engine::DelayMessages> delays_;
+    std::vector<engine::PurgeMessages> purges_;
     std::vector<engine::GroupMember> members_;
     DedupMarks marks_;
     std::map<QueueId, Sequence> ids_as_of_;

@@ -88,6 +88,42 @@ std::string_view Replay::delay(wire::Bytes body, bool in_checkpoint) {
     return {};
 }
 
+// As with delays, of which those that were purged had theirs before.
+std::string_view Replay::purge(wire::Bytes body, bool in_checkpoint) {
+    if (!decode_purge(body, purges_)) {
+        return "malformed purge_messages";
+    }
+    for (const engine::PurgeMessages& command : purges_) {
+        if (durable_queue(command.id) == nullptr) {
+            return no_queue("purge_messages of no such queue");
+        }
+        const auto purge = [&](MessageRange range) -> std::string_view {
+            engine_.apply(engine::PurgeMessages{command.id, range, command.until});
+            return {};
+        };
+        (void)(in_checkpoint ? purge(command.range)
+                             : for_each_unseen(command.id, command.range, purge));
+    }
+    return {};
+}
+
+std::string_view Replay::undo_purge(wire::Bytes body) {
+    const auto command = decode_undo_purge(body, ranges_);
+    if (!command) {
+        return "malformed undo_purge";
+    }
+    if (durable_queue(command->id) == nullptr) {
+        return no_queue("undo_purge of no such queue");
+    }
+    for (const MessageRange& whole : command->ranges) {
+        (void)for_each_unseen(command->id, whole, [&](MessageRange range) -> std::string_view {
+            engine_.apply(engine::UndoPurge{command->id, {&range, 1}});
+            return {};
+        });
+    }
+    return {};
+}
+
 // What the checkpoint tells of groups is younger than its parts: those of messages that are gone by
 // then are not told, and those that came meanwhile are told again by their messages.
 std::string_view Replay::group_messages(wire::Bytes body) {

@@ -57,7 +57,15 @@ void Session::on_queue_delete(CorrelationId correlation, const wire::QueueDelete
 
 void Session::on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame) {
     if (engine::Queue* queue = find_queue(frame.queue, correlation)) {
-        core_.purge_queue(*queue, *this, correlation);
+        core_.purge_queue(*queue, frame.for_good, *this, correlation);
+    }
+}
+
+void Session::on_queue_undo(CorrelationId correlation, const wire::QueueUndo& frame) {
+    if (engine::Queue* queue = find_queue(frame.queue, correlation)) {
+        if (const auto undone = core_.undo_purge(*queue, *this, correlation); !undone) {
+            send_error(undone.error(), correlation);
+        }
     }
 }
 
@@ -75,7 +83,7 @@ void Session::on_messages_delete(CorrelationId correlation, const wire::Messages
     if (!frame.ranges.sane()) {
         return violation("MESSAGES_DELETE: bad range");
     }
-    core_.delete_messages(*queue, frame.ranges, *this, correlation);
+    core_.delete_messages(*queue, frame, *this, correlation);
 }
 
 void Session::on_messages_move(CorrelationId correlation, const wire::MessagesMove& frame) {

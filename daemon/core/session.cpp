@@ -180,6 +180,8 @@ void Session::administer(const wire::FrameHeader& header, wire::Bytes body) {
             return with<wire::QueueDelete>(body, [&](const auto& f) { on_queue_delete(id, f); });
         case FrameType::queue_purge:
             return with<wire::QueuePurge>(body, [&](const auto& f) { on_queue_purge(id, f); });
+        case FrameType::queue_undo:
+            return with<wire::QueueUndo>(body, [&](const auto& f) { on_queue_undo(id, f); });
         case FrameType::messages_delete:
             return with<wire::MessagesDelete>(body,
                                               [&](const auto& f) { on_messages_delete(id, f); });

@@ -128,6 +128,7 @@ class Session {
     void on_queue_update(CorrelationId correlation, const wire::QueueUpdate& frame);
     void on_queue_delete(CorrelationId correlation, const wire::QueueDelete& frame);
     void on_queue_purge(CorrelationId correlation, const wire::QueuePurge& frame);
+    void on_queue_undo(CorrelationId correlation, const wire::QueueUndo& frame);
     void on_messages_delete(CorrelationId correlation, const wire::MessagesDelete& frame);
     void on_messages_move(CorrelationId correlation, const wire::MessagesMove& frame);
     void on_message_history(CorrelationId correlation, const wire::MessageHistory& frame);

@@ -10,6 +10,7 @@ namespace {
 // Of these, a message can be ended by somebody who does not hold it.
 constexpr std::array waiting_states = {LiveState::ready, LiveState::held, LiveState::delayed,
                                        LiveState::aside, LiveState::dying};
+constexpr std::array lost_states = {LiveState::aside, LiveState::dying};
 
 }  // namespace
 
@@ -84,6 +85,8 @@ void Engine::apply(const DeleteQueue& command) {
     release_all(*queue);
     queue->delays_.reset();
     note_delays(*queue);
+    queue->purges_.reset();
+    note_purges(*queue);
     grouped_messages_ -= queue->groups_ ? queue->groups_->size() : 0;
     list_expiry(*queue, Time::max());
     std::erase_if(returned_, [&](const ReturnedMessages& some) { return some.id == command.id; });
@@ -175,8 +178,22 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
 }
 
 void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided) {
+    queue.in(LiveState::purged).take(range, [&](MessageRange piece, std::uint32_t attempts) {
+        queue.in(LiveState::ending).insert(piece, attempts);
+        note_purge_end(queue, piece);
+        decided.push_back(piece);
+    });
+    end_in(queue, waiting_states, range, decided);
+}
+
+void Engine::admit_end_lost(Queue& queue, MessageRange range, std::vector<MessageRange>& decided) {
+    end_in(queue, lost_states, range, decided);
+}
+
+void Engine::end_in(Queue& queue, std::span<const LiveState> states, MessageRange range,
+                    std::vector<MessageRange>& decided) {
     const std::size_t before = decided.size();
-    for (const LiveState state : waiting_states) {
+    for (const LiveState state : states) {
         messages_ -= queue.in(state).take(range, [&](MessageRange piece, std::uint32_t attempts) {
             queue.in(LiveState::ending).insert(piece, attempts);
             decided.push_back(piece);
@@ -189,13 +206,21 @@ void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRang
 
 void Engine::admit_purge(Queue& queue, std::vector<MessageRange>& decided) {
     const std::size_t before = decided.size();
-    for (const LiveState state : waiting_states) {
+    messages_ += queue.purged();  // they do not count
+    const auto end = [&](LiveState state) {
         queue.in(state).for_each([&](MessageRange range, std::uint32_t attempts) {
             queue.in(LiveState::ending).insert(range, attempts);
             decided.push_back(range);
         });
         messages_ -= queue.in(state).count();
         queue.in(state).clear();
+    };
+    end(LiveState::purged);
+    for (std::size_t i = before; i < decided.size(); ++i) {
+        note_purge_end(queue, decided[i]);
+    }
+    for (const LiveState state : waiting_states) {
+        end(state);
     }
     queue.ends_delayed_ = queue.ends_delayed_ || queue.delays_;
     queue.overflowed_.clear();
@@ -254,9 +279,13 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
             removed += queue.in(LiveState::ready).take(range, forget);
             removed += queue.in(LiveState::delayed).take(range, forget);
             messages_ -= removed - admitted;
+            removed += queue.in(LiveState::purged).take(range, forget);
         }
         if (queue.ends_delayed_ || removed != admitted) {
             forget_delay(queue, range);
+        }
+        if (queue.ends_purged_ || removed != admitted) {
+            forget_purge(queue, range);
         }
         MQD_ASSERT(removed == range.count, range.first, range.count, removed);
         if (!queue.failures_.empty()) {
@@ -266,6 +295,7 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
         release(queue, range, near);
     }
     queue.ends_delayed_ = queue.ends_delayed_ && !queue.in(LiveState::ending).empty();
+    queue.ends_purged_ = queue.ends_purged_ && !queue.in(LiveState::ending).empty();
 }
 
 void Engine::apply(const CountDelivery& command) {
@@ -276,7 +306,12 @@ void Engine::apply(const CountDelivery& command) {
         queue->in(state).take(command.range,
                               [&](MessageRange piece, std::uint32_t) { pieces.push_back(piece); });
     }
+    messages_ +=
+        queue->in(LiveState::purged).take(command.range, [&](MessageRange piece, std::uint32_t) {
+            pieces.push_back(piece);
+        });
     forget_delay(*queue, command.range);
+    forget_purge(*queue, command.range);
     for (const MessageRange& piece : pieces) {
         queue->in(LiveState::ready).insert(piece, command.attempts);
     }
@@ -330,6 +365,12 @@ void Engine::apply(const DelayMessages& command) {
             }
         });
     }
+    messages_ += queue->in(LiveState::purged)
+                     .take(command.range, [&](MessageRange piece, std::uint32_t attempts) {
+                         pieces.push_back({piece, attempts});
+                         forget_delay(*queue, piece);
+                         forget_purge(*queue, piece);
+                     });
     std::vector<MessageRange> ranges;
     for (const LiveRun& piece : pieces) {
         make_delayed(*queue, piece.range, std::max(piece.attempts, command.attempts), command.due);
@@ -406,7 +447,7 @@ void Engine::end_lease(Queue& queue, MessageRange range) {
 }
 
 std::uint64_t Engine::messages_of(const Queue& queue) {
-    return queue.live() - queue.ending() + queue.numbers().on_their_way();
+    return queue.live() - queue.ending() - queue.purged() + queue.numbers().on_their_way();
 }
 
 void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts) {

@@ -80,6 +80,20 @@ struct DelayMessages {
     std::uint32_t attempts = 0;  // so often they were delivered before, at least
 };
 
+// Messages are kept until then, for whoever undoes it, and not delivered: what of the range is
+// ready, held, delayed, or purged until another time.
+struct PurgeMessages {
+    QueueId id;
+    MessageRange range;
+    Time until;
+};
+
+// They are put back: what of the ranges is purged.
+struct UndoPurge {
+    QueueId id;
+    std::span<const MessageRange> ranges;
+};
+
 // An extent of which something may have come to the end of its time to live.
 struct ExpiredExtent {
     Queue* queue = nullptr;
@@ -173,9 +187,11 @@ class Engine {
                            std::vector<MessageRange>& decided) {
         return admit_ack(consumer, {&range, 1}, decided);
     }
-    // Decides to end what of the range waits: ready, delayed, set aside or dying. Appends the
-    // decision to `decided`.
+    // Decides to end what of the range waits: ready, delayed, set aside, dying or purged. Appends
+    // the decision to `decided`.
     void admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided);
+    // The same for what of them could not be put back if a purge is undone: set aside or dying.
+    void admit_end_lost(Queue& queue, MessageRange range, std::vector<MessageRange>& decided);
     // Decides to end what of the range is dying: it is moved elsewhere.
     void admit_move(Queue& queue, MessageRange range);
     // Decides that the oldest of those that are ready or held make room: they are dying.
@@ -192,8 +208,27 @@ class Engine {
     void apply(const SkipNumbers& command);
     void apply(const NoteFailure& command);
     void apply(const DelayMessages& command);
+    void apply(const PurgeMessages& command);
+    void apply(const UndoPurge& command);
     // It tells the most that was taken, so that it does no harm where more is known.
     void apply(const MarkProducer& command);
+
+    // --- purges that can be undone (purges.cpp)
+    // What of these is ready, held or delayed is purged from now on, until then; appends it to
+    // `purged`. Returns how many they are.
+    std::uint64_t purge(Queue& queue, MessageRange range, Time until,
+                        std::vector<MessageRange>& purged);
+    std::uint64_t purge(Queue& queue, Time until, std::vector<MessageRange>& purged);
+    // All that is purged is put back, each message at its place: ready, held, or delayed if it was.
+    // Appends it to `restored`.
+    void undo_purge(Queue& queue, std::vector<MessageRange>& restored);
+    // When the first is not kept any longer.
+    [[nodiscard]] std::optional<Time> next_purge_end() const;
+    // Decides to end what was purged and is not kept any longer: of one queue, at most so many runs
+    // of messages. Null: nothing is left to be ended.
+    Queue* admit_purge_end(Time now, std::size_t runs_max, std::vector<MessageRange>& decided);
+    // Runs of purged messages, of all queues; what they cost goes by that.
+    [[nodiscard]] std::size_t purge_runs() const { return purge_runs_; }
 
     // --- producers with names (producer_marks.cpp)
     // The mark of that name, made if there is none; it stays where it is until its queue is gone,
@@ -335,10 +370,18 @@ class Engine {
     void pass_turn(Queue& queue);
     static void end_lease(Queue& queue, MessageRange range);
     [[nodiscard]] static std::uint64_t messages_of(const Queue& queue);
+    void end_in(Queue& queue, std::span<const LiveState> states, MessageRange range,
+                std::vector<MessageRange>& decided);
     void make_ready(Queue& queue, MessageRange range, std::uint32_t attempts);
     void make_dying(Queue& queue, MessageRange range, std::uint32_t attempts);
     void make_delayed(Queue& queue, MessageRange range, std::uint32_t attempts, Due due);
     void forget_delay(Queue& queue, MessageRange range);
+    // purges.cpp
+    void make_purged(Queue& queue, MessageRange range, std::uint32_t attempts, Time until);
+    void restore(Queue& queue, MessageRange range, std::uint32_t attempts);
+    void note_purge_end(Queue& queue, MessageRange range);
+    void forget_purge(Queue& queue, MessageRange range);
+    void note_purges(Queue& queue);
     // groups.cpp
     void join(Queue& queue, std::span<const GroupMember> members);
     void place(Queue& queue, MessageRange range, std::uint32_t attempts);
@@ -383,6 +426,9 @@ class Engine {
     // Queues with delayed messages, by the time of the first.
     std::array<std::set<std::pair<std::int64_t, QueueId>>, due_clocks> due_queues_;
     std::size_t delay_runs_ = 0;  // of all queues
+    // Queues with purged messages, by the time of the first.
+    std::set<std::pair<std::int64_t, QueueId>> purge_queues_;
+    std::size_t purge_runs_ = 0;
     std::size_t grouped_messages_ = 0;
     std::uint64_t hash_salt_;
     std::vector<MemberLink> leaving_;    // scratch: who gives up a slot soon

@@ -61,7 +61,7 @@ std::uint64_t Queue::ready_in(MessageRange range) const {
 
 std::uint64_t Queue::waiting_in(MessageRange range) const {
     return ready_in(range) + in(LiveState::held).count_in(range) +
-           in(LiveState::delayed).count_in(range);
+           in(LiveState::delayed).count_in(range) + in(LiveState::purged).count_in(range);
 }
 
 MessageRange Queue::oldest_waiting() const {
@@ -84,7 +84,8 @@ MessageRange Queue::oldest_waiting() const {
 }
 
 std::uint64_t Queue::deliverable_in(MessageRange range) const {
-    return waiting_in(range) + in(LiveState::leased).count_in(range);
+    return ready_in(range) + in(LiveState::held).count_in(range) +
+           in(LiveState::delayed).count_in(range) + in(LiveState::leased).count_in(range);
 }
 
 std::uint64_t Queue::live() const {

@@ -14,6 +14,8 @@
 //
 // When the time to live of a message that is ready or delayed is over, it is ending, or dying; that
 // of a leased one is looked at when it comes back.
+// A purge that can be undone makes what is ready, held or delayed `purged`: it is kept until its
+// time is over, and then it is ending; an undo puts it back.
 // `delayed` are those that wait for a time, since they were published or after a failure; then each
 // is ready in the place that its number gives it.
 // `held` are ready messages whose turn has not come: as many of their group as may be are under
@@ -57,8 +59,8 @@ struct Delivery {
     std::uint32_t attempt = 0;
 };
 
-enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying, delayed, held };
-inline constexpr std::size_t live_states = 7;
+enum class LiveState : std::uint8_t { ready, leased, ending, aside, dying, delayed, held, purged };
+inline constexpr std::size_t live_states = 8;
 
 // Some of them.
 class LiveStates {
@@ -71,6 +73,12 @@ class LiveStates {
     [[nodiscard]] static constexpr LiveStates all() {
         LiveStates states{};
         states.bits_ = (1u << live_states) - 1;
+        return states;
+    }
+    // All but those that were purged, which are there for whoever undoes it only.
+    [[nodiscard]] static constexpr LiveStates visible() {
+        LiveStates states = all();
+        states.bits_ &= ~(1u << static_cast<unsigned>(LiveState::purged));
         return states;
     }
     constexpr void add(LiveState state) { bits_ |= 1u << static_cast<unsigned>(state); }
@@ -119,6 +127,7 @@ class Queue {
     [[nodiscard]] std::uint64_t dying() const { return in(LiveState::dying).count(); }
     [[nodiscard]] std::uint64_t delayed() const { return in(LiveState::delayed).count(); }
     [[nodiscard]] std::uint64_t held() const { return in(LiveState::held).count(); }
+    [[nodiscard]] std::uint64_t purged() const { return in(LiveState::purged).count(); }
     [[nodiscard]] std::uint64_t live() const;
     [[nodiscard]] std::size_t consumers() const { return consumers_.size(); }
     // How its consumers share it; without any, it is open to all.
@@ -199,8 +208,8 @@ class Queue {
     [[nodiscard]] MessageRange oldest_waiting() const;
     // How many messages of the range are ready.
     [[nodiscard]] std::uint64_t ready_in(MessageRange range) const;
-    // How many wait, with nothing decided about them: ready, held or delayed. All that live, in a
-    // replay.
+    // How many wait, with their end not decided: ready, held, delayed or purged. All that live, in
+    // a replay.
     [[nodiscard]] std::uint64_t waiting_in(MessageRange range) const;
 
     // The extent that holds `number`, or the next one behind it; null: none.
@@ -228,21 +237,24 @@ class Queue {
     // Until when those that are delayed are, and those that were when their end was decided: it may
     // come to nothing, by a crash, and then they wait on. Null: none ever was.
     [[nodiscard]] const DelayTable* delays() const { return delays_.get(); }
+    // Until when those that were purged are kept, on the journal clock; on the other one are those
+    // whose end is decided, which may come to nothing as well. Null: none ever was.
+    [[nodiscard]] const DelayTable* purges() const { return purges_.get(); }
     // Which of them belong to groups. Null: none ever did.
     [[nodiscard]] const GroupTable* groups() const { return groups_.get(); }
     // That of a delayed message, and of its neighbours that are due at the same time.
     [[nodiscard]] DelayTable::Run delay_of(MessageNumber number) const;
 
-    // Looks at live messages of these states from `from` on, in order, until fn(extent, range,
-    // attempts, state) says false; those that are set aside are passed over. A range lies in one
-    // extent, has one state, one delivery count and, if it is delayed, one due time. Returns the
-    // first message that it did not come to because it is not resident; the last of all numbers:
-    // there was none.
+    // Looks at live messages of these states, or all visible ones, from `from` on, in order, until
+    // fn(extent, range, attempts, state) says false; those that are set aside are passed over. A
+    // range lies in one extent, has one state, one delivery count and, if it is delayed, one due
+    // time. Returns the first message that it did not come to because it is not resident; the last
+    // of all numbers: there was none.
     template <typename Fn>
     MessageNumber peek(MessageNumber from, LiveStates states, Fn&& fn) const;
     template <typename Fn>
     MessageNumber peek(MessageNumber from, Fn&& fn) const {
-        return peek(from, LiveStates::all(), std::forward<Fn>(fn));
+        return peek(from, LiveStates::visible(), std::forward<Fn>(fn));
     }
 
   private:
@@ -272,11 +284,15 @@ class Queue {
     RangeMap<bool> overflowed_;   // of those that are dying; a start forgets it, as all dying
     std::unique_ptr<DelayTable> delays_;
     bool ends_delayed_ = false;  // some that are ending may have been delayed
+    std::unique_ptr<DelayTable> purges_;
+    bool ends_purged_ = false;  // as ends_delayed_
     std::unique_ptr<GroupTable> groups_;
     bool groups_restored_ = false;  // and not judged: nobody has a slot yet
     // The times under which the engine lists it, and the runs of delayed messages that it counts.
     std::array<std::optional<std::int64_t>, due_clocks> listed_due_;
     std::size_t counted_delays_ = 0;
+    std::optional<std::int64_t> listed_purge_;  // likewise
+    std::size_t counted_purges_ = 0;
     std::uint64_t resident_bytes_ = 0;
     Extents extents_;
     mutable Extents::const_iterator near_extent_;  // where the last look-up ended, or the end

@@ -40,6 +40,8 @@ struct QueueDefinition {
     // So many events of its messages are kept, for so long, to be told; core sees to it.
     std::uint32_t history = 0;                           // 0: none
     std::chrono::milliseconds history_time{86'400'000};  // 0: no limit
+    // What is purged, or deleted singly, can be put back for so long; core sees to it.
+    std::chrono::milliseconds undo_time{0};  // 0: it ends at once
     // A message whose id was published within so long is not taken once more; 0: nobody looks. So
     // many ids are remembered at most.
     std::chrono::milliseconds dedup_window{0};
@@ -76,6 +78,7 @@ inline constexpr std::uint64_t rendezvous = UINT64_MAX;
 [[nodiscard]] inline QueueDefinition default_definition() {
     QueueDefinition definition;
     definition.max_attempts = 16;
+    definition.undo_time = std::chrono::minutes(10);
     return definition;
 }
 

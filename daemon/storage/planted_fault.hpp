@@ -24,6 +24,7 @@ enum class Fault {
     overflow_dropped,   // the oldest of a full queue are dropped, and shall become dead letters
     queue_jumper,       // a publish that finds room is taken before those that wait for more
     lost_dedup_mark,    // a start forgets which ids the messages of the journal had
+    forgotten_undo,     // that a purge was undone is not journaled
     lost_straggler,     // of what lives in a page that is carried, the last batch is left behind
 };
 

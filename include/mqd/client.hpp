@@ -119,15 +119,23 @@ class Client {
                                                  const QueueOptions& options);
     // The messages that went with it. Errors: no_such_queue, not_permitted.
     [[nodiscard]] Result<std::uint64_t> delete_queue(std::string_view name);
-    // The messages removed; what is leased stays with its consumers. Errors: as delete_queue().
-    [[nodiscard]] Result<std::uint64_t> purge_queue(std::string_view name);
-    // Ends single messages that wait, ready or delayed; so a delayed one is cancelled. Returns how
+    // The messages removed; what is leased stays with its consumers. Those that wait are kept for
+    // the queue's undo_time, unless it is for good or their room is needed. Errors: as
+    // delete_queue().
+    [[nodiscard]] Result<std::uint64_t> purge_queue(std::string_view name, bool for_good = false);
+    // Puts back what of the queue was purged or deleted singly and is still kept, each message to
+    // its place. Returns how many they are. Errors: as delete_queue(), disk_full; unknown_frame
+    // from a daemon that is too old.
+    [[nodiscard]] Result<std::uint64_t> undo_purge(std::string_view name);
+    // Ends single messages that wait, ready or delayed; so a delayed one is cancelled. They can be
+    // put back as after purge_queue(). Returns how
     // many they were: what is leased stays, what is gone counts for nothing. More than 4,096 ranges
     // travel in several requests, of which an error may leave the first done. Errors: bad_option (a
     // range of no messages), as delete_queue(), no_such_queue also if the queue is another
     // incarnation now, unknown_frame from a daemon that is too old.
     [[nodiscard]] Result<std::uint64_t> delete_messages(std::string_view queue, QueueId incarnation,
-                                                        std::span<const MessageRange> ranges);
+                                                        std::span<const MessageRange> ranges,
+                                                        bool for_good = false);
     // Moves messages that wait, ready or delayed, in the order of their numbers, to the end of
     // another queue. They keep time and sender, and until when they are delayed; they begin anew
     // to be delivered, and what was said of an earlier death is gone. Each is in one of the queues

@@ -63,6 +63,9 @@ struct QueueOptions {
     // of the daemon's memory. 0: none; 0: without a limit in time.
     std::optional<std::uint32_t> history{};
     std::optional<std::chrono::milliseconds> history_time{};
+    // How long what is purged, or deleted singly, can be put back with Client::undo_purge(); at
+    // most ten years. Until then it takes room, and counts for no limit of messages. 0: not at all.
+    std::optional<std::chrono::milliseconds> undo_time{};
 };
 
 struct QueueInfo {
@@ -81,7 +84,9 @@ struct QueueInfo {
     std::uint64_t expired = 0;  // messages, since the daemon was started or the queue made
     // With priorities: the next number of each, from that of priority 9 on.
     std::vector<MessageNumber> next_of_levels{};
-    std::uint64_t duplicates = 0;  // messages that were not taken once more; as `expired`
+    std::uint64_t duplicates = 0;          // messages that were not taken once more; as `expired`
+    std::uint64_t purged = 0;              // messages that Client::undo_purge() would put back
+    std::optional<WallTime> undo_until{};  // the first of them only until then
 
     // The next number, among those of the same priority.
     [[nodiscard]] MessageNumber next_like(MessageNumber number) const {

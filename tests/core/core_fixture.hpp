@@ -199,6 +199,7 @@ struct CoreFixture {
         options.journal = {1024 * 1024, 8 * 1024 * 1024};
         options.queues_max = 100;
         options.message_bytes_max = 50'000;
+        options.queue_defaults.undo_time = {};  // what is purged is gone, if a test says no more
     }
     ~CoreFixture() { clients.clear(); }
 

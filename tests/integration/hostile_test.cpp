@@ -72,6 +72,7 @@ bool is_known(std::uint8_t type) {
         case FrameType::queue_update:
         case FrameType::queue_delete:
         case FrameType::queue_purge:
+        case FrameType::queue_undo:
         case FrameType::messages_delete:
         case FrameType::messages_move:
         case FrameType::message_history:

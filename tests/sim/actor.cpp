@@ -142,6 +142,7 @@ void Actor::create(std::size_t index) {
     if (habits_.expire_idle_ms != 0) {
         frame.options.expire_idle_ms = habits_.expire_idle_ms;
     }
+    frame.options.undo_time_ms = habits_.undo_ms;
     if (habits_.history != 0) {
         frame.options.history = habits_.history;
         frame.options.history_time_ms = 0;
@@ -530,6 +531,7 @@ void Actor::administer() {
             if (habits_.purges) {
                 wire::QueuePurge frame;
                 frame.queue = queue;
+                frame.for_good = habits_.undo_ms != 0 && dice_.one_in(8);
                 ask(frame, FrameType::done);
             }
             break;
@@ -557,7 +559,13 @@ void Actor::administer() {
                 ask(wire::Status{}, FrameType::status_reply);
             }
             break;
-        case 7: pause(queue, {dice_.one_in(4), dice_.one_in(4)}); break;
+        case 7:
+            if (habits_.undo_ms != 0) {
+                ask(wire::QueueUndo{queue}, FrameType::done);
+                break;
+            }
+            pause(queue, {dice_.one_in(4), dice_.one_in(4)});
+            break;
         default: {
             wire::Peek frame;
             frame.queue = queue;

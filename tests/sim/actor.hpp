@@ -45,6 +45,7 @@ struct Habits {
     unsigned admin_percent = 3;           // of a client's acts
     bool deletes = false;
     bool purges = false;
+    std::uint64_t undo_ms = 0;
     bool transacts = false;
     std::string moves_to;  // messages are moved there from other queues; empty: none are
     bool rejects = true;   // some messages are given back as dead letters

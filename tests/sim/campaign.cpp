@@ -35,6 +35,7 @@ void add(Judge::Figures& sum, const Judge::Figures& more) {
     sum.delivered += more.delivered;
     sum.redelivered += more.redelivered;
     sum.acked += more.acked;
+    sum.restored += more.restored;
     sum.leases_lost += more.leases_lost;
     sum.expired += more.expired;
     sum.dead_letters += more.dead_letters;
@@ -114,6 +115,7 @@ std::string figures_text(const CampaignResult& result) {
     figure("delivered", of.delivered);
     figure("redelivered", of.redelivered);
     figure("acked", of.acked);
+    figure("restored", of.restored);
     figure("leases_lost", of.leases_lost);
     figure("expired", of.expired);
     figure("dead_letters", of.dead_letters);

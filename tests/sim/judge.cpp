@@ -118,7 +118,10 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         ++(message->delivered ? figures_.redelivered : figures_.delivered);
         message->delivered = true;
         message->visible = true;
-        message->uncertain = message->queue->delete_asked || drops_ || message->may_have_expired;
+        // Until it is answered, an undo may come to nothing.
+        message->undoable = message->undoable && message->undo != 0;
+        message->uncertain = message->undoable || message->queue->delete_asked || drops_ ||
+                             message->may_have_expired;
         note_taken(*message);
         if (!message->uncertain) {
             message->kept = std::max(message->kept, message->queue->durability);
@@ -243,6 +246,7 @@ EndingRecord Judge::ack(ConsumerRecord& consumer, const wire::RangeList& ranges)
     for_held(consumer, ranges, [&](Uid uid, MessageRecord& message) {
         release(message);
         message.gone = Durability::memory;
+        message.undoable = false;
         ending.messages.push_back(uid);
         --ending.not_leased;
         ++figures_.acked;

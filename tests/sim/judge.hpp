@@ -100,6 +100,12 @@ struct MessageRecord {
     bool beyond_disk = false;     // when it was sent, limits.disk_bytes was used up
     bool refused = false;
     bool uncertain = false;  // a purge may have ended it
+    // An undo would put it back, perhaps, or for certain.
+    std::uint64_t purge = 0;  // the last one that may have ended it, if nobody undid that
+    bool undoable = false;
+    bool undo_certain = false;
+    std::uint64_t undo = 0;  // that was asked for and is not answered, nor was it purged again
+    bool restored = false;   // by one, perhaps: limits do not refuse that
     // What it survives, as somebody was told: unspecified: nobody was told anything.
     Durability kept{};
     // Ended, and what that end survives; unspecified: not ended.
@@ -154,7 +160,10 @@ struct ConsumerRecord {
 // An ACK that waits for SETTLED, and a purge, or an end of single messages, that waits for DONE.
 struct EndingRecord {
     QueueRecord* queue = nullptr;
-    std::vector<Uid> messages;  // that end with it, for certain
+    std::vector<Uid> messages;    // that end with it, for certain
+    std::vector<Uid> kept;        // which could be put back before it, for certain
+    std::uint64_t purge = 0;      // or undo, among all
+    std::uint64_t given_way = 0;  // as Judge::given_way_ was then
     std::uint64_t not_leased = 0;
 };
 
@@ -219,6 +228,11 @@ class Judge {
         queue_ttl_ms_ = ttl_ms;
         buries_ = buries;
     }
+    // What is purged can be put back; `for_ever`: as long as the run lasts.
+    void set_undo(bool for_ever) {
+        undoes_ = true;
+        undoes_for_ever_ = for_ever;
+    }
     // All queues keep what happens to their messages.
     void set_history() { remembers_ = true; }
     void set_time(std::int64_t now_ns, std::int64_t wall_us);
@@ -231,7 +245,7 @@ class Judge {
     [[nodiscard]] std::vector<QueueRecord*> queues_named(std::string_view name);
     void delete_asked(std::string_view name);
     void deleted(std::string_view name);
-    [[nodiscard]] EndingRecord purge_asked(QueueRecord& queue);
+    [[nodiscard]] EndingRecord purge_asked(QueueRecord& queue, bool for_good);
     [[nodiscard]] EndingRecord end_asked(QueueRecord& queue, const wire::RangeList& ranges);
     // Any message of it may be there from now on, and in one of the two only.
     void move_asked(QueueRecord& queue, std::string_view target) {
@@ -240,7 +254,14 @@ class Judge {
     }
     // Also of dead letters that nobody has seen yet.
     void purge_asked(std::string_view name);
-    void purged(const EndingRecord& ending, std::uint64_t count);
+    void purged(const EndingRecord& ending, const wire::Done& done);
+    void may_be_purged(MessageRecord& message) const;
+    static void note_kept(Uid uid, MessageRecord& message, EndingRecord& ending);
+    // QUEUE_UNDO went in, and was answered.
+    [[nodiscard]] EndingRecord undo_asked(QueueRecord& queue);
+    void undone(const EndingRecord& ending, const wire::Done& done);
+    // What was kept for an undo ended early, for its room.
+    void gave_way();
     [[nodiscard]] const std::deque<QueueRecord>& queues() const { return queues_; }
 
     // --- publishing
@@ -310,6 +331,7 @@ class Judge {
         std::uint64_t delivered = 0;
         std::uint64_t redelivered = 0;
         std::uint64_t acked = 0;
+        std::uint64_t restored = 0;  // for certain, by an undo
         std::uint64_t leases_lost = 0;
         std::uint64_t dead_letters = 0;  // that were delivered as such
         std::uint64_t waited = 0;        // that were published to wait
@@ -445,6 +467,10 @@ class Judge {
         std::uint32_t attempt = 0;
     };
     bool remembers_ = false;
+    bool undoes_ = false;
+    bool undoes_for_ever_ = false;
+    std::uint64_t purges_ = 0;
+    std::uint64_t given_way_ = 0;  // so often
     std::uint64_t deliveries_heard_ = 0;
     std::map<std::pair<QueueId, MessageNumber>, std::vector<HeardDelivery>>
         heard_;                                         // since a start

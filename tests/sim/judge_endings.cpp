@@ -165,6 +165,7 @@ void Judge::restarted(End end) {
         // The last delivery may have been under way, and counts unless the daemon stopped cleanly.
         const std::uint32_t limit = limit_of(*message.queue);
         message.dying = message.dying || (limit != 0 && message.attempts_max >= limit);
+        message.undo = 0;
         age(message, end);
     }
     for (TransactionRecord& transaction : transactions_) {

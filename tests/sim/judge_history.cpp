@@ -27,7 +27,8 @@ bool ends(HistoryKind kind) {
         case HistoryKind::consumer_gone:
         case HistoryKind::given_back:
         case HistoryKind::arrived:
-        case HistoryKind::arrived_dead: break;
+        case HistoryKind::arrived_dead:
+        case HistoryKind::restored: break;
     }
     return false;
 }
@@ -50,8 +51,14 @@ std::string out_of_order(const std::vector<wire::HistoryEvent>& events, bool& le
     ended = false;
     for (std::size_t i = 0; i < events.size(); ++i) {
         const HistoryKind kind = events[i].kind;
-        if (ended) {
-            return "goes on behind its end";
+        const bool undone = kind == HistoryKind::restored;
+        const bool was_purged = i > 0 && (events[i - 1].kind == HistoryKind::purged ||
+                                          events[i - 1].kind == HistoryKind::deleted);
+        // For good, perhaps, what could be put back before.
+        const bool again =
+            was_purged && (kind == HistoryKind::purged || kind == HistoryKind::deleted);
+        if (undone ? i > 0 && !was_purged : ended && !again) {
+            return undone ? "is put back, and was not purged" : "goes on behind its end";
         }
         if (begins(kind) && i != 0) {
             return "begins behind another event";
@@ -94,7 +101,8 @@ void Judge::history_told(MessageNumber number, std::uint64_t heard_before,
         return violate(what + ' ' + wrong);
     }
     const bool there = reply.state != wire::HistoryState::gone;
-    const bool ending = reply.state == wire::HistoryState::ending;
+    const bool ending =
+        reply.state == wire::HistoryState::ending || reply.state == wire::HistoryState::purged;
     if (ended && there && !ending) {
         return violate(what + " tells its end, and it is there");
     }

@@ -32,7 +32,8 @@ void Judge::check_total() {
     }
     std::uint64_t certain = 0;
     for (const auto& [uid, message] : messages_) {
-        const bool lives = message.kept != Durability::unspecified && may_exist(message);
+        const bool lives =
+            message.kept != Durability::unspecified && may_exist(message) && !message.restored;
         certain += lives && !message.uncertain && !message.dying && !message.may_be_gone ? 1 : 0;
     }
     if (certain > total_limit_) {

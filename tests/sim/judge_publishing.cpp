@@ -70,7 +70,7 @@ void Judge::note_sent(Uid uid, MessageRecord& message, const wire::MessageView& 
 void Judge::counted(const wire::QueueInfo& info) {
     // Leased are also those whose end is on its way; they count no more.
     const bool may_be_back = (crashed_ && on_full_ == OnFull::dead_letter) ||
-                             (rendezvous_ && info.durability == Durability::memory);
+                             (rendezvous_ && info.durability == Durability::memory) || undoes_;
     if (messages_limit_ != 0 && !is_dead_letters(info.queue) && info.ready > messages_limit_ &&
         !may_be_back) {
         violate("queue " + std::string(info.queue) + " has " + std::to_string(info.ready) +

@@ -1,6 +1,7 @@
 // What the judge makes of queues, and of what ends messages in them at request.
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/judge.hpp"
 
@@ -87,10 +88,32 @@ void Judge::deleted(std::string_view queue_name) {
     }
 }
 
-EndingRecord Judge::purge_asked(QueueRecord& queue) {
+void Judge::may_be_purged(MessageRecord& message) const {
+    message.uncertain = true;
+    message.kept = Durability::unspecified;
+    message.undoable = undoes_;
+    message.undo = 0;
+    message.purge = purges_;
+    message.undo_certain = false;
+}
+
+// Where room is short, it may end what was kept before.
+void Judge::note_kept(Uid uid, MessageRecord& message, EndingRecord& ending) {
+    if (message.queue == ending.queue && std::exchange(message.undo_certain, false)) {
+        ending.kept.push_back(uid);
+    }
+}
+
+EndingRecord Judge::purge_asked(QueueRecord& queue, bool for_good) {
+    if (for_good) {
+        gave_way();
+    }
     EndingRecord ending;
     ending.queue = &queue;
+    ending.purge = ++purges_;
+    ending.given_way = given_way_;
     for (auto& [uid, message] : messages_) {
+        note_kept(uid, message, ending);
         const bool there = message.queue == &queue || message.origin == &queue;
         if ((!there && !may_be_in(message, queue)) || message.holder != nullptr ||
             message.refused || message.gone != Durability::unspecified) {
@@ -101,8 +124,7 @@ EndingRecord Judge::purge_asked(QueueRecord& queue) {
             !message.uncertain && queue.moves_to.empty()) {
             ending.messages.push_back(uid);
         }
-        message.uncertain = true;
-        message.kept = Durability::unspecified;
+        may_be_purged(message);
     }
     return ending;
 }
@@ -122,6 +144,8 @@ void Judge::purge_asked(std::string_view queue_name) {
 EndingRecord Judge::end_asked(QueueRecord& queue, const wire::RangeList& ranges) {
     EndingRecord ending;
     ending.queue = &queue;
+    ending.purge = ++purges_;
+    ending.given_way = given_way_;
     const auto named = [&](const MessageRecord& message) {
         for (std::size_t i = 0; i < ranges.size(); ++i) {
             if (message.number >= ranges[i].first && message.number < ranges[i].end()) {
@@ -131,6 +155,7 @@ EndingRecord Judge::end_asked(QueueRecord& queue, const wire::RangeList& ranges)
         return message.number.value() == 0;
     };
     for (auto& [uid, message] : messages_) {
+        note_kept(uid, message, ending);
         const bool there = message.queue == &queue || may_be_in(message, queue);
         const bool elsewhere = message.queue != &queue;  // under a number that is not known
         if (!there || (!elsewhere && !named(message)) || message.holder != nullptr ||
@@ -141,20 +166,29 @@ EndingRecord Judge::end_asked(QueueRecord& queue, const wire::RangeList& ranges)
             queue.moves_to.empty() && message.number.value() != 0) {
             ending.messages.push_back(uid);
         }
-        message.uncertain = true;
-        message.kept = Durability::unspecified;
+        may_be_purged(message);
     }
     return ending;
 }
 
-void Judge::purged(const EndingRecord& ending, std::uint64_t count) {
-    if (count < ending.messages.size()) {
-        violate("DONE says that " + std::to_string(count) + " messages ended, and there were " +
-                std::to_string(ending.messages.size()));
+void Judge::purged(const EndingRecord& ending, const wire::Done& done) {
+    if (done.count < ending.messages.size()) {
+        violate("DONE says that " + std::to_string(done.count) +
+                " messages ended, and there were " + std::to_string(ending.messages.size()));
     }
     promises_ += ending.queue->durability == Durability::disk ? 1 : 0;
+    const bool kept = undoes_for_ever_ && done.kept == done.count && ending.given_way == given_way_;
+    for (const Uid uid : ending.kept) {
+        MessageRecord& message = messages_.at(uid);
+        message.undo_certain = kept && message.undoable && message.gone != Durability::unspecified;
+    }
     for (const Uid uid : ending.messages) {
-        messages_.at(uid).gone = ending.queue->durability;
+        MessageRecord& message = messages_.at(uid);
+        if (message.purge != ending.purge) {
+            continue;
+        }
+        message.gone = ending.queue->durability;
+        message.undo_certain = kept && message.undoable;
     }
 }
 

@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint64_t backup_salt = 0xB4C;
 constexpr std::uint64_t limits_salt = 0x71715;
 constexpr std::uint64_t rendezvous_salt = 0x4E4D;
+constexpr std::uint64_t undo_salt = 0x0BACC;
 constexpr std::uint64_t turns_between_backups = 60;  // on the average
 
 }  // namespace
@@ -26,6 +27,7 @@ Simulation::Simulation(std::uint64_t seed, const Disasters& disasters, bool trac
     choose_options();
     choose_total_limits(seed);
     choose_rendezvous(seed);
+    choose_undo(seed);
 }
 
 Simulation::~Simulation() {
@@ -131,6 +133,20 @@ void Simulation::choose_rendezvous(std::uint64_t seed) {
     habits_.waits = false;
     habits_.names = false;
     judge_.set_rendezvous(options_.output_bytes_max >= output_bytes_plenty);
+}
+
+// Likewise. In half of the runs what is purged is kept for longer than they last.
+void Simulation::choose_undo(std::uint64_t seed) {
+    test::Dice dice(seed ^ undo_salt);
+    if (!dice.one_in(3)) {
+        return;
+    }
+    const bool for_ever = dice.one_in(2);
+    habits_.undo_ms =
+        for_ever ? static_cast<std::uint64_t>(wire::undo_time_max.count()) : dice.between(1, 3'000);
+    habits_.purges = true;
+    habits_.admin_percent = std::max(habits_.admin_percent, 8u);
+    judge_.set_undo(for_ever);
 }
 
 // To one queue, which is as durable as any, so that what is moved is no less safe there. Such runs
@@ -248,6 +264,12 @@ void Simulation::turn() {
     daemon_.end_turn();
     if (daemon_.core().backlog().figures().unreadable_messages > 0) {
         judge_.some_are_set_aside(io_error_planned_);
+    }
+    for (const std::string& notice : daemon_.core().take_notices()) {
+        trace(notice);
+        if (notice.starts_with("there is need of the room")) {
+            judge_.gave_way();
+        }
     }
     check_count();
     hear();

@@ -50,7 +50,10 @@ std::string frame_text(const wire::FrameHeader& header, wire::Bytes body) {
                    std::string(frame->producer) + '"';
         }
         case FrameType::queue_purge:
-            return "purge " + std::string(wire::QueuePurge::decode(body)->queue);
+            return "purge " + std::string(wire::QueuePurge::decode(body)->queue) +
+                   (wire::QueuePurge::decode(body)->for_good ? " for good" : "");
+        case FrameType::queue_undo:
+            return "undo " + std::string(wire::QueueUndo::decode(body)->queue);
         case FrameType::refuse: {
             const auto frame = wire::Refuse::decode(body);
             return "refuse line " + std::to_string(frame->first_line.value()) + '+' +
@@ -156,6 +159,7 @@ void Tap::take_in(const wire::FrameHeader& header, wire::Bytes body) {
         case FrameType::extend: take_settlement(header, body); break;
         case FrameType::queue_delete:
         case FrameType::queue_purge:
+        case FrameType::queue_undo:
         case FrameType::messages_delete:
         case FrameType::peek: take_request(header, body); break;
         case FrameType::messages_move: {
@@ -241,7 +245,11 @@ void Tap::take_request(const wire::FrameHeader& header, wire::Bytes body) {
     } else if (header.type == FrameType::queue_purge) {
         judge_.purge_asked(request.queue);
         for (QueueRecord* queue : judge_.queues_named(request.queue)) {
-            request.ending = judge_.purge_asked(*queue);
+            request.ending = judge_.purge_asked(*queue, wire::QueuePurge::decode(body)->for_good);
+        }
+    } else if (header.type == FrameType::queue_undo) {
+        for (QueueRecord* queue : judge_.queues_named(request.queue)) {
+            request.ending = judge_.undo_asked(*queue);
         }
     }
     requests_[header.correlation] = std::move(request);
@@ -380,7 +388,9 @@ void Tap::take_answer(const wire::FrameHeader& header, wire::Bytes body) {
                 judge_.deleted(request.queue);
             } else if (judge_.queues_named(request.queue).size() == 1 &&
                        request.ending.queue != nullptr) {
-                judge_.purged(request.ending, wire::Done::decode(body)->count);
+                const auto done = wire::Done::decode(body);
+                request.type == FrameType::queue_undo ? judge_.undone(request.ending, *done)
+                                                      : judge_.purged(request.ending, *done);
             }
             break;
         case FrameType::peek_reply: {

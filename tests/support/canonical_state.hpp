@@ -28,7 +28,8 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
         << definition.consuming_paused << " priorities " << definition.priorities << " ttl "
         << definition.ttl.count() << " on_expired " << static_cast<int>(definition.on_expired)
         << " idle " << definition.expire_idle.count() << " temporary " << definition.temporary
-        << " history " << definition.history << ' ' << definition.history_time.count() << '\n';
+        << " history " << definition.history << ' ' << definition.history_time.count() << " undo "
+        << definition.undo_time.count() << '\n';
 }
 
 inline void describe(std::ostream& out, MessageRange range) {
@@ -98,6 +99,17 @@ struct CanonicalState {
                 state.waiting.emplace(std::pair(queue->id(), at), delay.due);
             }
         }
+        engine::RangeMap<std::int64_t> purges(std::pmr::get_default_resource());
+        engine::DelayTable::Run purge;
+        for (MessageNumber at(0); queue->purges() && queue->purges()->find_from(at, purge);) {
+            purges.insert(purge.range, purge.due.at);
+            at = purge.range.end();
+        }
+        purges.for_each([&](MessageRange range, std::int64_t until) {
+            out << "purged ";
+            describe(out, range);
+            out << " until " << until << '\n';
+        });
         engine::LiveRun dying;
         for (MessageNumber at(0); queue->find_in(engine::LiveState::dying, at, dying);) {
             for (at = dying.range.first; at < dying.range.end(); at = at.plus(1)) {

@@ -40,6 +40,7 @@ bool with_frame_type(FrameType type, Visit&& visit) {
         case FrameType::queue_update: return visit(QueueUpdate{}), true;
         case FrameType::queue_delete: return visit(QueueDelete{}), true;
         case FrameType::queue_purge: return visit(QueuePurge{}), true;
+        case FrameType::queue_undo: return visit(QueueUndo{}), true;
         case FrameType::messages_delete: return visit(MessagesDelete{}), true;
         case FrameType::messages_move: return visit(MessagesMove{}), true;
         case FrameType::message_history: return visit(MessageHistory{}), true;

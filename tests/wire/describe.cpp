@@ -124,10 +124,22 @@ void describe_body(Description& d, const Settle<Type>& f) {
     describe_ranges(d, f.ranges);
 }
 
+void describe_for_good(Description& d, bool for_good) {
+    if (for_good) {
+        d.number("flags", std::uint64_t{flag_for_good});
+    }
+}
+
+void describe_body(Description& d, const QueuePurge& f) {
+    d.text("queue", f.queue);
+    describe_for_good(d, f.for_good);
+}
+
 void describe_body(Description& d, const MessagesDelete& f) {
     d.text("queue", f.queue);
     d.number("incarnation", f.incarnation.value());
     describe_ranges(d, f.ranges);
+    describe_for_good(d, f.for_good);
 }
 
 void describe_body(Description& d, const MessagesMove& f) {
@@ -371,6 +383,7 @@ void describe_options(Description& d, const QueueOptions& o) {
     number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
     number(QueueOptionId::history, "history", o.history);
     number(QueueOptionId::history_time, "history_time_ms", o.history_time_ms);
+    number(QueueOptionId::undo_time, "undo_time_ms", o.undo_time_ms);
 }
 
 template <FrameType Type>
@@ -400,6 +413,8 @@ void describe_body(Description& d, const QueueInfo& f) {
         d.number("next_of_level", next.value());
     }
     d.number("duplicates", f.duplicates);
+    d.number("purged", f.purged);
+    d.number("undo_until_us", static_cast<std::uint64_t>(to_micros(f.undo_until)));
 }
 
 void describe_body(Description& d, const QueueList& f) {
@@ -418,8 +433,11 @@ void describe_body(Description& d, const QueueListReply& f) {
 
 void describe_body(Description& d, const Done& f) {
     d.number("count", f.count);
-    if (f.next.value() != 0) {
+    if (f.next.value() != 0 || f.kept != 0) {
         d.number("next", f.next.value());
+    }
+    if (f.kept != 0) {
+        d.number("kept", f.kept);
     }
 }
 

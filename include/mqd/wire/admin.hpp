@@ -13,6 +13,7 @@ inline constexpr std::size_t retry_delays_max = 32;
 inline constexpr std::uint32_t group_in_flight_max = 65'536;
 inline constexpr std::chrono::milliseconds retry_delay_max = std::chrono::hours(30 * 24);
 inline constexpr std::chrono::milliseconds expire_idle_max = delay_max;
+inline constexpr std::chrono::milliseconds undo_time_max = delay_max;
 
 // Options of a queue, as they travel and as records keep them:
 //
@@ -40,6 +41,7 @@ enum class QueueOptionId : std::uint16_t {
     temporary = 16,        // u8: 1: it is deleted with the session that made it
     history = 18,          // u32: so many events of its messages are kept; 0: none
     history_time = 19,     // u64, milliseconds: for so long at most; 0: no limit
+    undo_time = 21,        // u64, milliseconds: what is purged can be put back so long; 0: not
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -87,6 +89,7 @@ struct QueueOptions {
     std::optional<std::uint32_t> group_in_flight;
     std::optional<std::uint32_t> history;
     std::optional<std::uint64_t> history_time_ms;
+    std::optional<std::uint64_t> undo_time_ms;
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
     // Calls fn(id, option) for each option, there or not, in the order of their ids.
@@ -111,6 +114,7 @@ struct QueueOptions {
         fn(QueueOptionId::group_in_flight, options.group_in_flight);
         fn(QueueOptionId::history, options.history);
         fn(QueueOptionId::history_time, options.history_time_ms);
+        fn(QueueOptionId::undo_time, options.undo_time_ms);
     }
 
     [[nodiscard]] unsigned count() const {
@@ -250,8 +254,40 @@ struct QueueNamed {
     }
 };
 using QueueDelete = QueueNamed<FrameType::queue_delete>;
-using QueuePurge = QueueNamed<FrameType::queue_purge>;
 using QueueShow = QueueNamed<FrameType::queue_show>;
+// What of it was purged, or deleted singly, and is still kept is put back.
+using QueueUndo = QueueNamed<FrameType::queue_undo>;
+
+// Of queue_purge and messages_delete: behind the rest of the frame, if it is said.
+inline constexpr std::uint8_t flag_for_good = 0x01;  // not to be undone, and no room is kept for it
+
+// Ends all messages that wait; see MessagesDelete.
+struct QueuePurge {
+    static constexpr FrameType type = FrameType::queue_purge;
+    std::string_view queue;
+    bool for_good = false;
+
+    void encode(Writer& w) const {
+        w.string8(queue);
+        encode_for_good(w, for_good);
+    }
+    [[nodiscard]] static std::optional<QueuePurge> decode(Bytes body) {
+        Reader r(body);
+        QueuePurge f;
+        f.queue = r.string8();
+        f.for_good = decode_for_good(r);
+        return r.ok() ? std::optional(f) : std::nullopt;
+    }
+    // Daemons of the first releases pass it over.
+    static void encode_for_good(Writer& w, bool for_good) {
+        if (for_good) {
+            w.number(flag_for_good);
+        }
+    }
+    [[nodiscard]] static bool decode_for_good(Reader& r) {
+        return !r.rest().empty() && (r.number<std::uint8_t>() & flag_for_good) != 0;
+    }
+};
 
 struct QueueInfo {
     static constexpr FrameType type = FrameType::queue_info;
@@ -273,6 +309,8 @@ struct QueueInfo {
     // With priorities: the next number of each level, from that of priority 9 on; else none.
     std::vector<MessageNumber> next_of_levels;
     std::uint64_t duplicates = 0;  // messages that were not taken once more; as `expired`
+    std::uint64_t purged = 0;      // messages that QUEUE_UNDO would put back
+    WallTime undo_until{};         // the first of them only until then; 1970: there are none
 
     void encode(Writer& w) const {
         w.string8(queue).number(incarnation.value());
@@ -285,7 +323,7 @@ struct QueueInfo {
         for (const MessageNumber next : next_of_levels) {
             w.number(next.value());
         }
-        w.number(duplicates);
+        w.number(duplicates).number(purged).number(to_micros(undo_until));
     }
     [[nodiscard]] static QueueInfo decode(Reader& r) {
         QueueInfo f;
@@ -310,6 +348,8 @@ struct QueueInfo {
                 f.next_of_levels.emplace_back(r.number<std::uint64_t>());
             }
             f.duplicates = r.number<std::uint64_t>();
+            f.purged = r.number<std::uint64_t>();
+            f.undo_until = from_micros(r.number<std::int64_t>());
         }
         return f;
     }
@@ -375,6 +415,7 @@ struct MessagesDelete {
     std::string_view queue;
     QueueId incarnation;  // of the queue that has them; another one is refused: no_such_queue
     RangeList ranges;
+    bool for_good = false;  // see flag_for_good
 
     [[nodiscard]] static std::optional<MessagesDelete> decode(Bytes body) {
         Reader r(body);
@@ -386,6 +427,7 @@ struct MessagesDelete {
             return std::nullopt;
         }
         f.ranges = *ranges;
+        f.for_good = QueuePurge::decode_for_good(r);
         return f;
     }
 };
@@ -396,26 +438,34 @@ struct MessagesDeleteRequest {
     std::string_view queue;
     QueueId incarnation;
     std::span<const MessageRange> ranges;
+    bool for_good = false;
 
     void encode(Writer& w) const {
         w.string8(queue).number(incarnation.value());
         RangeList::encode(w, ranges);
+        QueuePurge::encode_for_good(w, for_good);
     }
 };
 
 // Answers what has no answer of its own: queue_delete, queue_purge and messages_delete with the
-// messages removed, messages_move with those moved.
+// messages removed, queue_undo with those put back, messages_move with those moved.
 struct Done {
     static constexpr FrameType type = FrameType::done;
     std::uint64_t count = 0;
     // Of messages_move: the first of the numbers that were asked for that it did not come to; 0,
     // and not on the wire: it came to all of them.
     MessageNumber next{};
+    // Of queue_purge and messages_delete: how many of them queue_undo would put back; 0, and not on
+    // the wire: none. Behind `next`.
+    std::uint64_t kept = 0;
 
     void encode(Writer& w) const {
         w.number(count);
-        if (next.value() != 0) {
+        if (next.value() != 0 || kept != 0) {
             w.number(next.value());
+        }
+        if (kept != 0) {
+            w.number(kept);
         }
     }
     [[nodiscard]] static std::optional<Done> decode(Bytes body) {
@@ -423,6 +473,9 @@ struct Done {
         Done f{r.number<std::uint64_t>()};
         if (!r.rest().empty()) {
             f.next = MessageNumber(r.number<std::uint64_t>());
+        }
+        if (!r.rest().empty()) {
+            f.kept = r.number<std::uint64_t>();
         }
         return r.ok() ? std::optional(f) : std::nullopt;
     }

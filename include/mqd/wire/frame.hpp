@@ -59,6 +59,7 @@ enum class FrameType : std::uint8_t {
     messages_delete = 0x2A,
     messages_move = 0x2B,
     message_history = 0x2C,
+    queue_undo = 0x2D,
     // daemon to client
     welcome = 0x81,
     goodbye_reply = 0x82,

@@ -31,8 +31,9 @@ enum class HistoryKind : std::uint8_t {
     dead_lettered = 14,
     arrived = 15,  // by a move, from `number` of `text`
     arrived_dead = 16,
+    restored = 17,  // the purge, or the deletion, was undone
 };
-inline constexpr std::uint8_t history_kinds = 16;
+inline constexpr std::uint8_t history_kinds = 17;
 
 enum class HistoryState : std::uint8_t {
     gone = 0,  // or it never was
@@ -43,8 +44,9 @@ enum class HistoryState : std::uint8_t {
     held = 5,
     ending = 6,      // its end is decided, and on its way to the disk
     unreadable = 7,  // it is there, and cannot be read
+    purged = 8,      // or deleted, which can be undone
 };
-inline constexpr std::uint8_t history_states = 7;
+inline constexpr std::uint8_t history_states = 8;
 
 // One event of a message. Its text: of `published` the name of the producer, if it has one; of
 // `nacked` and `rejected` the reason, if one was given; of those from `moved` on the other queue.

@@ -14,8 +14,15 @@
 
 namespace mqd::wire {
 
-enum class MessageState : std::uint8_t { ready = 1, leased = 2, delayed = 3, dying = 4, held = 5 };
-inline constexpr unsigned message_states = 5;
+enum class MessageState : std::uint8_t {
+    ready = 1,
+    leased = 2,
+    delayed = 3,
+    dying = 4,
+    held = 5,
+    purged = 6,
+};
+inline constexpr unsigned message_states = 6;
 
 [[nodiscard]] constexpr std::uint8_t state_bit(MessageState state) {
     return static_cast<std::uint8_t>(1u << (static_cast<unsigned>(state) - 1));
@@ -24,7 +31,7 @@ inline constexpr unsigned message_states = 5;
 inline constexpr std::size_t filter_headers_max = 16;
 
 struct PeekFilter {
-    std::uint8_t states = 0;  // bits of state_bit(); 0: all
+    std::uint8_t states = 0;  // bits of state_bit(); 0: all but those that were purged
     // The message was published then or later, and before that; 1970: not said.
     WallTime published_from{};
     WallTime published_before{};
