@@ -431,9 +431,8 @@ class Engine {
     std::size_t purge_runs_ = 0;
     std::size_t grouped_messages_ = 0;
     std::uint64_t hash_salt_;
-    std::vector<MemberLink> leaving_;    // scratch: who gives up a slot soon
-    std::vector<GroupRef> freed_;        // scratch: groups of which somebody gave up a slot
-    std::vector<MessageNumber> passed_;  // scratch: who got one
+    std::vector<MemberLink> leaving_;  // scratch: who gives up a slot soon
+    std::vector<GroupRef> freed_;      // scratch: groups of which somebody gave up a slot
     // Queues with a TTL, by the time at which the first extent expires that is not looked at yet;
     // and extents with TTLs of their own.
     std::set<std::pair<Time, QueueId>> expiring_queues_;

@@ -116,7 +116,7 @@ void GroupTable::give_up(MemberLink link, std::vector<GroupRef>& freed) {
     member.set_state(MemberState::none);
 }
 
-bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MessageNumber& out) {
+bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MemberLink& out) {
     Group& group = groups_[ref];
     if (group.taken >= slots || (group.first == no_member && group.strays == 0)) {
         return false;
@@ -139,7 +139,7 @@ bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MessageNumber& out) 
     }
     member.set_state(MemberState::slot);
     ++group.taken;
-    out = members_.number(next);
+    out = next;
     return true;
 }
 

@@ -70,7 +70,7 @@ class GroupTable {
     void give_up(MemberLink member, std::vector<GroupRef>& freed);
     // Gives a free slot to the one that is held and has the lowest number. False: none is free, or
     // nobody waits.
-    bool pass_on(GroupRef group, std::uint32_t slots, MessageNumber& out);
+    bool pass_on(GroupRef group, std::uint32_t slots, MemberLink& out);
     // What the calls above are going to look at lies anywhere in memory; these ask for that of up
     // to near_max at once beforehand, which takes hardly longer than for one, and change nothing.
     static constexpr std::size_t near_max = 32;

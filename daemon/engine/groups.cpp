@@ -25,6 +25,7 @@ void Engine::join(Queue& queue, std::span<const GroupMember> members) {
     if (!queue.groups_) {
         queue.groups_ = std::make_unique<GroupTable>(hash_salt_);
         MemberChunks& chunks = queue.groups_->members();
+        queue.in(LiveState::ready).use_marks(chunks, MemberMark::ready, 0);
         queue.in(LiveState::held).use_marks(chunks, MemberMark::held, 0);
         queue.in(LiveState::leased).use_marks(chunks, MemberMark::leased, 1);
         queue.in(LiveState::ending).use_marks(chunks, MemberMark::ending, 1);
@@ -124,32 +125,27 @@ void Engine::end_leaving(Queue& queue) {
     pass_on(queue, freed_);
 }
 
-// Free slots of these groups go to those that are next. Sorted, since what lies together is moved
-// as one run.
+// Free slots of these groups go to those that are next.
 void Engine::pass_on(Queue& queue, std::span<const GroupRef> groups) {
-    passed_.clear();
-    MessageNumber next;
+    MemberChunks& members = queue.groups_->members();
+    MemberLink next;
     for (std::size_t i = 0; i < groups.size(); ++i) {
         if (i % GroupTable::near_max == 0) {
             queue.groups_->bring_near(some_of(groups, i));
         }
         while (queue.groups_->pass_on(groups[i], queue.definition_.group_in_flight, next)) {
-            passed_.push_back(next);
+            mark_dirty(queue);
+            if (members.change_mark(next, MemberMark::held, MemberMark::ready)) {
+                continue;
+            }
+            const MessageNumber number = members.number(next);  // it has failed before
+            const std::uint64_t taken =
+                queue.in(LiveState::held)
+                    .take({number, 1}, [&](MessageRange one, std::uint32_t attempts) {
+                        queue.in(LiveState::ready).insert(one, attempts);
+                    });
+            MQD_ASSERT(taken == 1, number);
         }
-    }
-    std::sort(passed_.begin(), passed_.end());
-    for (std::size_t i = 0; i < passed_.size();) {
-        const std::size_t from = i++;
-        while (i < passed_.size() && passed_[i] == passed_[i - 1].plus(1)) {
-            ++i;
-        }
-        const MessageRange range{passed_[from], i - from};
-        const std::uint64_t taken =
-            queue.in(LiveState::held).take(range, [&](MessageRange piece, std::uint32_t so_far) {
-                queue.in(LiveState::ready).insert(piece, so_far);
-            });
-        MQD_ASSERT(taken == range.count, range.first);
-        mark_dirty(queue);
     }
 }
 

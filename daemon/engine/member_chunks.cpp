@@ -9,7 +9,8 @@ namespace mqd::engine {
 
 std::size_t MemberChunks::memory_bytes() const {
     std::size_t bytes = chunks_.capacity() * sizeof(Chunk) + free_.capacity() * sizeof free_[0] +
-                        rows_.capacity() * sizeof(Row);
+                        rows_.capacity() * sizeof(Row) +
+                        (order_.capacity() + free_rows_.capacity()) * sizeof order_[0];
     for (const Chunk& chunk : chunks_) {
         bytes += chunk.capacity * sizeof(Member);
     }
@@ -22,18 +23,18 @@ std::size_t MemberChunks::memory_bytes() const {
 MemberChunks::Place MemberChunks::seek(std::uint64_t base) const {
     const std::size_t row_before = near_.row;
     const bool goes_on =
-        row_before < rows_.size() && (row_before == 0 || rows_[row_before - 1].last < base);
-    const std::size_t row = gallop(goes_on ? row_before : 0, rows_.size(),
-                                   [&](std::size_t i) { return rows_[i].last < base; });
-    if (row == rows_.size()) {
-        return {row, 0};
+        row_before < order_.size() && (row_before == 0 || row(row_before - 1).last < base);
+    const std::size_t sought = gallop(goes_on ? row_before : 0, order_.size(),
+                                      [&](std::size_t i) { return row(i).last < base; });
+    if (sought == order_.size()) {
+        return {sought, 0};
     }
-    const std::vector<Listed>& listed = rows_[row].listed;
-    const bool near = goes_on && row == row_before && near_.index < listed.size() &&
+    const std::vector<Listed>& listed = row(sought).listed;
+    const bool near = goes_on && sought == row_before && near_.index < listed.size() &&
                       (near_.index == 0 || listed[near_.index - 1].base < base);
     const std::size_t index = gallop(near ? near_.index : 0, listed.size(),
                                      [&](std::size_t i) { return listed[i].base < base; });
-    near_ = {row, index};
+    near_ = {sought, index};
     near_base_ = listed[index].base == base ? base : no_base;
     return near_;
 }
@@ -87,58 +88,72 @@ MemberChunks::Place MemberChunks::chunk_at(std::uint64_t base) {
 // Before the one at `at`, or behind all of them; `at` is where it stands then.
 void MemberChunks::insert(Place& at, const Listed& listed) {
     if (at_end(at)) {  // rows that are filled in order end up full
-        if (rows_.empty() || rows_.back().listed.size() == row_max) {
-            rows_.emplace_back();
+        if (order_.empty() || row(order_.size() - 1).listed.size() == row_max) {
+            add_row(order_.size());
         }
-        at = {rows_.size() - 1, rows_.back().listed.size()};
-    } else if (rows_[at.row].listed.size() == row_max) {
+        at = {order_.size() - 1, row(order_.size() - 1).listed.size()};
+    } else if (row(at.row).listed.size() == row_max) {
         const auto half = static_cast<std::ptrdiff_t>(row_max / 2);
-        Row upper;
-        std::vector<Listed>& full = rows_[at.row].listed;
-        upper.listed.assign(full.begin() + half, full.end());
-        upper.last = rows_[at.row].last;
+        add_row(at.row + 1);
+        std::vector<Listed>& full = row(at.row).listed;
+        row(at.row + 1).listed.assign(full.begin() + half, full.end());
         full.resize(row_max / 2);
-        rows_[at.row].last = full.back().base;
-        recount(upper);
-        recount(rows_[at.row]);
-        rows_.insert(rows_.begin() + static_cast<std::ptrdiff_t>(at.row) + 1, std::move(upper));
+        recount(at.row);
+        recount(at.row + 1);
         if (at.index > row_max / 2) {
             at = {at.row + 1, at.index - row_max / 2};
         }
     }
-    Row& row = rows_[at.row];
+    Row& row = this->row(at.row);
     row.listed.insert(row.listed.begin() + static_cast<std::ptrdiff_t>(at.index), listed);
     row.last = row.listed.back().base;
+    chunks_[listed.chunk].row = order_[at.row];
+}
+
+void MemberChunks::add_row(std::size_t at) {
+    std::uint32_t index = 0;
+    if (free_rows_.empty()) {
+        index = static_cast<std::uint32_t>(rows_.size());
+        rows_.emplace_back();
+    } else {
+        index = free_rows_.back();
+        free_rows_.pop_back();
+    }
+    order_.insert(order_.begin() + static_cast<std::ptrdiff_t>(at), index);
+}
+
+void MemberChunks::drop_row(std::size_t at) {
+    row(at) = {};
+    free_rows_.push_back(order_[at]);
+    order_.erase(order_.begin() + static_cast<std::ptrdiff_t>(at));
 }
 
 // Precondition: none of it is marked.
 void MemberChunks::unlist(Place at) {
-    Row& row = rows_[at.row];
-    const auto row_at = rows_.begin() + static_cast<std::ptrdiff_t>(at.row);
+    Row& row = this->row(at.row);
     row.listed.erase(row.listed.begin() + static_cast<std::ptrdiff_t>(at.index));
     if (row.listed.empty()) {
-        rows_.erase(row_at);
-        return;
+        return drop_row(at.row);
     }
     row.last = row.listed.back().base;
-    if (at.row + 1 < rows_.size() &&
-        row.listed.size() + rows_[at.row + 1].listed.size() <= row_max / 2) {
-        const Row& behind = rows_[at.row + 1];
+    if (at.row + 1 < order_.size() &&
+        row.listed.size() + this->row(at.row + 1).listed.size() <= row_max / 2) {
+        const Row& behind = this->row(at.row + 1);
         row.listed.insert(row.listed.end(), behind.listed.begin(), behind.listed.end());
-        row.last = behind.last;
-        for (std::size_t i = 0; i < member_marks; ++i) {
-            row.marked[i] += behind.marked[i];
-        }
-        rows_.erase(row_at + 1);
+        drop_row(at.row + 1);
+        recount(at.row);
     }
 }
 
-void MemberChunks::recount(Row& row) const {
+void MemberChunks::recount(std::size_t at) {
+    Row& row = this->row(at);
+    row.last = row.listed.back().base;
     row.marked = {};
     for (const Listed& listed : row.listed) {
+        Chunk& chunk = chunks_[listed.chunk];
+        chunk.row = order_[at];
         for (std::size_t i = 0; i < member_marks; ++i) {
-            row.marked[i] +=
-                static_cast<std::uint32_t>(std::popcount(chunks_[listed.chunk].marks[i]));
+            row.marked[i] += static_cast<std::uint32_t>(std::popcount(chunk.marks[i]));
         }
     }
 }
@@ -175,7 +190,7 @@ void MemberChunks::resize(Chunk& chunk, unsigned capacity) {
         members[spreads ? offset : kept++] = chunk.members[chunk.index(offset)];
     }
     chunk.members = std::move(members);
-    chunk.capacity = capacity;
+    chunk.capacity = static_cast<std::uint8_t>(capacity);
 }
 
 MemberChunks::Place MemberChunks::shrink(Place at) {
@@ -191,9 +206,11 @@ MemberChunks::Place MemberChunks::shrink(Place at) {
     chunk = {};
     free_.push_back(index);
     unlist(at);
-    if (rows_.empty() && chunks_.size() > chunk_numbers * chunk_numbers) {
+    if (order_.empty() && chunks_.size() > chunk_numbers * chunk_numbers) {
         std::vector<Chunk>().swap(chunks_);
         std::vector<std::uint32_t>().swap(free_);
+        std::vector<Row>().swap(rows_);
+        std::vector<std::uint32_t>().swap(free_rows_);
     }
     near_ = at;
     near_base_ = no_base;
@@ -204,8 +221,7 @@ std::uint64_t MemberChunks::marked_in(MessageRange range, MemberMark mark) const
     const std::size_t which = index_of(mark);
     std::uint64_t count = 0;
     for (Place at = place_from(base_of(range.first)); begins_before(at, range.end());) {
-        const Row& row = rows_[at.row];
-        if (row.marked[which] == 0) {
+        if (row(at.row).marked[which] == 0) {
             at = {at.row + 1, 0};
             continue;
         }
@@ -219,12 +235,14 @@ std::uint64_t MemberChunks::marked_in(MessageRange range, MemberMark mark) const
 bool MemberChunks::find_marked(MessageNumber number, MemberMark mark, MessageRange& out) const {
     const std::size_t which = index_of(mark);
     out = {};
-    Place at = place_from(base_of(number));
+    const bool is_lowest = number.value() <= lowest_[which];
+    const MessageNumber from(std::max(number.value(), lowest_[which]));
+    Place at = place_from(base_of(from));
     while (!at_end(at)) {
         const Chunk& chunk = this->chunk(at);
         std::uint64_t marks = chunk.marks[which];
-        if (number.value() > chunk.base) {
-            marks &= ~std::uint64_t{0} << (number.value() - chunk.base);
+        if (from.value() > chunk.base) {
+            marks &= ~std::uint64_t{0} << (from.value() - chunk.base);
         }
         if (out.count != 0) {  // the chunk before is marked up to its end
             if (chunk.base == out.end().value()) {
@@ -237,14 +255,19 @@ bool MemberChunks::find_marked(MessageNumber number, MemberMark mark, MessageRan
             const auto first = static_cast<unsigned>(std::countr_zero(marks));
             out = {MessageNumber(chunk.base + first),
                    static_cast<std::uint64_t>(std::countr_one(marks >> first))};
+            near_ = at;
+            near_base_ = chunk.base;
             if (out.end().value() != chunk.base + chunk_numbers) {
                 break;
             }
         }
         at = next(at);
-        while (out.count == 0 && !at_end(at) && rows_[at.row].marked[which] == 0) {
+        while (out.count == 0 && !at_end(at) && row(at.row).marked[which] == 0) {
             at = {at.row + 1, 0};
         }
+    }
+    if (is_lowest) {
+        lowest_[which] = out.count != 0 ? out.first.value() : UINT64_MAX;
     }
     return out.count != 0;
 }

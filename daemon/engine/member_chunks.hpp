@@ -9,6 +9,7 @@
 // Marks are for the states in which members are one by one: a bit each, beside the members, where a
 // RangeMap would have a run for each. Who is marked is said by a StateMap.
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -36,8 +37,8 @@ enum class MemberState : std::uint8_t {
 };
 
 // What a member can be marked as.
-enum class MemberMark : std::uint8_t { held, leased, ending };
-inline constexpr std::size_t member_marks = 3;
+enum class MemberMark : std::uint8_t { ready, held, leased, ending };
+inline constexpr std::size_t member_marks = 4;
 
 // 16 bytes.
 class Member {
@@ -128,6 +129,8 @@ class MemberChunks {
     bool mark(MessageNumber number, MemberMark mark);
     // False: it is not marked so.
     bool unmark(MessageNumber number, MemberMark mark);
+    // Marks one otherwise than before, without a look-up. False: it is not marked so.
+    bool change_mark(MemberLink link, MemberMark from, MemberMark to);
     // Marks the members of the range, and calls fn(MessageRange) for what is between them, in
     // order. fn must not touch this. Precondition: none of them is marked so.
     template <typename Fn>
@@ -151,8 +154,9 @@ class MemberChunks {
         std::uint64_t present = 0;  // a bit for each
         // Those that are there, in order; or of all numbers, if there is room.
         std::unique_ptr<Member[]> members;
-        std::uint32_t capacity = 0;
-        std::uint32_t size = 0;
+        std::uint32_t row = 0;  // which lists it
+        std::uint8_t capacity = 0;
+        std::uint8_t size = 0;
         std::array<std::uint64_t, member_marks> marks{};  // a bit for each
 
         [[nodiscard]] unsigned index(unsigned offset) const {
@@ -189,7 +193,7 @@ class MemberChunks {
     };
     // Where a chunk stands in the order; good until one is added or erased.
     struct Place {
-        std::size_t row = 0;
+        std::size_t row = 0;  // of order_
         std::size_t index = 0;
     };
     static constexpr std::uint64_t no_base = ~std::uint64_t{0};  // a base is a multiple of 64
@@ -206,12 +210,14 @@ class MemberChunks {
     [[nodiscard]] static std::uint64_t base_of(MessageNumber number) {
         return number.value() & ~(chunk_numbers - 1);
     }
-    [[nodiscard]] bool at_end(Place at) const { return at.row == rows_.size(); }
+    [[nodiscard]] bool at_end(Place at) const { return at.row == order_.size(); }
+    [[nodiscard]] Row& row(std::size_t i) { return rows_[order_[i]]; }
+    [[nodiscard]] const Row& row(std::size_t i) const { return rows_[order_[i]]; }
     [[nodiscard]] Place next(Place at) const {
-        return at.index + 1 < rows_[at.row].listed.size() ? Place{at.row, at.index + 1}
-                                                          : Place{at.row + 1, 0};
+        return at.index + 1 < row(at.row).listed.size() ? Place{at.row, at.index + 1}
+                                                        : Place{at.row + 1, 0};
     }
-    [[nodiscard]] const Listed& listed(Place at) const { return rows_[at.row].listed[at.index]; }
+    [[nodiscard]] const Listed& listed(Place at) const { return row(at.row).listed[at.index]; }
     [[nodiscard]] Chunk& chunk(Place at) { return chunks_[listed(at).chunk]; }
     [[nodiscard]] const Chunk& chunk(Place at) const { return chunks_[listed(at).chunk]; }
     [[nodiscard]] static std::uint64_t bit_of(MessageNumber number) {
@@ -234,19 +240,35 @@ class MemberChunks {
     [[nodiscard]] Place seek(std::uint64_t base) const;
     Place chunk_at(std::uint64_t base);
     void insert(Place& at, const Listed& listed);
+    void add_row(std::size_t at);
+    void drop_row(std::size_t at);
     void unlist(Place at);
-    void recount(Row& row) const;
+    // After chunks of other rows came to the one at `at`, or went.
+    void recount(std::size_t at);
+    // So many more of the row are marked so, the first of them there.
+    void count_marked(Row& row, std::size_t which, MessageNumber first, std::uint32_t count) {
+        row.marked[which] += count;
+        marked_[which] += count;
+        lowest_[which] = std::min(lowest_[which], first.value());
+    }
+    void count_unmarked(Row& row, std::size_t which, std::uint32_t count) {
+        row.marked[which] -= count;
+        marked_[which] -= count;
+    }
     static void resize(Chunk& chunk, unsigned capacity);
     // Some of it were erased. Returns the place behind it.
     Place shrink(Place at);
 
     std::vector<Chunk> chunks_;
     std::vector<std::uint32_t> free_;  // of chunks_
-    std::vector<Row> rows_;
+    std::vector<Row> rows_;            // that stay where they are
+    std::vector<std::uint32_t> free_rows_;
+    std::vector<std::uint32_t> order_;           // of rows_
     mutable Place near_;                         // where the last look-up ended; it may be gone
     mutable std::uint64_t near_base_ = no_base;  // the base of who stands there; or nobody's
     std::size_t size_ = 0;
     std::array<std::uint64_t, member_marks> marked_{};
+    mutable std::array<std::uint64_t, member_marks> lowest_{};  // nobody below is marked so
 };
 
 template <typename Fn>
@@ -289,8 +311,7 @@ inline bool MemberChunks::mark(MessageNumber number, MemberMark mark) {
     std::uint64_t& marks = chunk(at).marks[which];
     MQD_ASSERT((marks & bit_of(number)) == 0, number);
     marks |= bit_of(number);
-    ++rows_[at.row].marked[which];
-    ++marked_[which];
+    count_marked(row(at.row), which, number, 1);
     return true;
 }
 
@@ -301,8 +322,21 @@ inline bool MemberChunks::unmark(MessageNumber number, MemberMark mark) {
         return false;
     }
     chunk(at).marks[which] &= ~bit_of(number);
-    --rows_[at.row].marked[which];
-    --marked_[which];
+    count_unmarked(row(at.row), which, 1);
+    return true;
+}
+
+inline bool MemberChunks::change_mark(MemberLink link, MemberMark from, MemberMark to) {
+    Chunk& chunk = chunks_[chunk_of(link)];
+    const std::uint64_t bit = std::uint64_t{1} << offset_of(link);
+    if ((chunk.marks[index_of(from)] & bit) == 0) {
+        return false;
+    }
+    MQD_ASSERT((chunk.marks[index_of(to)] & bit) == 0, chunk.base, offset_of(link));
+    chunk.marks[index_of(from)] &= ~bit;
+    chunk.marks[index_of(to)] |= bit;
+    count_unmarked(rows_[chunk.row], index_of(from), 1);
+    count_marked(rows_[chunk.row], index_of(to), MessageNumber(chunk.base + offset_of(link)), 1);
     return true;
 }
 
@@ -321,16 +355,19 @@ void MemberChunks::mark(MessageRange range, MemberMark mark, Fn&& fn) {
         const std::uint64_t marks = chunk.present & chunk.bits_of(range);
         MQD_ASSERT((chunk.marks[which] & marks) == 0, range.first);
         chunk.marks[which] |= marks;
-        std::uint32_t count = 0;
-        for (std::uint64_t rest = marks; rest != 0; rest &= rest - 1) {
-            const MessageNumber number(chunk.base +
-                                       static_cast<std::uint64_t>(std::countr_zero(rest)));
-            pass_over(number);
-            from = number.plus(1);
-            ++count;
+        for (std::uint64_t rest = marks; rest != 0;) {
+            const int first = std::countr_zero(rest);
+            const int end = first + std::countr_one(rest >> first);
+            pass_over(MessageNumber(chunk.base + static_cast<std::uint64_t>(first)));
+            from = MessageNumber(chunk.base + static_cast<std::uint64_t>(end));
+            rest &= end < static_cast<int>(chunk_numbers) ? ~std::uint64_t{0} << end : 0;
         }
-        rows_[at.row].marked[which] += count;
-        marked_[which] += count;
+        if (marks != 0) {
+            const MessageNumber first(chunk.base +
+                                      static_cast<std::uint64_t>(std::countr_zero(marks)));
+            count_marked(row(at.row), which, first,
+                         static_cast<std::uint32_t>(std::popcount(marks)));
+        }
         if (range.end().value() - chunk.base <= chunk_numbers) {
             break;
         }
@@ -344,7 +381,7 @@ std::uint64_t MemberChunks::unmark(MessageRange range, MemberMark mark, Fn&& fn)
     std::uint64_t sum = 0;
     MessageRange run;  // that may go on in the next chunk
     for (Place at = place_from(base_of(range.first)); begins_before(at, range.end());) {
-        Row& row = rows_[at.row];
+        Row& row = this->row(at.row);
         if (row.marked[which] == 0) {
             at = {at.row + 1, 0};
             continue;
@@ -367,8 +404,7 @@ std::uint64_t MemberChunks::unmark(MessageRange range, MemberMark mark, Fn&& fn)
             marks &= end < static_cast<int>(chunk_numbers) ? ~std::uint64_t{0} << end : 0;
             count += static_cast<std::uint32_t>(length);
         }
-        row.marked[which] -= count;
-        marked_[which] -= count;
+        count_unmarked(row, which, count);
         sum += count;
         if (range.end().value() - chunk.base <= chunk_numbers) {
             break;

@@ -149,7 +149,7 @@ class RandomTable {
     }
     void pass_on(GroupRef ref) {
         const GroupId group = table_.id_of(ref);
-        MessageNumber next;
+        MemberLink next;
         while (true) {
             auto oldest = model_.begin();
             while (oldest != model_.end() &&
@@ -161,7 +161,7 @@ class RandomTable {
             if (!passes) {
                 return;
             }
-            REQUIRE(next == oldest->first);
+            REQUIRE(table_.members().number(next) == oldest->first);
             oldest->second.state = State::slot;
         }
     }
