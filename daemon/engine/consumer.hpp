@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "daemon/engine/range_map.hpp"
+#include "daemon/engine/lease_map.hpp"
 #include "daemon/engine/time.hpp"
 #include "mqd/types.hpp"
 
@@ -14,12 +14,6 @@ namespace mqd::engine {
 class Queue;
 
 struct OutputRoom;
-
-struct Lease {
-    std::uint32_t attempt = 0;  // 1: the first delivery
-    Time deadline;
-    friend bool operator==(const Lease&, const Lease&) = default;
-};
 
 struct Consumer {
     explicit Consumer(std::pmr::memory_resource* memory) : leased(memory) {}
@@ -46,7 +40,7 @@ struct Consumer {
     Consumer* taker_next = nullptr;
     Consumer* taker_previous = nullptr;
 
-    RangeMap<Lease> leased;
+    LeaseMap leased;
     Time lease_floor = Time::max();  // no lease ends before it
 
     [[nodiscard]] bool has_credit() const {

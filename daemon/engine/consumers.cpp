@@ -122,7 +122,7 @@ SettleResult Engine::reject(Consumer& consumer, MessageRange range,
 
 SettleResult Engine::extend(Consumer& consumer, MessageRange range, Time deadline) {
     MQD_ASSERT(consumer.queue != nullptr);
-    std::vector<RangeMap<Lease>::Run> pieces;
+    std::vector<LeaseMap::Run> pieces;
     const std::uint64_t extended =
         consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
             pieces.push_back({piece, {lease.attempt, deadline}});

@@ -121,6 +121,9 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
     bool delivered = false;
     std::size_t runs = 0;
     const Time deadline = lease_deadline(now, consumer.lease);
+    if (queue.groups_) {
+        consumer.leased.use_members(queue.groups_->leases());
+    }
     while (quota > 0 && consumer.has_credit() && consumer.has_room() &&
            !queue.in(LiveState::ready).empty()) {
         if (queue.groups_ && runs++ % GroupTable::near_max == 0) {

@@ -19,6 +19,7 @@
 
 #include "daemon/engine/group_index.hpp"
 #include "daemon/engine/member_chunks.hpp"
+#include "daemon/engine/member_leases.hpp"
 #include "daemon/engine/packed_set.hpp"
 #include "mqd/types.hpp"
 
@@ -33,16 +34,21 @@ struct GroupMember {
 class GroupTable {
   public:
     // The salt keeps whoever chooses keys from choosing where they lie; nothing else goes by it.
-    explicit GroupTable(std::uint64_t salt) : groups_(salt) {}
+    explicit GroupTable(std::uint64_t salt) : leases_(members_), groups_(salt) {}
+    GroupTable(const GroupTable&) = delete;
+    GroupTable& operator=(const GroupTable&) = delete;
 
     [[nodiscard]] bool empty() const { return members_.empty(); }
     [[nodiscard]] std::size_t size() const { return members_.size(); }
     [[nodiscard]] std::size_t memory_bytes() const {
-        return members_.memory_bytes() + groups_.memory_bytes() + strays_.memory_bytes();
+        return members_.memory_bytes() + leases_.memory_bytes() + groups_.memory_bytes() +
+               strays_.memory_bytes();
     }
 
     // For marks of who is in which state.
     [[nodiscard]] MemberChunks& members() { return members_; }
+    // For those that are leased.
+    [[nodiscard]] MemberLeases& leases() { return leases_; }
     // Without a slot. False: it is a member already.
     bool join(const GroupMember& member);
     // It has left the queue. Its slot was given up before, or nobody has any yet.
@@ -96,6 +102,7 @@ class GroupTable {
     void unlist(Group& group, MemberLink link);
 
     MemberChunks members_;
+    MemberLeases leases_;
     GroupIndex groups_;
     PackedSet<Stray> strays_;  // held, and in no list
 };

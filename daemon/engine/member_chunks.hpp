@@ -29,6 +29,12 @@ using MemberLink = StrongNumber<struct MemberLinkTag, std::uint64_t>;
 inline constexpr unsigned member_link_bits = 38;
 inline constexpr MemberLink no_member{(std::uint64_t{1} << member_link_bits) - 1};
 
+// A list of leases; MemberLeases.
+using LeaseRef = StrongNumber<struct LeaseRefTag, std::uint32_t>;
+inline constexpr unsigned lease_ref_bits = 18;
+inline constexpr LeaseRef no_lease{0};
+inline constexpr std::uint32_t lease_refs_max = (1u << lease_ref_bits) - 1;
+
 enum class MemberState : std::uint8_t {
     none,
     slot,    // it has a slot of its group
@@ -49,7 +55,8 @@ class Member {
           group_low_(group.value() & low_mask),
           state_(0),
           previous_(link_mask),
-          group_high_(group.value() >> low_bits & high_mask) {}
+          group_high_(group.value() >> low_bits & high_mask),
+          lease_(0) {}
 
     [[nodiscard]] GroupRef group() const {
         return GroupRef(static_cast<std::uint32_t>(group_low_) |
@@ -61,6 +68,9 @@ class Member {
     void set_next(MemberLink next) { next_ = next.value() & link_mask; }
     [[nodiscard]] MemberLink previous() const { return MemberLink(previous_); }
     void set_previous(MemberLink previous) { previous_ = previous.value() & link_mask; }
+    // While it is in a list of leases, it is in no other, and the links are for that.
+    [[nodiscard]] LeaseRef lease() const { return LeaseRef(static_cast<std::uint32_t>(lease_)); }
+    void set_lease(LeaseRef lease) { lease_ = lease.value() & lease_refs_max; }
 
   private:
     // A constant to the compiler without optimisation too, which warns of what may not fit.
@@ -74,6 +84,7 @@ class Member {
     std::uint64_t state_ : 2 = 0;
     std::uint64_t previous_ : member_link_bits = 0;
     std::uint64_t group_high_ : 32 - low_bits = 0;
+    std::uint64_t lease_ : lease_ref_bits = 0;
 };
 static_assert(sizeof(Member) == 16);
 
