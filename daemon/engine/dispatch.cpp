@@ -2,6 +2,7 @@
 // time.
 
 #include <algorithm>
+#include <array>
 
 #include "daemon/engine/engine.hpp"
 
@@ -101,53 +102,39 @@ void Engine::leases_ended(Consumer& consumer, std::uint64_t count) {
     }
 }
 
-// With groups, each message lies in another extent: the sizes of those that are next.
-void Engine::bring_ready_near(const Queue& queue) {
-    StateMap::Run run;
-    MessageNumber at(0);
-    for (std::size_t i = 0; i < GroupTable::near_max; ++i) {
-        if (!queue.in(LiveState::ready).find_from(at, run)) {
-            return;
-        }
-        if (const Extent* extent = queue.extent_at(run.range.first)) {
-            prefetch(extent->end_offsets + (run.range.first - extent->first));
-        }
-        at = run.range.end();
-    }
-}
-
 bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                          std::vector<Delivery>& out) {
     bool delivered = false;
-    std::size_t runs = 0;
     const Time deadline = lease_deadline(now, consumer.lease);
     if (queue.groups_) {
         consumer.leased.use_members(queue.groups_->leases());
     }
+    coming_.clear();
+    std::size_t at = 0;  // of coming_
     while (quota > 0 && consumer.has_credit() && consumer.has_room() &&
            !queue.in(LiveState::ready).empty()) {
-        if (queue.groups_ && runs++ % GroupTable::near_max == 0) {
-            bring_ready_near(queue);
+        if (at == coming_.size()) {
+            look_ahead(queue, quota);
+            at = 0;
         }
-        const auto run = queue.in(LiveState::ready).front();
-        const Extent* extent = queue.extent_at(run.range.first);
+        Coming& next = coming_[at];
+        const Extent* const extent = next.extent;
         if (extent == nullptr) {
             break;  // order is kept: the queue waits until it is resident
         }
-        const MessageNumber first = run.range.first;
+        const MessageNumber first = next.range.first;
         const std::uint64_t bytes =
             std::min(consumer.byte_limit - consumer.bytes_delivered, consumer.piece_bytes_max);
-        std::uint64_t count = std::min({run.range.count, quota, extent->end() - first,
+        std::uint64_t count = std::min({next.range.count, quota, extent->end() - first,
                                         consumer.message_limit - consumer.messages_delivered,
                                         consumer.leases_left()});
         if (extent->bytes({first, count}) > bytes) {
             count = std::max<std::uint64_t>(1, extent->fitting(first, bytes));
         }
         const MessageRange range{first, count};
-        const Lease lease{run.value + 1, deadline};
-        queue.in(LiveState::ready).take(range, [](MessageRange, std::uint32_t) {});
-        queue.in(LiveState::leased).insert(range, lease.attempt);
-        consumer.leased.insert(range, lease);
+        const Lease lease{next.attempts + 1, deadline};
+        take_ready(queue, consumer, next, count, lease);
+        at += next.range.count == 0 ? 1 : 0;
         set_floor(consumer, std::min(consumer.lease_floor, lease.deadline));
         consumer.messages_delivered += count;
         const std::uint64_t range_bytes = extent->bytes(range);
@@ -162,6 +149,50 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         delivered = true;
     }
     return delivered;
+}
+
+// What is to be delivered next, of at most so many messages. With groups, each of them lies
+// elsewhere: all that will be looked at is asked for, of many at once.
+void Engine::look_ahead(const Queue& queue, std::uint64_t messages) {
+    coming_.clear();
+    const StateMap& ready = queue.in(LiveState::ready);
+    std::array<MemberChunks::MarkedRun, GroupTable::near_max> runs;
+    const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(messages, runs.size()));
+    for (const auto& [range, link] :
+         std::span(runs).first(ready.lowest_marked(std::span(runs).first(most)))) {
+        const Extent* const extent = queue.extent_at(range.first);
+        if (extent != nullptr) {
+            prefetch(extent->end_offsets + (range.first - extent->first));
+        }
+        queue.groups_->members().bring_near(link);
+        coming_.push_back({range, 0, extent, link});
+    }
+    if (coming_.empty()) {
+        const StateMap::Run run = ready.front();
+        coming_.push_back({run.range, run.value, queue.extent_at(run.range.first), no_member});
+    }
+}
+
+// So many of them are leased; `coming` is what is left.
+void Engine::take_ready(Queue& queue, Consumer& consumer, Coming& coming, std::uint64_t count,
+                        const Lease& lease) {
+    const MessageRange range{coming.range.first, count};
+    if (count == 1 && coming.range.count == 1 && coming.member != no_member) {
+        MemberChunks& members = queue.groups_->members();
+        const bool taken =
+            members.change_mark(coming.member, MemberMark::ready, MemberMark::leased);
+        MQD_ASSERT(taken, range.first);
+        consumer.leased.insert(coming.member, range.first, lease);
+    } else {
+        queue.in(LiveState::ready).take(range, [](MessageRange, std::uint32_t) {});
+        queue.in(LiveState::leased).insert(range, lease.attempt);
+        consumer.leased.insert(range, lease);
+    }
+    coming.range = {range.end(), coming.range.count - count};
+    if (coming.range.count > 0) {
+        coming.extent = queue.extent_at(coming.range.first);
+        coming.member = no_member;
+    }
 }
 
 void Engine::set_floor(Consumer& consumer, Time floor) {

@@ -152,7 +152,12 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
     Queue& queue = *consumer.queue;
     const bool grouped = begin_leaving(queue);
     SettleResult result;
-    for (const MessageRange& range : ranges) {
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        const MessageRange& range = ranges[i];
+        if (grouped && i % GroupTable::near_max == 0) {
+            queue.groups_->bring_near(
+                ranges.subspan(i, std::min(GroupTable::near_max, ranges.size() - i)));
+        }
         const std::uint64_t acked =
             consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
                 end_lease(queue, piece);

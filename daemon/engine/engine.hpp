@@ -364,7 +364,16 @@ class Engine {
     void leases_ended(Consumer& consumer, std::uint64_t count);
     bool dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                      std::vector<Delivery>& out);
-    static void bring_ready_near(const Queue& queue);
+    // A run of messages that are ready.
+    struct Coming {
+        MessageRange range;
+        std::uint32_t attempts = 0;
+        const Extent* extent = nullptr;  // of the first one; null: it is not resident
+        MemberLink member = no_member;   // the first one, if it is one and that is known
+    };
+    void look_ahead(const Queue& queue, std::uint64_t messages);
+    static void take_ready(Queue& queue, Consumer& consumer, Coming& coming, std::uint64_t count,
+                           const Lease& lease);
     void list_taker(Consumer& consumer);
     void unlist_taker(Consumer& consumer);
     void pass_turn(Queue& queue);
@@ -431,6 +440,7 @@ class Engine {
     std::size_t purge_runs_ = 0;
     std::size_t grouped_messages_ = 0;
     std::uint64_t hash_salt_;
+    std::vector<Coming> coming_;       // scratch
     std::vector<MemberLink> leaving_;  // scratch: who gives up a slot soon
     std::vector<GroupRef> freed_;      // scratch: groups of which somebody gave up a slot
     // Queues with a TTL, by the time at which the first extent expires that is not looked at yet;

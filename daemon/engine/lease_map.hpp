@@ -29,6 +29,12 @@ class LeaseMap {
 
     // Precondition: none of the range is in the map; its members are marked as leased.
     void insert(MessageRange range, const Lease& lease);
+    // Of one that is a member, without a look-up.
+    void insert(MemberLink member, MessageNumber number, const Lease& lease) {
+        if (lease.attempt != 1 || !list_member(member, lease.deadline)) {
+            runs_.insert({number, 1}, lease);
+        }
+    }
     // Takes out what of `range` is in the map, piece by piece in order: fn(MessageRange, Lease). fn
     // must not touch this map. Returns how many messages were taken.
     template <typename Fn>

@@ -272,4 +272,33 @@ bool MemberChunks::find_marked(MessageNumber number, MemberMark mark, MessageRan
     return out.count != 0;
 }
 
+std::size_t MemberChunks::find_lowest(MemberMark mark, std::span<MarkedRun> out) const {
+    const std::size_t which = index_of(mark);
+    std::size_t found = 0;
+    for (Place at = place_from(base_of(MessageNumber(lowest_[which]))); !at_end(at);) {
+        const Row& row = this->row(at.row);
+        for (; row.marked[which] != 0 && at.index < row.listed.size(); ++at.index) {
+            const Listed& listed = row.listed[at.index];
+            for (std::uint64_t marks = chunks_[listed.chunk].marks[which]; marks != 0;) {
+                const auto first = static_cast<unsigned>(std::countr_zero(marks));
+                const auto end = first + static_cast<unsigned>(std::countr_one(marks >> first));
+                marks &= end < chunk_numbers ? ~std::uint64_t{0} << end : 0;
+                const MessageNumber number(listed.base + first);
+                if (found != 0 && out[found - 1].range.end() == number) {
+                    out[found - 1].range.count += end - first;
+                } else if (found < out.size()) {
+                    out[found++] = {{number, end - first},
+                                    MemberLink(std::uint64_t{listed.chunk} << chunk_bits | first)};
+                } else {
+                    lowest_[which] = out[0].range.first.value();
+                    return found;
+                }
+            }
+        }
+        at = {at.row + 1, 0};
+    }
+    lowest_[which] = found != 0 ? out[0].range.first.value() : UINT64_MAX;
+    return found;
+}
+
 }  // namespace mqd::engine

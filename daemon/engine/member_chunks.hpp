@@ -14,6 +14,7 @@
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "daemon/engine/prefetch.hpp"
@@ -152,6 +153,13 @@ class MemberChunks {
     std::uint64_t unmark(MessageRange range, MemberMark mark, Fn&& fn);
     // The first that are marked so from `number` on, as many as lie together. False: none is.
     [[nodiscard]] bool find_marked(MessageNumber number, MemberMark mark, MessageRange& out) const;
+    // The lowest of those that are marked so, as many runs as there is room for. A run may be told
+    // in two.
+    struct MarkedRun {
+        MessageRange range;
+        MemberLink first;
+    };
+    [[nodiscard]] std::size_t find_lowest(MemberMark mark, std::span<MarkedRun> out) const;
 
   private:
     static constexpr unsigned chunk_bits = 6;

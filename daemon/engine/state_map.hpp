@@ -104,6 +104,11 @@ class StateMap {
         return true;
     }
 
+    // The runs with the lowest numbers, as many as there is room for, if they are all marked.
+    [[nodiscard]] std::size_t lowest_marked(std::span<MemberChunks::MarkedRun> out) const {
+        return runs_.empty() && marked() != 0 ? members_->find_lowest(mark_, out) : 0;
+    }
+
     // How many messages of the range are in the map.
     [[nodiscard]] std::uint64_t count_in(MessageRange range) const {
         return runs_.count_in(range) + (marked() == 0 ? 0 : members_->marked_in(range, mark_));
