@@ -153,33 +153,41 @@ SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange>
     const bool grouped = begin_leaving(queue);
     SettleResult result;
     for (std::size_t i = 0; i < ranges.size(); ++i) {
-        const MessageRange& range = ranges[i];
-        if (grouped && i % GroupTable::near_max == 0) {
-            queue.groups_->bring_near(
-                ranges.subspan(i, std::min(GroupTable::near_max, ranges.size() - i)));
+        if (grouped) {
+            i += end_members(consumer, ranges.subspan(i), decided, result);
+            if (i == ranges.size()) {
+                break;
+            }
         }
         const std::uint64_t acked =
-            consumer.leased.take(range, [&](MessageRange piece, const Lease& lease) {
+            consumer.leased.take(ranges[i], [&](MessageRange piece, const Lease& lease) {
                 end_lease(queue, piece);
                 queue.in(LiveState::ending).insert(piece, lease.attempt);
                 if (grouped) {
                     leave_group(queue, piece);
                 }
-                if (!decided.empty() && decided.back().end() == piece.first) {
-                    decided.back().count += piece.count;
-                } else {
-                    decided.push_back(piece);
-                }
+                append_merged(decided, piece);
             });
         result.settled += acked;
-        result.not_leased += range.count - acked;
     }
+    for (const MessageRange& range : ranges) {
+        result.not_leased += range.count;
+    }
+    result.not_leased -= result.settled;
     messages_ -= result.settled;
     leases_ended(consumer, result.settled);
     if (grouped) {
         end_leaving(queue);
     }
     return result;
+}
+
+void Engine::append_merged(std::vector<MessageRange>& ranges, MessageRange range) {
+    if (!ranges.empty() && ranges.back().end() == range.first) {
+        ranges.back().count += range.count;
+    } else {
+        ranges.push_back(range);
+    }
 }
 
 void Engine::admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided) {
@@ -271,12 +279,13 @@ void Engine::apply(const RemoveMessages& command) {
 void Engine::apply(Queue& queue, const RemoveMessages& command) {
     Extent* near = nullptr;
     for (std::size_t i = 0; i < command.ranges.size(); ++i) {
-        const MessageRange& range = command.ranges[i];
-        if (queue.groups_ && i % GroupTable::near_max == 0) {
-            const std::size_t rest = command.ranges.size() - i;
-            queue.groups_->bring_near(
-                command.ranges.subspan(i, std::min(rest, GroupTable::near_max)));
+        if (queue.groups_) {
+            i += remove_members(queue, command.ranges.subspan(i), near);
+            if (i == command.ranges.size()) {
+                break;
+            }
         }
+        const MessageRange& range = command.ranges[i];
         const auto forget = [](MessageRange, std::uint32_t) {};
         const std::uint64_t admitted = queue.in(LiveState::ending).take(range, forget);
         std::uint64_t removed = admitted;
@@ -293,14 +302,18 @@ void Engine::apply(Queue& queue, const RemoveMessages& command) {
             forget_purge(queue, range);
         }
         MQD_ASSERT(removed == range.count, range.first, range.count, removed);
-        if (!queue.failures_.empty()) {
-            queue.failures_.take(range, [](MessageRange, const Failure&) {});
-        }
         forget_groups(queue, range);
-        release(queue, range, near);
+        forget_removed(queue, range, near);
     }
     queue.ends_delayed_ = queue.ends_delayed_ && !queue.in(LiveState::ending).empty();
     queue.ends_purged_ = queue.ends_purged_ && !queue.in(LiveState::ending).empty();
+}
+
+void Engine::forget_removed(Queue& queue, MessageRange range, Extent*& near) {
+    if (!queue.failures_.empty()) {
+        queue.failures_.take(range, [](MessageRange, const Failure&) {});
+    }
+    release(queue, range, near);
 }
 
 void Engine::apply(const CountDelivery& command) {

@@ -398,6 +398,10 @@ class Engine {
     bool begin_leaving(const Queue& queue);
     void leave_group(Queue& queue, MessageRange range);
     void give_up_leaving(Queue& queue);
+    std::size_t end_members(Consumer& consumer, std::span<const MessageRange> ranges,
+                            std::vector<MessageRange>& decided, SettleResult& result);
+    std::size_t remove_members(Queue& queue, std::span<const MessageRange> ranges, Extent*& near);
+    void pass_on(Queue& queue, GroupRef group);
     void end_leaving(Queue& queue);
     void pass_on(Queue& queue, std::span<const GroupRef> groups);
     void forget_groups(Queue& queue, MessageRange range);
@@ -412,6 +416,8 @@ class Engine {
     SettleResult give_up(Consumer& consumer, MessageRange range, std::vector<MessageRange>& pieces,
                          Fn&& put);
     void set_floor(Consumer& consumer, Time floor);
+    static void append_merged(std::vector<MessageRange>& ranges, MessageRange range);
+    void forget_removed(Queue& queue, MessageRange range, Extent*& near);
     void release(Queue& queue, MessageRange range, Extent*& near);
     void release_all(Queue& queue);
 

@@ -27,6 +27,16 @@ void GroupTable::erase(MessageRange range) {
     });
 }
 
+void GroupTable::erase(MemberLink link) {
+    const Member& member = members_[link];
+    MQD_ASSERT(member.state() == MemberState::none, member.group());
+    const GroupRef ref = member.group();
+    members_.erase(link);
+    if (--groups_[ref].members == 0) {
+        groups_.remove(ref);
+    }
+}
+
 bool GroupTable::find_from(MessageNumber number, GroupMember& out) const {
     MemberChunks::Found found;
     if (!members_.find_from(number, found)) {
@@ -116,6 +126,15 @@ void GroupTable::give_up(MemberLink link, std::vector<GroupRef>& freed) {
     member.set_state(MemberState::none);
 }
 
+GroupRef GroupTable::free_slot(MemberLink link) {
+    Member& member = members_[link];
+    Group& group = groups_[member.group()];
+    MQD_ASSERT(member.state() == MemberState::slot && group.taken > 0, group.id);
+    --group.taken;
+    member.set_state(MemberState::none);
+    return member.group();
+}
+
 bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MemberLink& out) {
     Group& group = groups_[ref];
     if (group.taken >= slots || (group.first == no_member && group.strays == 0)) {
@@ -195,14 +214,18 @@ void GroupTable::bring_near(std::span<const GroupRef> passed_on) const {
     }
 }
 
-void GroupTable::bring_near(std::span<const MessageRange> erased) const {
-    MQD_ASSERT(erased.size() <= near_max, erased.size());
-    std::array<MemberLink, near_max> links{};
-    std::size_t count = 0;
-    for (const MessageRange& range : erased) {
-        count += find(range.first, links[count]) ? 1 : 0;
-    }
-    bring_near(std::span<const MemberLink>(links).first(count));
+void GroupTable::bring_leaving_near(std::span<const MemberLink> leaving) const {
+    bring_near(leaving);
+    const auto for_each_next = [&](auto&& fn) {
+        for (const MemberLink link : leaving) {
+            const MemberLink next = groups_[members_[link].group()].first;
+            if (next != no_member) {
+                fn(next);
+            }
+        }
+    };
+    for_each_next([&](MemberLink next) { members_.bring_place_near(next); });
+    for_each_next([&](MemberLink next) { members_.bring_near(next); });
 }
 
 std::vector<GroupRef> GroupTable::waiting_groups() const {

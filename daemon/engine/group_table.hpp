@@ -53,6 +53,8 @@ class GroupTable {
     bool join(const GroupMember& member);
     // It has left the queue. Its slot was given up before, or nobody has any yet.
     void erase(MessageRange range);
+    // The same of one.
+    void erase(MemberLink link);
     // The first member from `number` on. False: there is none.
     [[nodiscard]] bool find_from(MessageNumber number, GroupMember& out) const;
     // The same before `end`, and where it stands: good as long as it is a member.
@@ -74,6 +76,8 @@ class GroupTable {
     // It does not wait any more, and has no slot, whether it had one or not. Appends its group to
     // `freed` if it had one.
     void give_up(MemberLink member, std::vector<GroupRef>& freed);
+    // It has no slot any more. Returns its group. Precondition: it has one.
+    GroupRef free_slot(MemberLink member);
     // Gives a free slot to the one that is held and has the lowest number. False: none is free, or
     // nobody waits.
     bool pass_on(GroupRef group, std::uint32_t slots, MemberLink& out);
@@ -83,8 +87,8 @@ class GroupTable {
     void bring_near(std::span<const GroupMember> joining) const;
     void bring_near(std::span<const MemberLink> members) const;
     void bring_near(std::span<const GroupRef> passed_on) const;
-    // For erase(), of the first of each, if it is a member.
-    void bring_near(std::span<const MessageRange> erased) const;
+    // Those that are going to leave, and whoever of their groups is next.
+    void bring_leaving_near(std::span<const MemberLink> leaving) const;
 
     // Groups of which somebody waits, each once; in no telling order.
     [[nodiscard]] std::vector<GroupRef> waiting_groups() const;

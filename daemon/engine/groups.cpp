@@ -3,6 +3,7 @@
 // time; failures do not take it away, so that nothing of the group overtakes what is tried again.
 
 #include <algorithm>
+#include <array>
 
 #include "daemon/engine/engine.hpp"
 
@@ -15,6 +16,40 @@ template <typename T>
 std::span<const T> some_of(std::span<const T> all, std::size_t from) {
     return all.subspan(from, std::min(GroupTable::near_max, all.size() - from));
 }
+
+// The members that ranges consist of, as many as are brought near at once.
+class Gathered {
+  public:
+    // Of as many of the ranges, from the first on, as consist of members that are marked so. False:
+    // of none.
+    bool gather(GroupTable& groups, MemberMark mark, std::span<const MessageRange> ranges) {
+        count_ = 0;
+        ranges_ = 0;
+        for (const MessageRange& range : ranges) {
+            if (range.count > links_.size() - count_) {
+                break;
+            }
+            std::size_t count = count_;
+            for (MessageNumber at = range.first; at < range.end(); at = at.plus(1)) {
+                MemberLink& link = links_[count++];
+                if (!groups.members().find_marked(at, mark, link)) {
+                    return ranges_ > 0;
+                }
+                groups.members().bring_near(link);
+            }
+            count_ = count;
+            ++ranges_;
+        }
+        return ranges_ > 0;
+    }
+    [[nodiscard]] std::span<const MemberLink> members() const { return {links_.data(), count_}; }
+    [[nodiscard]] std::size_t ranges() const { return ranges_; }
+
+  private:
+    std::array<MemberLink, GroupTable::near_max> links_;
+    std::size_t count_ = 0;
+    std::size_t ranges_ = 0;
+};
 
 }  // namespace
 
@@ -127,26 +162,81 @@ void Engine::end_leaving(Queue& queue) {
 
 // Free slots of these groups go to those that are next.
 void Engine::pass_on(Queue& queue, std::span<const GroupRef> groups) {
-    MemberChunks& members = queue.groups_->members();
-    MemberLink next;
     for (std::size_t i = 0; i < groups.size(); ++i) {
         if (i % GroupTable::near_max == 0) {
             queue.groups_->bring_near(some_of(groups, i));
         }
-        while (queue.groups_->pass_on(groups[i], queue.definition_.group_in_flight, next)) {
-            mark_dirty(queue);
-            if (members.change_mark(next, MemberMark::held, MemberMark::ready)) {
-                continue;
+        pass_on(queue, groups[i]);
+    }
+}
+
+void Engine::pass_on(Queue& queue, GroupRef group) {
+    MemberChunks& members = queue.groups_->members();
+    MemberLink next;
+    while (queue.groups_->pass_on(group, queue.definition_.group_in_flight, next)) {
+        mark_dirty(queue);
+        if (members.change_mark(next, MemberMark::held, MemberMark::ready)) {
+            continue;
+        }
+        const MessageNumber number = members.number(next);  // it has failed before
+        const std::uint64_t taken =
+            queue.in(LiveState::held)
+                .take({number, 1}, [&](MessageRange one, std::uint32_t attempts) {
+                    queue.in(LiveState::ready).insert(one, attempts);
+                });
+        MQD_ASSERT(taken == 1, number);
+    }
+}
+
+// Ends of `ranges`, from the first on, those that consist of a few members each that were leased
+// for the first time, which is what an ack of groups looks like. Returns how many ranges; some of
+// the one behind them may have been ended, too. Who is leased waits in no list, so whoever is next
+// in a group can have its slot at once.
+std::size_t Engine::end_members(Consumer& consumer, std::span<const MessageRange> ranges,
+                                std::vector<MessageRange>& decided, SettleResult& result) {
+    Queue& queue = *consumer.queue;
+    GroupTable& groups = *queue.groups_;
+    std::size_t ended = 0;
+    for (Gathered some; some.gather(groups, MemberMark::leased, ranges.subspan(ended));) {
+        groups.bring_leaving_near(some.members());
+        auto member = some.members().begin();
+        for (const MessageRange& range : ranges.subspan(ended, some.ranges())) {
+            for (MessageNumber at = range.first; at < range.end(); at = at.plus(1), ++member) {
+                if (!consumer.leased.take(*member)) {
+                    return ended;
+                }
+                groups.members().change_mark(*member, MemberMark::leased, MemberMark::ending);
+                append_merged(decided, {at, 1});
+                ++result.settled;
+                pass_on(queue, groups.free_slot(*member));
             }
-            const MessageNumber number = members.number(next);  // it has failed before
-            const std::uint64_t taken =
-                queue.in(LiveState::held)
-                    .take({number, 1}, [&](MessageRange one, std::uint32_t attempts) {
-                        queue.in(LiveState::ready).insert(one, attempts);
-                    });
-            MQD_ASSERT(taken == 1, number);
+            ++ended;
         }
     }
+    return ended;
+}
+
+// The same for those that are ending, and are gone now.
+std::size_t Engine::remove_members(Queue& queue, std::span<const MessageRange> ranges,
+                                   Extent*& near) {
+    GroupTable& groups = *queue.groups_;
+    std::size_t removed = 0;
+    for (Gathered some; some.gather(groups, MemberMark::ending, ranges.subspan(removed));) {
+        groups.bring_near(some.members());
+        for (const MemberLink member : some.members()) {
+            groups.members().unmark(member, MemberMark::ending);
+            groups.erase(member);
+        }
+        grouped_messages_ -= some.members().size();
+        for (const MessageRange& range : ranges.subspan(removed, some.ranges())) {
+            if (queue.ends_delayed_) {
+                forget_delay(queue, range);
+            }
+            forget_removed(queue, range, near);
+        }
+        removed += some.ranges();
+    }
+    return removed;
 }
 
 // They are gone.

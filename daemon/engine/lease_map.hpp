@@ -39,6 +39,14 @@ class LeaseMap {
     // must not touch this map. Returns how many messages were taken.
     template <typename Fn>
     std::uint64_t take(MessageRange range, Fn&& fn);
+    // The same of one that is a member, without a look-up. False: it is not in a list of this map.
+    [[nodiscard]] bool take(MemberLink member) {
+        const LeaseRef ref = listed_ != 0 ? list_of(member) : no_lease;
+        if (ref != no_lease) {
+            (void)unlist_member(member, ref);
+        }
+        return ref != no_lease;
+    }
     // How many messages of the range are in the map.
     [[nodiscard]] std::uint64_t count_in(MessageRange range) const;
     // fn(MessageRange, Lease) of all, in no telling order.

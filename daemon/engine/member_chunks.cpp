@@ -193,13 +193,40 @@ void MemberChunks::resize(Chunk& chunk, unsigned capacity) {
     chunk.capacity = static_cast<std::uint8_t>(capacity);
 }
 
+void MemberChunks::erase(MemberLink link) {
+    Chunk& chunk = chunks_[chunk_of(link)];
+    const std::uint64_t bit = std::uint64_t{1} << offset_of(link);
+    MQD_ASSERT((chunk.present & bit) != 0, chunk.base, offset_of(link));
+    for (const std::uint64_t marks : chunk.marks) {
+        MQD_ASSERT((marks & bit) == 0, chunk.base, offset_of(link));
+    }
+    if (chunk.capacity != chunk_numbers) {
+        Member* const members = chunk.members.get();
+        const unsigned at = chunk.index(offset_of(link));
+        std::move(members + at + 1, members + chunk.size, members + at);
+    }
+    chunk.present &= ~bit;
+    --chunk.size;
+    --size_;
+    if (chunk.present != 0) {
+        thin(chunk);
+    } else {
+        (void)shrink(place_from(chunk.base));
+    }
+}
+
+// A chunk with few left is a small one.
+void MemberChunks::thin(Chunk& chunk) {
+    if (chunk.capacity > first_capacity && chunk.size <= first_capacity) {
+        resize(chunk, first_capacity);
+    }
+}
+
 MemberChunks::Place MemberChunks::shrink(Place at) {
     const std::uint32_t index = listed(at).chunk;
     Chunk& chunk = chunks_[index];
     if (chunk.present != 0) {
-        if (chunk.capacity > first_capacity && chunk.size <= first_capacity) {
-            resize(chunk, first_capacity);
-        }
+        thin(chunk);
         return next(at);
     }
     const std::uint64_t base = chunk.base;

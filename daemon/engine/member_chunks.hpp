@@ -134,6 +134,9 @@ class MemberChunks {
     template <typename Fn>
     void erase(MessageRange range, Fn&& fn);
 
+    // Of one that is not marked.
+    void erase(MemberLink link);
+
     // How many are marked so.
     [[nodiscard]] std::uint64_t marked(MemberMark mark) const { return marked_[index_of(mark)]; }
     [[nodiscard]] std::uint64_t marked_in(MessageRange range, MemberMark mark) const;
@@ -141,7 +144,8 @@ class MemberChunks {
     bool mark(MessageNumber number, MemberMark mark);
     // False: it is not marked so.
     bool unmark(MessageNumber number, MemberMark mark);
-    // Marks one otherwise than before, without a look-up. False: it is not marked so.
+    // The same without a look-up, and marks it otherwise.
+    bool unmark(MemberLink link, MemberMark mark);
     bool change_mark(MemberLink link, MemberMark from, MemberMark to);
     // Marks the members of the range, and calls fn(MessageRange) for what is between them, in
     // order. fn must not touch this. Precondition: none of them is marked so.
@@ -153,6 +157,16 @@ class MemberChunks {
     std::uint64_t unmark(MessageRange range, MemberMark mark, Fn&& fn);
     // The first that are marked so from `number` on, as many as lie together. False: none is.
     [[nodiscard]] bool find_marked(MessageNumber number, MemberMark mark, MessageRange& out) const;
+    // Where a member stands that is marked so. False: it is not.
+    [[nodiscard]] bool find_marked(MessageNumber number, MemberMark mark, MemberLink& out) const {
+        const Place at = place_from(base_of(number));
+        if (!holds(at, number) || (chunk(at).marks[index_of(mark)] & bit_of(number)) == 0) {
+            return false;
+        }
+        out = MemberLink(std::uint64_t{listed(at).chunk} << chunk_bits |
+                         (number.value() & (chunk_numbers - 1)));
+        return true;
+    }
     // The lowest of those that are marked so, as many runs as there is room for. A run may be told
     // in two.
     struct MarkedRun {
@@ -277,6 +291,7 @@ class MemberChunks {
     static void resize(Chunk& chunk, unsigned capacity);
     // Some of it were erased. Returns the place behind it.
     Place shrink(Place at);
+    static void thin(Chunk& chunk);
 
     std::vector<Chunk> chunks_;
     std::vector<std::uint32_t> free_;  // of chunks_
@@ -345,16 +360,25 @@ inline bool MemberChunks::unmark(MessageNumber number, MemberMark mark) {
     return true;
 }
 
-inline bool MemberChunks::change_mark(MemberLink link, MemberMark from, MemberMark to) {
+inline bool MemberChunks::unmark(MemberLink link, MemberMark mark) {
     Chunk& chunk = chunks_[chunk_of(link)];
     const std::uint64_t bit = std::uint64_t{1} << offset_of(link);
-    if ((chunk.marks[index_of(from)] & bit) == 0) {
+    if ((chunk.marks[index_of(mark)] & bit) == 0) {
         return false;
     }
+    chunk.marks[index_of(mark)] &= ~bit;
+    count_unmarked(rows_[chunk.row], index_of(mark), 1);
+    return true;
+}
+
+inline bool MemberChunks::change_mark(MemberLink link, MemberMark from, MemberMark to) {
+    if (!unmark(link, from)) {
+        return false;
+    }
+    Chunk& chunk = chunks_[chunk_of(link)];
+    const std::uint64_t bit = std::uint64_t{1} << offset_of(link);
     MQD_ASSERT((chunk.marks[index_of(to)] & bit) == 0, chunk.base, offset_of(link));
-    chunk.marks[index_of(from)] &= ~bit;
     chunk.marks[index_of(to)] |= bit;
-    count_unmarked(rows_[chunk.row], index_of(from), 1);
     count_marked(rows_[chunk.row], index_of(to), MessageNumber(chunk.base + offset_of(link)), 1);
     return true;
 }
