@@ -49,7 +49,8 @@ ConsumerHandle::ConsumerHandle(HandleId number, std::string_view queue_name,
       messages_max_(options.messages_max == 0 ? UINT64_MAX : options.messages_max),
       renew_leases_(options.renew_leases),
       max_run_(options.renew_leases ? options.max_run_time : std::chrono::milliseconds(0)),
-      granted_(credit()) {
+      granted_(credit()),
+      flush_at_(next_flush()) {
     MQD_ASSERT(window_messages_ > 0);
     MQD_ASSERT(window_bytes_ > 0);
     id = number;
@@ -116,9 +117,7 @@ bool ConsumerHandle::next_batch(DeliveredBatch& batch) {
 void ConsumerHandle::settled(const Ledger::Removed& sum) {
     settled_messages_ += sum.messages;
     settled_bytes_ += sum.bytes;
-    const std::uint64_t messages = credit().message_limit - granted_.message_limit;
-    const std::uint64_t bytes = credit().byte_limit - granted_.byte_limit;
-    if (messages >= (window_messages_ + 3) / 4 || bytes >= (window_bytes_ + 3) / 4 ||
+    if (settled_messages_ >= flush_at_.message_limit || settled_bytes_ >= flush_at_.byte_limit ||
         acks_.size() >= wire::ranges_max || nacks_.size() >= wire::ranges_max) {
         flush();
     }
@@ -197,12 +196,21 @@ wire::Credit ConsumerHandle::credit() const {
             settled_bytes_ + window_bytes_};
 }
 
+// When a quarter of the window can be granted, or never.
+wire::Credit ConsumerHandle::next_flush() const {
+    const std::uint64_t messages = (window_messages_ + 3) / 4;
+    const bool last = messages_max_ - granted_.message_limit < messages;
+    return {last ? UINT64_MAX : granted_.message_limit - window_messages_ + messages,
+            granted_.byte_limit - window_bytes_ + (window_bytes_ + 3) / 4};
+}
+
 void ConsumerHandle::append_credit() {
     const wire::Credit now = credit();
     if (now.message_limit == granted_.message_limit && now.byte_limit == granted_.byte_limit) {
         return;
     }
     granted_ = now;
+    flush_at_ = next_flush();
     scratch_.clear();
     wire::append_frame(scratch_, now, {}, id);
     output_.append(scratch_);

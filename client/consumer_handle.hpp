@@ -106,6 +106,7 @@ class ConsumerHandle : public Handle {
     void append_settlements(wire::FrameType type, std::vector<MessageRange>& ranges,
                             wire::SettleRequest request, std::uint8_t flags);
     [[nodiscard]] wire::Credit credit() const;
+    [[nodiscard]] wire::Credit next_flush() const;
     void append_credit();
     void find_overrun(Time now);
 
@@ -148,6 +149,7 @@ class ConsumerHandle : public Handle {
     std::uint64_t settled_messages_ = 0;
     std::uint64_t settled_bytes_ = 0;
     wire::Credit granted_;
+    wire::Credit flush_at_;  // what is settled then
     std::uint64_t leases_lost_ = 0;
     wire::Turn turn_ = wire::Turn::unsaid;
     bool activated_ = false;
