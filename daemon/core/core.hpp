@@ -31,6 +31,7 @@
 #include "daemon/core/message_mover.hpp"
 #include "daemon/core/move_requests.hpp"
 #include "daemon/core/on_damage.hpp"
+#include "daemon/core/out_queue.hpp"
 #include "daemon/core/queue_lifetimes.hpp"
 #include "daemon/core/taken_batch.hpp"
 #include "daemon/core/waiting_publishes.hpp"
@@ -481,6 +482,7 @@ class Core : public storage::JournalListener {
     storage::GroupBuffer state_buffer_;
 
     std::vector<engine::Delivery> deliveries_;
+    FrameBuffers frame_buffers_;  // of all sessions
     std::vector<engine::LeaseLoss> losses_;
     std::vector<MessageRange> decided_;
     std::vector<MessageRange> purged_;

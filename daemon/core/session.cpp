@@ -26,7 +26,11 @@ constexpr std::size_t error_text_bytes_max = 2048;
 }  // namespace
 
 Session::Session(Core& core, Identity identity, Owner owner)
-    : core_(core), identity_(identity), owner_(owner), last_received_(core.now_.journal) {
+    : core_(core),
+      identity_(identity),
+      owner_(owner),
+      last_received_(core.now_.journal),
+      out_(core.frame_buffers_) {
     room_.bytes = core_.options_.output_bytes_max / room_share;
     room_.delivery_bytes = wire::frame_header_bytes + wire::Deliver::fixed_bytes;
     room_.leases_max = core_.options_.leases_max != 0 ? core_.options_.leases_max : UINT64_MAX;
