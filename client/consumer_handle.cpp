@@ -60,7 +60,7 @@ ConsumerHandle::ConsumerHandle(HandleId number, std::string_view queue_name,
 bool ConsumerHandle::advance() {
     if (current_) {
         current_->block.reset();  // the ledger may keep the frame for its offsets
-        if (current_.use_count() == 1 && current_->messages.count == 1 &&
+        if (current_.use_count() == 1 && current_->messages.count <= spare_messages_max &&
             spare_.size() < spare_frames_max) {
             spare_.push_back(std::move(current_));
         }
@@ -300,7 +300,7 @@ bool ConsumerHandle::activate() {
     return true;
 }
 
-// Where messages come one by one, as those of groups do, frames are used again.
+// Where few messages come at a time, as those of groups do, frames are used again.
 std::shared_ptr<DeliverFrame> ConsumerHandle::spare_frame() {
     if (spare_.empty()) {
         return std::make_shared<DeliverFrame>();
@@ -322,7 +322,8 @@ bool ConsumerHandle::deliver(wire::Bytes body, const std::shared_ptr<Block>& blo
         decoded->count > granted_.message_limit - delivered_messages_) {
         return false;
     }
-    auto frame = decoded->count == 1 ? spare_frame() : std::make_shared<DeliverFrame>();
+    auto frame =
+        decoded->count <= spare_messages_max ? spare_frame() : std::make_shared<DeliverFrame>();
     frame->block = block;
     frame->messages = *decoded;
     frame->ends.resize(decoded->count);

@@ -128,7 +128,8 @@ class ConsumerHandle : public Handle {
     std::deque<std::shared_ptr<DeliverFrame>> buffered_;
     std::shared_ptr<DeliverFrame> current_;  // messages are being handed out of it
     static constexpr std::size_t spare_frames_max = 2048;
-    std::vector<std::shared_ptr<DeliverFrame>> spare_;  // of one message each
+    static constexpr std::uint32_t spare_messages_max = 16;
+    std::vector<std::shared_ptr<DeliverFrame>> spare_;  // of so many messages at most
     Ledger ledger_;
 
     std::vector<MessageRange> acks_;

@@ -119,8 +119,14 @@ void Engine::apply(Queue& queue, const AddMessages& command, std::span<const Gro
         messages_ += command.range.count;
     }
     queue.numbers_.apply(command.range);
-    join(queue, members);
-    make_ready(queue, command.range, 0);
+    if (members.empty()) {
+        make_ready(queue, command.range, 0);
+    } else if (!queue.groups_restored_) {
+        enter(queue, command.range, members);
+    } else {
+        restore_groups(queue, members);
+        make_ready(queue, command.range, 0);
+    }
 }
 
 void Engine::announce_resident(Queue& queue, Extent& extent) {

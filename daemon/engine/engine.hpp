@@ -392,7 +392,8 @@ class Engine {
     void forget_purge(Queue& queue, MessageRange range);
     void note_purges(Queue& queue);
     // groups.cpp
-    void join(Queue& queue, std::span<const GroupMember> members);
+    void open_groups(Queue& queue);
+    void enter(Queue& queue, MessageRange range, std::span<const GroupMember> members);
     void place(Queue& queue, MessageRange range, std::uint32_t attempts);
     void leave_groups(Queue& queue, std::span<const MessageRange> ranges);
     bool begin_leaving(const Queue& queue);

@@ -4,17 +4,16 @@
 
 namespace mqd::engine {
 
-bool GroupTable::join(const GroupMember& member) {
+MemberLink GroupTable::join(const GroupMember& member) {
     MQD_ASSERT(member.group.value() >> group_id_bits == 0, member.group);
     const GroupRef ref = groups_.find_or_add(member.group);
-    if (!members_.add(member.number, Member(ref))) {
-        if (groups_[ref].members == 0) {
-            groups_.remove(ref);
-        }
-        return false;
+    const MemberLink link = members_.add(member.number, Member(ref));
+    if (link != no_member) {
+        ++groups_[ref].members;
+    } else if (groups_[ref].members == 0) {
+        groups_.remove(ref);
     }
-    ++groups_[ref].members;
-    return true;
+    return link;
 }
 
 void GroupTable::erase(MessageRange range) {

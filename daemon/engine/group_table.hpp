@@ -49,8 +49,8 @@ class GroupTable {
     [[nodiscard]] MemberChunks& members() { return members_; }
     // For those that are leased.
     [[nodiscard]] MemberLeases& leases() { return leases_; }
-    // Without a slot. False: it is a member already.
-    bool join(const GroupMember& member);
+    // Without a slot. no_member: it is a member already.
+    MemberLink join(const GroupMember& member);
     // It has left the queue. Its slot was given up before, or nobody has any yet.
     void erase(MessageRange range);
     // The same of one.

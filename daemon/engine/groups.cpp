@@ -53,10 +53,7 @@ class Gathered {
 
 }  // namespace
 
-void Engine::join(Queue& queue, std::span<const GroupMember> members) {
-    if (members.empty()) {
-        return;
-    }
+void Engine::open_groups(Queue& queue) {
     if (!queue.groups_) {
         queue.groups_ = std::make_unique<GroupTable>(hash_salt_);
         MemberChunks& chunks = queue.groups_->members();
@@ -65,12 +62,36 @@ void Engine::join(Queue& queue, std::span<const GroupMember> members) {
         queue.in(LiveState::leased).use_marks(chunks, MemberMark::leased, 1);
         queue.in(LiveState::ending).use_marks(chunks, MemberMark::ending, 1);
     }
+}
+
+// New messages, of which these belong to groups.
+void Engine::enter(Queue& queue, MessageRange range, std::span<const GroupMember> members) {
+    open_groups(queue);
+    GroupTable& groups = *queue.groups_;
+    const std::uint32_t slots = queue.definition_.group_in_flight;
+    MessageNumber at = range.first;
     for (std::size_t i = 0; i < members.size(); ++i) {
         if (i % GroupTable::near_max == 0) {
-            queue.groups_->bring_near(some_of(members, i));
+            groups.bring_near(some_of(members, i));
         }
-        grouped_messages_ += queue.groups_->join(members[i]) ? 1 : 0;
+        const MessageNumber number = members[i].number;
+        if (number > at) {
+            queue.in(LiveState::ready).insert({at, number - at}, 0);
+        }
+        at = number.plus(1);
+        const MemberLink link = groups.join(members[i]);
+        MQD_ASSERT(link != no_member, number);
+        const bool has_slot = groups.take_slot(link, slots);
+        if (!has_slot) {
+            groups.hold(link);
+        }
+        groups.members().mark(link, has_slot ? MemberMark::ready : MemberMark::held);
     }
+    if (at < range.end()) {
+        queue.in(LiveState::ready).insert({at, range.end() - at}, 0);
+    }
+    grouped_messages_ += members.size();
+    mark_dirty(queue);
 }
 
 // They become ready: those that get a slot, or belong to no group. The others are held.
@@ -257,8 +278,14 @@ void Engine::widen_groups(Queue& queue) {
 }
 
 void Engine::restore_groups(Queue& queue, std::span<const GroupMember> members) {
-    queue.groups_restored_ = queue.groups_restored_ || !members.empty();
-    join(queue, members);
+    if (members.empty()) {
+        return;
+    }
+    open_groups(queue);
+    queue.groups_restored_ = true;
+    for (const GroupMember& member : members) {
+        grouped_messages_ += queue.groups_->join(member) != no_member ? 1 : 0;
+    }
 }
 
 void Engine::judge_groups() {

@@ -158,16 +158,19 @@ void MemberChunks::recount(std::size_t at) {
     }
 }
 
-bool MemberChunks::add(MessageNumber number, const Member& member) {
-    Chunk& chunk = this->chunk(chunk_at(base_of(number)));
+MemberLink MemberChunks::add(MessageNumber number, const Member& member) {
+    const Place place = chunk_at(base_of(number));
+    Chunk& chunk = this->chunk(place);
     const auto offset = static_cast<unsigned>(number.value() - chunk.base);
     const std::uint64_t bit = std::uint64_t{1} << offset;
     if ((chunk.present & bit) != 0) {
-        return false;
+        return no_member;
     }
     if (chunk.size == chunk.capacity) {
         const auto most = static_cast<unsigned>(chunk_numbers);
-        resize(chunk, std::min(most, std::max(first_capacity, chunk.capacity * growth)));
+        const bool goes_on = chunk.capacity == 0 && offset == 0 && follows_full(place);
+        resize(chunk,
+               goes_on ? most : std::min(most, std::max(first_capacity, chunk.capacity * growth)));
     }
     const unsigned at = chunk.index(offset);
     if (chunk.capacity != chunk_numbers) {
@@ -178,7 +181,18 @@ bool MemberChunks::add(MessageNumber number, const Member& member) {
     chunk.present |= bit;
     ++chunk.size;
     ++size_;
-    return true;
+    return MemberLink(std::uint64_t{listed(place).chunk} << chunk_bits | offset);
+}
+
+// Whether it goes on where numbers lie together: it is not grown step by step then.
+bool MemberChunks::follows_full(Place at) const {
+    if (at.row == 0 && at.index == 0) {
+        return false;
+    }
+    const Listed& before =
+        at.index > 0 ? row(at.row).listed[at.index - 1] : row(at.row - 1).listed.back();
+    return before.base + chunk_numbers == listed(at).base &&
+           chunks_[before.chunk].capacity == chunk_numbers;
 }
 
 void MemberChunks::resize(Chunk& chunk, unsigned capacity) {

@@ -115,8 +115,8 @@ class MemberChunks {
     void bring_place_near(MemberLink link) const { prefetch(&chunks_[chunk_of(link)]); }
     void bring_near(MemberLink link) const { prefetch(&(*this)[link]); }
 
-    // False, and nothing done: it is there already.
-    bool add(MessageNumber number, const Member& member);
+    // no_member, and nothing done: it is there already.
+    MemberLink add(MessageNumber number, const Member& member);
     // The first from `number` on. False: there is none.
     [[nodiscard]] bool find_from(MessageNumber number, Found& out) const;
     // Where a member stands. False: it is none.
@@ -142,6 +142,7 @@ class MemberChunks {
     [[nodiscard]] std::uint64_t marked_in(MessageRange range, MemberMark mark) const;
     // Marks one that is not marked so. False: it is no member.
     bool mark(MessageNumber number, MemberMark mark);
+    void mark(MemberLink link, MemberMark mark);
     // False: it is not marked so.
     bool unmark(MessageNumber number, MemberMark mark);
     // The same without a look-up, and marks it otherwise.
@@ -288,6 +289,7 @@ class MemberChunks {
         row.marked[which] -= count;
         marked_[which] -= count;
     }
+    [[nodiscard]] bool follows_full(Place at) const;
     static void resize(Chunk& chunk, unsigned capacity);
     // Some of it were erased. Returns the place behind it.
     Place shrink(Place at);
@@ -371,16 +373,20 @@ inline bool MemberChunks::unmark(MemberLink link, MemberMark mark) {
     return true;
 }
 
-inline bool MemberChunks::change_mark(MemberLink link, MemberMark from, MemberMark to) {
-    if (!unmark(link, from)) {
-        return false;
-    }
+inline void MemberChunks::mark(MemberLink link, MemberMark mark) {
     Chunk& chunk = chunks_[chunk_of(link)];
     const std::uint64_t bit = std::uint64_t{1} << offset_of(link);
-    MQD_ASSERT((chunk.marks[index_of(to)] & bit) == 0, chunk.base, offset_of(link));
-    chunk.marks[index_of(to)] |= bit;
-    count_marked(rows_[chunk.row], index_of(to), MessageNumber(chunk.base + offset_of(link)), 1);
-    return true;
+    MQD_ASSERT((chunk.marks[index_of(mark)] & bit) == 0, chunk.base, offset_of(link));
+    chunk.marks[index_of(mark)] |= bit;
+    count_marked(rows_[chunk.row], index_of(mark), MessageNumber(chunk.base + offset_of(link)), 1);
+}
+
+inline bool MemberChunks::change_mark(MemberLink link, MemberMark from, MemberMark to) {
+    const bool changed = unmark(link, from);
+    if (changed) {
+        mark(link, to);
+    }
+    return changed;
 }
 
 template <typename Fn>
