@@ -264,17 +264,23 @@ void Core::ack(ConsumerHandle& consumer, const wire::Ack& frame, CorrelationId c
         acked_.push_back(frame.ranges[i]);
         result.not_leased += consumer.queue == nullptr ? frame.ranges[i].count : 0;
     }
-    if (consumer.queue != nullptr) {
-        result = engine_.admit_ack(consumer, acked_, decided_);
-    }
     const bool durable = consumer.queue != nullptr && consumer.queue->durable();
+    if (durable) {
+        result = engine_.admit_ack(consumer, acked_, decided_);
+    } else if (consumer.queue != nullptr) {
+        result = engine_.ack(consumer, acked_, decided_);
+    }
     const Durability level = durable ? consumer.queue->definition().durability : Durability::memory;
     if (!decided_.empty()) {
         history_.note(consumer, decided_, wire::HistoryKind::acked);
         const Need need = !confirm                       ? Need::nothing
                           : level == Durability::written ? Need::written
                                                          : Need::durable;
-        remove(*consumer.queue, decided_, need);
+        if (durable) {
+            remove(*consumer.queue, decided_, need);
+        } else {
+            free_released();
+        }
     }
     if (!confirm) {
         return;

@@ -155,37 +155,53 @@ void Engine::forget_resident(Queue& queue, Extent& extent) {
 SettleResult Engine::admit_ack(Consumer& consumer, std::span<const MessageRange> ranges,
                                std::vector<MessageRange>& decided) {
     MQD_ASSERT(consumer.queue != nullptr);
+    return end_leased({consumer, decided}, ranges);
+}
+
+SettleResult Engine::ack(Consumer& consumer, std::span<const MessageRange> ranges,
+                         std::vector<MessageRange>& decided) {
+    MQD_ASSERT(consumer.queue != nullptr && !consumer.queue->durable());
+    return end_leased({consumer, decided, true}, ranges);
+}
+
+SettleResult Engine::end_leased(Acking acking, std::span<const MessageRange> ranges) {
+    Consumer& consumer = acking.consumer;
     Queue& queue = *consumer.queue;
     const bool grouped = begin_leaving(queue);
-    SettleResult result;
+    ended_.clear();
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         if (grouped) {
-            i += end_members(consumer, ranges.subspan(i), decided, result);
+            i += end_members(acking, ranges.subspan(i));
             if (i == ranges.size()) {
                 break;
             }
         }
-        const std::uint64_t acked =
+        acking.settled +=
             consumer.leased.take(ranges[i], [&](MessageRange piece, const Lease& lease) {
                 end_lease(queue, piece);
                 queue.in(LiveState::ending).insert(piece, lease.attempt);
                 if (grouped) {
                     leave_group(queue, piece);
                 }
-                append_merged(decided, piece);
+                append_merged(acking.decided, piece);
+                if (acking.applied) {
+                    ended_.push_back(piece);
+                }
             });
-        result.settled += acked;
     }
-    for (const MessageRange& range : ranges) {
-        result.not_leased += range.count;
-    }
-    result.not_leased -= result.settled;
-    messages_ -= result.settled;
-    leases_ended(consumer, result.settled);
+    messages_ -= acking.settled;
+    leases_ended(consumer, acking.settled);
     if (grouped) {
         end_leaving(queue);
     }
-    return result;
+    if (!ended_.empty()) {
+        apply(queue, RemoveMessages{queue.id_, ended_});
+    }
+    std::uint64_t asked = 0;
+    for (const MessageRange& range : ranges) {
+        asked += range.count;
+    }
+    return {acking.settled, asked - acking.settled};
 }
 
 void Engine::append_merged(std::vector<MessageRange>& ranges, MessageRange range) {

@@ -187,6 +187,9 @@ class Engine {
                            std::vector<MessageRange>& decided) {
         return admit_ack(consumer, {&range, 1}, decided);
     }
+    // The same on a queue in memory, where what is decided is applied at once.
+    SettleResult ack(Consumer& consumer, std::span<const MessageRange> ranges,
+                     std::vector<MessageRange>& decided);
     // Decides to end what of the range waits: ready, delayed, set aside, dying or purged. Appends
     // the decision to `decided`.
     void admit_end(Queue& queue, MessageRange range, std::vector<MessageRange>& decided);
@@ -399,8 +402,16 @@ class Engine {
     bool begin_leaving(const Queue& queue);
     void leave_group(Queue& queue, MessageRange range);
     void give_up_leaving(Queue& queue);
-    std::size_t end_members(Consumer& consumer, std::span<const MessageRange> ranges,
-                            std::vector<MessageRange>& decided, SettleResult& result);
+    // An ack that is under way.
+    struct Acking {
+        Consumer& consumer;
+        std::vector<MessageRange>& decided;
+        bool applied = false;  // at once
+        std::uint64_t settled = 0;
+        Extent* near = nullptr;  // of the last one that is gone
+    };
+    SettleResult end_leased(Acking acking, std::span<const MessageRange> ranges);
+    std::size_t end_members(Acking& acking, std::span<const MessageRange> ranges);
     std::size_t remove_members(Queue& queue, std::span<const MessageRange> ranges, Extent*& near);
     void pass_on(Queue& queue, GroupRef group);
     void end_leaving(Queue& queue);
@@ -448,6 +459,7 @@ class Engine {
     std::size_t grouped_messages_ = 0;
     std::uint64_t hash_salt_;
     std::vector<Coming> coming_;       // scratch
+    std::vector<MessageRange> ended_;  // scratch: what an ack ends and has yet to apply
     std::vector<MemberLink> leaving_;  // scratch: who gives up a slot soon
     std::vector<GroupRef> freed_;      // scratch: groups of which somebody gave up a slot
     // Queues with a TTL, by the time at which the first extent expires that is not looked at yet;

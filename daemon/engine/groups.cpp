@@ -213,9 +213,8 @@ void Engine::pass_on(Queue& queue, GroupRef group) {
 // for the first time, which is what an ack of groups looks like. Returns how many ranges; some of
 // the one behind them may have been ended, too. Who is leased waits in no list, so whoever is next
 // in a group can have its slot at once.
-std::size_t Engine::end_members(Consumer& consumer, std::span<const MessageRange> ranges,
-                                std::vector<MessageRange>& decided, SettleResult& result) {
-    Queue& queue = *consumer.queue;
+std::size_t Engine::end_members(Acking& acking, std::span<const MessageRange> ranges) {
+    Queue& queue = *acking.consumer.queue;
     GroupTable& groups = *queue.groups_;
     std::size_t ended = 0;
     for (Gathered some; some.gather(groups, MemberMark::leased, ranges.subspan(ended));) {
@@ -223,13 +222,20 @@ std::size_t Engine::end_members(Consumer& consumer, std::span<const MessageRange
         auto member = some.members().begin();
         for (const MessageRange& range : ranges.subspan(ended, some.ranges())) {
             for (MessageNumber at = range.first; at < range.end(); at = at.plus(1), ++member) {
-                if (!consumer.leased.take(*member)) {
+                if (!acking.consumer.leased.take(*member)) {
                     return ended;
                 }
-                groups.members().change_mark(*member, MemberMark::leased, MemberMark::ending);
-                append_merged(decided, {at, 1});
-                ++result.settled;
+                append_merged(acking.decided, {at, 1});
+                ++acking.settled;
+                groups.members().unmark(*member, MemberMark::leased);
                 pass_on(queue, groups.free_slot(*member));
+                if (!acking.applied) {
+                    groups.members().mark(*member, MemberMark::ending);
+                    continue;
+                }
+                groups.erase(*member);
+                --grouped_messages_;
+                forget_removed(queue, {at, 1}, acking.near);
             }
             ++ended;
         }
