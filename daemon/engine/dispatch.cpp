@@ -102,9 +102,10 @@ void Engine::leases_ended(Consumer& consumer, std::uint64_t count) {
     }
 }
 
+// False: it came to nothing, as what is next is not resident.
 bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, Time now,
                          std::vector<Delivery>& out) {
-    bool delivered = false;
+    bool went_on = false;
     const Time deadline = lease_deadline(now, consumer.lease);
     if (queue.groups_) {
         consumer.leased.use_members(queue.groups_->leases());
@@ -131,6 +132,15 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         if (extent->bytes({first, count}) > bytes) {
             count = std::max<std::uint64_t>(1, extent->fitting(first, bytes));
         }
+        if (queue.definition_.group_rate.limits() && queue.groups_) {
+            count = begin_rests(queue, {first, count}, next.attempts, now);
+            if (count == 0) {  // and others may be ready now
+                coming_.clear();
+                at = 0;
+                went_on = true;
+                continue;
+            }
+        }
         const MessageRange range{first, count};
         const Lease lease{next.attempts + 1, deadline};
         take_ready(queue, consumer, next, count, lease);
@@ -146,9 +156,9 @@ bool Engine::dispatch_to(Queue& queue, Consumer& consumer, std::uint64_t quota, 
         }
         quota -= count;
         out.push_back({&consumer, extent, range, lease.attempt});
-        delivered = true;
+        went_on = true;
     }
-    return delivered;
+    return went_on;
 }
 
 // What is to be delivered next, of at most so many messages. With groups, each of them lies
@@ -259,12 +269,16 @@ void Engine::wake_due(const Clocks& now, std::size_t runs_max) {
         while (!due_queues_[i].empty() && due_queues_[i].begin()->first <= now.on(clock)) {
             Queue& queue = *find(due_queues_[i].begin()->second);
             MessageRange due;
-            while (runs_max > 0 && queue.delays_->take_due(clock, now.on(clock), due)) {
+            while (runs_max > 0 && queue.delays_ &&
+                   queue.delays_->take_due(clock, now.on(clock), due)) {
                 queue.in(LiveState::delayed)
                     .take(due, [&](MessageRange piece, std::uint32_t attempts) {
                         make_ready(queue, piece, attempts);
                     });
                 --runs_max;
+            }
+            if (clock == DueClock::journal) {
+                end_rests(queue, now.journal, runs_max);
             }
             note_delays(queue);
             if (runs_max == 0) {

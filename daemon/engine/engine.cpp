@@ -69,6 +69,7 @@ void Engine::apply(const UpdateQueue& command) {
     const bool other_ttl = queue->definition_.ttl != command.definition.ttl;
     queue->definition_ = command.definition;
     widen_groups(*queue);
+    list_due(*queue);  // groups rest for as long as they do now
     if (other_ttl) {
         ttl_changed(*queue);
     }
@@ -83,11 +84,13 @@ void Engine::apply(const DeleteQueue& command) {
     }
     messages_ -= messages_of(*queue);
     release_all(*queue);
+    grouped_messages_ -= queue->groups_ ? queue->groups_->size() : 0;
+    queue->groups_.reset();
+    count_kept_groups(*queue);
     queue->delays_.reset();
     note_delays(*queue);
     queue->purges_.reset();
     note_purges(*queue);
-    grouped_messages_ -= queue->groups_ ? queue->groups_->size() : 0;
     list_expiry(*queue, Time::max());
     std::erase_if(returned_, [&](const ReturnedMessages& some) { return some.id == command.id; });
     producer_marks_ -= queue->marks_ ? queue->marks_->size() : 0;
@@ -193,6 +196,7 @@ SettleResult Engine::end_leased(Acking acking, std::span<const MessageRange> ran
     leases_ended(consumer, acking.settled);
     if (grouped) {
         end_leaving(queue);
+        count_kept_groups(queue);
     }
     if (!ended_.empty()) {
         apply(queue, RemoveMessages{queue.id_, ended_});
@@ -526,9 +530,18 @@ void Engine::note_delays(Queue& queue) {
     const std::size_t runs = queue.delays_ ? queue.delays_->runs() : 0;
     delay_runs_ += runs - queue.counted_delays_;
     queue.counted_delays_ = runs;
+    list_due(queue);
+}
+
+// The same after a change of what comes first of its delays, and of the rests of its groups.
+void Engine::list_due(Queue& queue) {
+    const auto rest_over = first_rest_over(queue);
     for (std::size_t i = 0; i < due_clocks; ++i) {
-        const auto due =
-            queue.delays_ ? queue.delays_->earliest(static_cast<DueClock>(i)) : std::nullopt;
+        const auto clock = static_cast<DueClock>(i);
+        auto due = queue.delays_ ? queue.delays_->earliest(clock) : std::nullopt;
+        if (clock == DueClock::journal && rest_over) {
+            due = std::min(due.value_or(Due::on(Time::max()).at), Due::on(*rest_over).at);
+        }
         std::optional<std::int64_t>& listed = queue.listed_due_[i];
         if (listed == due) {
             continue;

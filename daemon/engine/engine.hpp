@@ -270,6 +270,8 @@ class Engine {
     void judge_groups();
     // Messages that belong to groups, of all queues; what they cost goes by that.
     [[nodiscard]] std::size_t grouped_messages() const { return grouped_messages_; }
+    // Groups without messages, of all queues, that are kept because they rest.
+    [[nodiscard]] std::size_t kept_groups() const { return kept_groups_; }
 
     // Queues with dying messages, as of the last forget_dying() or since.
     [[nodiscard]] const std::vector<Queue*>& with_dying() const { return with_dying_; }
@@ -323,9 +325,10 @@ class Engine {
     [[nodiscard]] std::vector<DelayMessages>& delayed() { return delayed_; }
     // Runs of messages that are delayed until the same time; what they cost goes by that.
     [[nodiscard]] std::size_t delay_runs() const { return delay_runs_; }
-    // When the first message is due, on that clock.
+    // When the first message is due, on that clock; or the first rest of a group is over.
     [[nodiscard]] std::optional<std::int64_t> next_due(DueClock clock) const;
-    // What is due is ready; at most so many runs of messages at once.
+    // What is due is ready, and groups go on whose rest is over; at most so many runs of messages,
+    // and groups, at once.
     void wake_due(const Clocks& now, std::size_t runs_max);
 
     // --- times to live (expiry.cpp)
@@ -419,7 +422,13 @@ class Engine {
     void forget_groups(Queue& queue, MessageRange range);
     void judge_groups(Queue& queue);
     void widen_groups(Queue& queue);
+    // group_rests.cpp
+    std::uint64_t begin_rests(Queue& queue, MessageRange range, std::uint32_t attempts, Time now);
+    void end_rests(Queue& queue, Time now, std::size_t& groups_max);
+    [[nodiscard]] static std::optional<Time> first_rest_over(const Queue& queue);
+    void count_kept_groups(Queue& queue);
     void note_delays(Queue& queue);
+    void list_due(Queue& queue);
     void put_back(Queue& queue, MessageRange range, std::uint32_t attempts, Time now,
                   std::optional<std::chrono::milliseconds> delay);
     void list_dying(Queue& queue);
@@ -450,13 +459,14 @@ class Engine {
     std::vector<Consumer*> activated_;
     std::vector<MessageRange> expired_;                           // scratch
     std::map<std::pair<Time, std::uint64_t>, Consumer*> floors_;  // by lease_floor, serial
-    // Queues with delayed messages, by the time of the first.
+    // Queues with delayed messages, or groups that rest, by the time of the first.
     std::array<std::set<std::pair<std::int64_t, QueueId>>, due_clocks> due_queues_;
     std::size_t delay_runs_ = 0;  // of all queues
     // Queues with purged messages, by the time of the first.
     std::set<std::pair<std::int64_t, QueueId>> purge_queues_;
     std::size_t purge_runs_ = 0;
     std::size_t grouped_messages_ = 0;
+    std::size_t kept_groups_ = 0;
     std::uint64_t hash_salt_;
     std::vector<Coming> coming_;       // scratch
     std::vector<MessageRange> ended_;  // scratch: what an ack ends and has yet to apply

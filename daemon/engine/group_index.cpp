@@ -48,7 +48,7 @@ GroupRef GroupIndex::find_or_add(GroupId id) {
 void GroupIndex::remove(GroupRef group) {
     Group& gone = groups_[group.value()];
     MQD_ASSERT(gone.members == 0 && gone.taken == 0 && gone.strays == 0, gone.id);
-    MQD_ASSERT(gone.first == no_member, gone.id);
+    MQD_ASSERT(gone.first == no_member && !gone.resting, gone.id);
     const std::size_t mask = table_.size() - 1;
     std::size_t hole = place_of(gone.id);
     while (table_[hole] != group.value() + 1) {

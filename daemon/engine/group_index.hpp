@@ -21,10 +21,12 @@ struct Group {
     GroupId id;
     MemberLink first = no_member;  // of those that wait in the list
     MemberLink last = no_member;
-    std::uint32_t members = 0;  // 0: it is free
+    std::uint32_t members = 0;  // 0: it is free, or rests
     std::uint32_t taken = 0;    // slots
     std::uint32_t strays = 0;
+    bool resting = false;  // and so it stays, though nobody is in it
 };
+static_assert(sizeof(Group) == 40);
 
 class GroupIndex {
   public:
@@ -53,7 +55,7 @@ class GroupIndex {
     }
     // Made, without members, if there is none.
     GroupRef find_or_add(GroupId id);
-    // Precondition: nobody is in it.
+    // Precondition: nobody is in it, and it does not rest.
     void remove(GroupRef group);
     // All of them, and those that are free.
     [[nodiscard]] std::uint32_t slots() const { return static_cast<std::uint32_t>(groups_.size()); }

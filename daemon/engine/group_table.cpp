@@ -7,22 +7,23 @@ namespace mqd::engine {
 MemberLink GroupTable::join(const GroupMember& member) {
     MQD_ASSERT(member.group.value() >> group_id_bits == 0, member.group);
     const GroupRef ref = groups_.find_or_add(member.group);
+    Group& group = groups_[ref];
     const MemberLink link = members_.add(member.number, Member(ref));
-    if (link != no_member) {
-        ++groups_[ref].members;
-    } else if (groups_[ref].members == 0) {
-        groups_.remove(ref);
+    if (link == no_member) {
+        if (group.members == 0 && !group.resting) {
+            groups_.remove(ref);
+        }
+        return link;
     }
+    kept_ -= group.members == 0 && group.resting ? 1 : 0;
+    ++group.members;
     return link;
 }
 
 void GroupTable::erase(MessageRange range) {
     members_.erase(range, [this](const Member& member) {
         MQD_ASSERT(member.state() == MemberState::none, member.group());
-        Group& group = groups_[member.group()];
-        if (--group.members == 0) {
-            groups_.remove(member.group());
-        }
+        member_gone(member.group());
     });
 }
 
@@ -31,7 +32,18 @@ void GroupTable::erase(MemberLink link) {
     MQD_ASSERT(member.state() == MemberState::none, member.group());
     const GroupRef ref = member.group();
     members_.erase(link);
-    if (--groups_[ref].members == 0) {
+    member_gone(ref);
+}
+
+// A group that rests is kept, with nobody in it.
+void GroupTable::member_gone(GroupRef ref) {
+    Group& group = groups_[ref];
+    if (--group.members != 0) {
+        return;
+    }
+    if (group.resting) {
+        ++kept_;
+    } else {
         groups_.remove(ref);
     }
 }
@@ -45,14 +57,14 @@ bool GroupTable::find_from(MessageNumber number, GroupMember& out) const {
     return true;
 }
 
-bool GroupTable::take_slot(MemberLink link, std::uint32_t slots) {
+bool GroupTable::take_slot(MemberLink link, std::uint32_t slots, bool again) {
     Member& member = members_[link];
     if (member.state() == MemberState::slot) {
         return true;
     }
     MQD_ASSERT(member.state() == MemberState::none, member.group());
     Group& group = groups_[member.group()];
-    if (group.taken >= slots) {
+    if (group.taken >= slots || (group.resting && !again && !member.started())) {
         return false;
     }
     ++group.taken;
@@ -136,7 +148,7 @@ GroupRef GroupTable::free_slot(MemberLink link) {
 
 bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MemberLink& out) {
     Group& group = groups_[ref];
-    if (group.taken >= slots || (group.first == no_member && group.strays == 0)) {
+    if (group.taken >= slots || group.resting || (group.first == no_member && group.strays == 0)) {
         return false;
     }
     MemberLink next = group.first;
@@ -159,6 +171,56 @@ bool GroupTable::pass_on(GroupRef ref, std::uint32_t slots, MemberLink& out) {
     ++group.taken;
     out = next;
     return true;
+}
+
+bool GroupTable::start(MemberLink link, Time now) {
+    Member& member = members_[link];
+    Group& group = groups_[member.group()];
+    if (member.started()) {
+        return true;
+    }
+    if (group.resting || waits_before(group, members_.number(link))) {
+        return false;
+    }
+    if (!rests_) {
+        rests_.emplace();
+    }
+    MQD_ASSERT(rests_->empty() || rests_->back().begun <= now, group.id);
+    rests_->push_back({now, member.group()});
+    group.resting = true;
+    member.set_started();
+    return true;
+}
+
+bool GroupTable::waits_before(const Group& group, MessageNumber number) const {
+    if (group.first != no_member && members_.number(group.first) < number) {
+        return true;
+    }
+    return group.strays != 0 &&
+           strays_[strays_.lower_bound({group.id, MessageNumber(0)})].number < number;
+}
+
+GroupRef GroupTable::hold_again(MemberLink link) {
+    Member& member = members_[link];
+    MQD_ASSERT(member.state() == MemberState::slot, member.group());
+    --groups_[member.group()].taken;
+    member.set_state(MemberState::none);
+    hold(link);
+    return member.group();
+}
+
+std::optional<GroupRef> GroupTable::end_first_rest() {
+    const GroupRef ref = rests_->front().group;
+    rests_->pop_front();
+    Group& group = groups_[ref];
+    MQD_ASSERT(group.resting, group.id);
+    group.resting = false;
+    if (group.members != 0) {
+        return ref;
+    }
+    --kept_;
+    groups_.remove(ref);
+    return std::nullopt;
 }
 
 void GroupTable::bring_near(std::span<const GroupMember> joining) const {

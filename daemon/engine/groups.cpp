@@ -91,6 +91,7 @@ void Engine::enter(Queue& queue, MessageRange range, std::span<const GroupMember
         queue.in(LiveState::ready).insert({at, range.end() - at}, 0);
     }
     grouped_messages_ += members.size();
+    count_kept_groups(queue);
     mark_dirty(queue);
 }
 
@@ -115,7 +116,7 @@ void Engine::place(Queue& queue, MessageRange range, std::uint32_t attempts) {
         if (member.number > at) {
             insert(at, LiveState::ready);
         }
-        if (groups.take_slot(member.link, slots)) {
+        if (groups.take_slot(member.link, slots, attempts > 0)) {
             insert(member.number, LiveState::ready);
         } else {
             groups.hold(member.link);
@@ -197,6 +198,9 @@ void Engine::pass_on(Queue& queue, GroupRef group) {
     while (queue.groups_->pass_on(group, queue.definition_.group_in_flight, next)) {
         mark_dirty(queue);
         if (members.change_mark(next, MemberMark::held, MemberMark::ready)) {
+            if (queue.definition_.group_rate.limits()) {
+                break;  // once that is delivered, the group rests
+            }
             continue;
         }
         const MessageNumber number = members.number(next);  // it has failed before
@@ -259,10 +263,14 @@ std::size_t Engine::remove_members(Queue& queue, std::span<const MessageRange> r
             if (queue.ends_delayed_) {
                 forget_delay(queue, range);
             }
+            if (queue.ends_purged_) {
+                forget_purge(queue, range);
+            }
             forget_removed(queue, range, near);
         }
         removed += some.ranges();
     }
+    count_kept_groups(queue);
     return removed;
 }
 
@@ -272,6 +280,7 @@ void Engine::forget_groups(Queue& queue, MessageRange range) {
         const std::size_t before = queue.groups_->size();
         queue.groups_->erase(range);
         grouped_messages_ -= before - queue.groups_->size();
+        count_kept_groups(queue);
     }
 }
 

@@ -32,7 +32,7 @@ inline constexpr MemberLink no_member{(std::uint64_t{1} << member_link_bits) - 1
 
 // A list of leases; MemberLeases.
 using LeaseRef = StrongNumber<struct LeaseRefTag, std::uint32_t>;
-inline constexpr unsigned lease_ref_bits = 18;
+inline constexpr unsigned lease_ref_bits = 17;
 inline constexpr LeaseRef no_lease{0};
 inline constexpr std::uint32_t lease_refs_max = (1u << lease_ref_bits) - 1;
 
@@ -57,7 +57,8 @@ class Member {
           state_(0),
           previous_(link_mask),
           group_high_(group.value() >> low_bits & high_mask),
-          lease_(0) {}
+          lease_(0),
+          started_(0) {}
 
     [[nodiscard]] GroupRef group() const {
         return GroupRef(static_cast<std::uint32_t>(group_low_) |
@@ -65,6 +66,9 @@ class Member {
     }
     [[nodiscard]] MemberState state() const { return static_cast<MemberState>(state_); }
     void set_state(MemberState state) { state_ = static_cast<std::uint64_t>(state) & 3u; }
+    // Whether its group has rested for it.
+    [[nodiscard]] bool started() const { return started_ != 0; }
+    void set_started() { started_ = 1; }
     [[nodiscard]] MemberLink next() const { return MemberLink(next_); }
     void set_next(MemberLink next) { next_ = next.value() & link_mask; }
     [[nodiscard]] MemberLink previous() const { return MemberLink(previous_); }
@@ -86,6 +90,7 @@ class Member {
     std::uint64_t previous_ : member_link_bits = 0;
     std::uint64_t group_high_ : 32 - low_bits = 0;
     std::uint64_t lease_ : lease_ref_bits = 0;
+    std::uint64_t started_ : 1 = 0;
 };
 static_assert(sizeof(Member) == 16);
 

@@ -19,12 +19,12 @@
 // `delayed` are those that wait for a time, since they were published or after a failure; then each
 // is ready in the place that its number gives it.
 // `held` are ready messages whose turn has not come: as many of their group as may be are under
-// way. `dying` are messages that have failed as often as they may, or that a consumer rejected:
-// they wait to be moved to the dead letters. `aside` are ready messages whose bodies cannot be
-// read: they are kept, and can be purged. `ending` are messages whose end was decided and is on its
-// way to the disk: they can neither be delivered nor expire, and they still count as alive until
-// apply(). On a memory queue they are gone at once. Cost follows runs of numbers, not messages. No
-// clock, no I/O; owned by the Engine.
+// way, or it rests. `dying` are messages that have failed as often as they may, or that a consumer
+// rejected: they wait to be moved to the dead letters. `aside` are ready messages whose bodies
+// cannot be read: they are kept, and can be purged. `ending` are messages whose end was decided and
+// is on its way to the disk: they can neither be delivered nor expire, and they still count as
+// alive until apply(). On a memory queue they are gone at once. Cost follows runs of numbers, not
+// messages. No clock, no I/O; owned by the Engine.
 
 #include <algorithm>
 #include <array>
@@ -293,6 +293,7 @@ class Queue {
     std::size_t counted_delays_ = 0;
     std::optional<std::int64_t> listed_purge_;  // likewise
     std::size_t counted_purges_ = 0;
+    std::size_t counted_kept_groups_ = 0;  // likewise
     std::uint64_t resident_bytes_ = 0;
     Extents extents_;
     mutable Extents::const_iterator near_extent_;  // where the last look-up ended, or the end

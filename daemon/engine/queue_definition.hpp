@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mqd/rate.hpp"
 #include "mqd/types.hpp"
 
 namespace mqd::engine {
@@ -29,6 +30,8 @@ struct QueueDefinition {
     bool consuming_paused = false;      // nothing is delivered
     bool priorities = false;            // messages have them; as long as the queue lives
     std::uint32_t group_in_flight = 1;  // messages of one group at a time; at least 1
+    // From one first delivery of a message of a group to the next one of that group.
+    Rate group_rate{};
     // A message that has waited so long since it was taken is delivered no more; 0: no limit. The
     // shorter one counts, of this and the message's own.
     std::chrono::milliseconds ttl{0};

@@ -3,52 +3,15 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
-#include "engine/engine_fixture.hpp"
+#include "engine/group_fixture.hpp"
 #include "support/dice.hpp"
 
 namespace mqd::engine::test {
 namespace {
-
-struct GroupFixture : EngineFixture {
-    // A message for each letter, of the group of that name; '-': of none.
-    MessageRange publish_groups(Queue& queue, std::string_view letters) {
-        const AddMessages command =
-            engine.admit_add(queue, static_cast<std::uint32_t>(letters.size()));
-        engine.apply(queue, command, members_of(command.range.first, letters));
-        announce(queue, command.range);
-        return command.range;
-    }
-    static std::vector<GroupMember> members_of(MessageNumber first, std::string_view letters) {
-        std::vector<GroupMember> members;
-        for (std::size_t i = 0; i < letters.size(); ++i) {
-            if (letters[i] != '-') {
-                members.push_back({first.plus(i), GroupId(static_cast<std::uint64_t>(letters[i]))});
-            }
-        }
-        return members;
-    }
-    // The numbers that were delivered.
-    std::vector<std::uint64_t> delivered(std::int64_t now_ms = 0) {
-        std::vector<std::uint64_t> numbers;
-        for (const Delivery& delivery : dispatch(now_ms)) {
-            for (auto n = delivery.range.first; n < delivery.range.end(); n = n.plus(1)) {
-                numbers.push_back(n.value());
-            }
-        }
-        return numbers;
-    }
-    void allow(Queue& queue, std::uint32_t in_flight) {
-        QueueDefinition definition = queue.definition();
-        definition.group_in_flight = in_flight;
-        engine.apply(UpdateQueue{queue.id(), definition});
-    }
-};
-
-using Numbers = std::vector<std::uint64_t>;
 
 TEST_CASE_FIXTURE(GroupFixture, "groups: one of each at a time, in order, and the others go by") {
     Queue& queue = create("q");
@@ -244,6 +207,10 @@ class RandomGroups : GroupFixture {
   public:
     explicit RandomGroups(std::uint64_t seed) : dice_(seed), queue_(&create("q")) {
         allow(*queue_, static_cast<std::uint32_t>(dice_.between(1, 3)));
+        if (dice_.one_in(2)) {
+            rate_ = {static_cast<std::uint32_t>(dice_.between(10, 200))};
+            set_rate(*queue_, rate_);
+        }
         consumer_ = &consume(*queue_);
     }
 
@@ -260,12 +227,17 @@ class RandomGroups : GroupFixture {
             case 5: end_some(); break;
             case 6:
                 now_ms_ += static_cast<std::int64_t>(dice_.below(30));
-                engine.wake_due({at_ms(now_ms_), WallTime()}, 1000);
+                wake_all();
                 break;
             case 7:
                 if (dice_.one_in(4)) {
                     allow(*queue_, queue_->definition().group_in_flight +
                                        static_cast<std::uint32_t>(dice_.below(2)));
+                }
+                if (rate_.limits() && dice_.one_in(8)) {
+                    rate_.count = static_cast<std::uint32_t>(dice_.between(10, 200));
+                    set_rate(*queue_, rate_);
+                    wake_all();
                 }
                 break;
             case 8:
@@ -313,27 +285,49 @@ class RandomGroups : GroupFixture {
         return false;
     }
 
-    // Nothing of a group overtakes what of it is deliverable.
+    // Nothing of a group overtakes what of it is deliverable, nor comes before its rest is over.
     void deliver() {
-        std::map<char, std::uint64_t> last;
-        for (const std::uint64_t number : delivered(now_ms_)) {
-            const char group = groups_.at(MessageNumber(number));
-            if (group != '-') {
-                REQUIRE(last[group] < number);
-                last[group] = number;
+        std::map<char, MessageNumber> last;
+        for (const Delivery& delivery : dispatch(now_ms_)) {
+            const MessageRange& messages = delivery.range;
+            for (auto n = messages.first; n < messages.end(); n = n.plus(1)) {
+                const char group = groups_.at(n);
+                if (group == '-') {
+                    continue;
+                }
+                REQUIRE(last[group] < n);
+                last[group] = n;
+                if (delivery.attempt == 1) {
+                    REQUIRE_FALSE(rests(group));
+                    started_[group] = at_ms(now_ms_);
+                }
             }
         }
         REQUIRE(queue_->ready() == 0);
     }
+    [[nodiscard]] bool rests(char group) const {
+        return rate_.limits() && started_.contains(group);
+    }
+    // A rest that is over is so, whatever the rate is later.
+    void wake_all() {
+        wake(now_ms_, 1000);
+        std::erase_if(started_, [&](const auto& one) {
+            return one.second + rate_.spacing() <= at_ms(now_ms_);
+        });
+    }
 
     // All that is deliverable was delivered: who is not leased is delayed, or held by as many of
-    // its group as may be under way.
+    // its group as may be under way, or by its rest.
     void check() const {
         std::map<char, std::uint64_t> leased;
+        std::set<char> live;
         std::uint64_t members = 0;
         for (const auto& [number, group] : groups_) {
             leased[group] += is(LiveState::leased, number) ? 1 : 0;
-            members += group != '-' && queue_->live_in({number, 1}) == 1 ? 1 : 0;
+            if (group != '-' && queue_->live_in({number, 1}) == 1) {
+                live.insert(group);
+                ++members;
+            }
         }
         REQUIRE(engine.grouped_messages() == members);
         const std::uint64_t most = queue_->definition().group_in_flight;
@@ -349,17 +343,22 @@ class RandomGroups : GroupFixture {
              queue_->groups() ? queue_->groups()->waiting_groups() : std::vector<GroupRef>()) {
             const char letter = static_cast<char>(queue_->groups()->id_of(group).value());
             REQUIRE(leased[letter] <= most);
-            REQUIRE(leased[letter] + delayed[letter] >= most);
+            REQUIRE((leased[letter] + delayed[letter] >= most || rests(letter)));
         }
+        std::uint64_t kept = 0;
         for (const char letter : {'a', 'b', 'c'}) {
             REQUIRE(leased[letter] <= most);
+            kept += rests(letter) && !live.contains(letter) ? 1 : 0;
         }
+        REQUIRE(engine.kept_groups() == kept);
     }
 
     mqd::test::Dice dice_;
     Queue* queue_;
     Consumer* consumer_ = nullptr;
     std::map<MessageNumber, char> groups_;
+    Rate rate_;
+    std::map<char, Time> started_;  // when the groups that rest began to
     std::int64_t now_ms_ = 0;
 };
 
