@@ -33,6 +33,7 @@ QueueOptions from_wire(const wire::QueueOptions& from) {
     options.on_full = from.on_full.value_or(OnFull::unspecified);
     options.retry = from.retry;
     options.group_in_flight = from.group_in_flight;
+    options.group_rate = from.group_rate;
     if (from.ttl_ms) {
         options.ttl = std::chrono::milliseconds(*from.ttl_ms);
     }
@@ -110,6 +111,11 @@ Result<void> check(const QueueOptions& from) {
         return Error{ErrorCode::bad_option, "retry has at most 32 delays, each of at most 30 days",
                      wire::retry_delays_max};
     }
+    if (from.group_rate && !wire::valid_group_rate(*from.group_rate)) {
+        return Error{ErrorCode::bad_option,
+                     "a group_rate is at most 1000000 in a second, a minute, an hour or a day",
+                     wire::group_rate_count_max};
+    }
     if (from.history.value_or(0) > wire::history_max) {
         return Error{ErrorCode::bad_option, "history is at most 1000000 events", wire::history_max};
     }
@@ -157,6 +163,7 @@ Result<wire::QueueOptions> to_wire(const QueueOptions& from) {
     }
     options.retry = from.retry;
     options.group_in_flight = from.group_in_flight;
+    options.group_rate = from.group_rate;
     if (from.ttl) {
         options.ttl_ms = static_cast<std::uint64_t>(from.ttl->count());
     }

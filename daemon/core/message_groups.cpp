@@ -43,13 +43,14 @@ void append_members(wire::Bytes batch, std::uint64_t position,
     }
 }
 
-// Room for those of the batch that belong to groups.
+// Room for those of the batch that belong to groups. A group that is kept without messages takes
+// the place of the last one that it had.
 Result<void> Core::reserve_members(const engine::Queue& queue) const {
     if (batch_.members.empty()) {
         return {};
     }
-    if (engine_.grouped_messages() + admitted_members_ + batch_.members.size() >
-        options_.grouped_max) {
+    const std::uint64_t there = engine_.grouped_messages() + engine_.kept_groups();
+    if (there + admitted_members_ + batch_.members.size() > options_.grouped_max) {
         return Error{ErrorCode::memory_full, "limits.grouped_messages is used up",
                      options_.grouped_max, retry_after_ms};
     }

@@ -55,6 +55,7 @@ wire::QueueOptions options_of(const engine::QueueDefinition& definition,
     say(options.retry, &Definition::retry);
     say(options.priorities, &Definition::priorities);
     say(options.group_in_flight, &Definition::group_in_flight);
+    say(options.group_rate, &Definition::group_rate);
     say(options.on_expired, &Definition::on_expired);
     say(options.history, &Definition::history);
     say(options.dedup_count, &Definition::dedup_count);
@@ -106,6 +107,7 @@ std::string differing_options(const engine::QueueDefinition& one,
                                Name{Id::expire_idle, "expire_idle"},
                                Name{Id::temporary, "temporary"},
                                Name{Id::group_in_flight, "group_in_flight"},
+                               Name{Id::group_rate, "group_rate"},
                                Name{Id::dedup_window, "dedup_window"},
                                Name{Id::dedup_count, "dedup_count"},
                                Name{Id::history, "history"},
@@ -149,6 +151,10 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.retry, options.retry);
     set(definition.priorities, options.priorities);
     set(definition.group_in_flight, options.group_in_flight);
+    // Of nothing, the seconds say nothing.
+    if (options.group_rate) {
+        definition.group_rate = options.group_rate->limits() ? *options.group_rate : Rate();
+    }
     set(definition.on_expired, options.on_expired);
     set(definition.history, options.history);
     set(definition.dedup_count, options.dedup_count);
@@ -207,6 +213,11 @@ Result<void> check_options(std::string_view queue, const wire::QueueOptions& opt
     if (options.group_in_flight == 0u || options.group_in_flight > wire::group_in_flight_max) {
         return Error{ErrorCode::bad_option, "group_in_flight: 1 to 65536",
                      wire::group_in_flight_max};
+    }
+    if (options.group_rate && !wire::valid_group_rate(*options.group_rate)) {
+        return Error{ErrorCode::bad_option,
+                     "group_rate: at most 1000000 messages in 1, 60, 3600 or 86400 seconds",
+                     wire::group_rate_count_max};
     }
     if (options.history > wire::history_max) {
         return Error{ErrorCode::bad_option, "history is at most 1000000 events", wire::history_max};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mqd/delivery.hpp"
+#include "mqd/rate.hpp"
 #include "mqd/types.hpp"
 #include "mqd/wire/admin.hpp"
 
@@ -44,6 +45,10 @@ struct QueueOptions {
     std::optional<bool> priorities{};
     // Messages of one group that may be under way at a time, 1 to 65,536.
     std::optional<std::uint32_t> group_in_flight{};
+    // From when a message of a group is delivered for the first time to the next one of that group,
+    // the time that is between two at this rate passes at least; what comes back does not wait for
+    // it. At most 1,000,000 in a second, a minute, an hour or a day. Rate{}: no limit.
+    std::optional<Rate> group_rate{};
     // How long a message waits at most, at most ten years; the shorter one counts, of this and its
     // own. Changed, it counts for those that are there too. 0: no limit.
     std::optional<std::chrono::milliseconds> ttl{};
@@ -80,7 +85,7 @@ struct QueueInfo {
     std::uint32_t producers = 0;
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
-    std::uint64_t held = 0;     // messages that wait for others of their group
+    std::uint64_t held = 0;     // messages that wait for others of their group, or its rate
     std::uint64_t expired = 0;  // messages, since the daemon was started or the queue made
     // With priorities: the next number of each, from that of priority 9 on.
     std::vector<MessageNumber> next_of_levels{};

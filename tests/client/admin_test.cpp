@@ -86,6 +86,7 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
             info.options.on_full = OnFull::drop_oldest;
             info.options.paused = 0x32;
             info.options.priorities = 1;
+            info.options.group_rate = Rate{100, std::chrono::hours(1)};
             info.next_of_levels.assign(number_levels, MessageNumber(5));
             info.options.retry = {std::chrono::milliseconds(1000), std::chrono::hours(1)};
             socket.write(encode(info, request.header.correlation));
@@ -107,8 +108,9 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
         answer(create);
         const SentFrame update = socket.expect(FrameType::queue_update);
         const auto changed = update.as<wire::QueueUpdate>().options;
-        check(changed.count() == 4 && changed.paused == 0x20 && changed.dead_letter == "" &&
-              changed.max_messages == 0u && changed.retry->empty());
+        check(changed.count() == 5 && changed.paused == 0x20 && changed.dead_letter == "" &&
+              changed.max_messages == 0u && changed.retry->empty() &&
+              changed.group_rate == Rate{5, std::chrono::minutes(1)});
         answer(update);
         const SentFrame missing = socket.expect(FrameType::queue_update);
         socket.write(encode(wire::ErrorFrame{ErrorCode::no_such_queue, 0, 0, "gone"},
@@ -129,6 +131,7 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     CHECK(info->options.publishing_paused == false);
     CHECK(info->options.consuming_paused == true);
     CHECK(info->options.priorities == true);
+    CHECK(info->options.group_rate == Rate{100, std::chrono::hours(1)});
     CHECK(info->next_like(first_of_level(10)) == MessageNumber(5));
     CHECK(info->given_out_since(*info) == 0);
     CHECK((info->options.retry == Delays{std::chrono::seconds(1), std::chrono::hours(1)}));
@@ -140,6 +143,7 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
     change.dead_letter = "";
     change.max_messages = 0;
     change.retry.emplace();
+    change.group_rate = Rate{5, std::chrono::minutes(1)};
     change.consuming_paused = false;
     CHECK(client.update_queue("orders", change).has_value());
     CHECK(client.update_queue("orders", {}).error().code == ErrorCode::no_such_queue);
@@ -156,6 +160,12 @@ TEST_CASE("client: a queue is made and changed with the options that are said, a
         CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
     }
     change.retry.reset();
+    for (const Rate& rate : {Rate{1'000'001}, Rate{1, std::chrono::seconds(0)},
+                             Rate{1, std::chrono::seconds(-1)}, Rate{1, std::chrono::hours(2)}}) {
+        change.group_rate = rate;
+        CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
+    }
+    change.group_rate.reset();
     change.lease = std::chrono::milliseconds(1);
     CHECK(client.update_queue("orders", change).error().code == ErrorCode::bad_option);
     peer.join();

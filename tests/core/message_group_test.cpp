@@ -235,4 +235,81 @@ TEST_CASE_FIXTURE(MessageGroup, "message groups: more of each at a time, as the 
     CHECK(queue("q").held() == 1);
 }
 
+class RatedGroup : public MessageGroup {
+  protected:
+    // The answer: a QUEUE_INFO, or an error.
+    WireClient& set_rate(const Rate& rate) {
+        WireClient& admin = connect();
+        wire::QueueUpdate frame;
+        frame.queue = "q";
+        frame.options.group_rate = rate;
+        admin.send(frame, 0, 4);
+        daemon.settle();
+        return admin;
+    }
+    // Lets that time pass, without anything that is due in it being late.
+    Bodies delivered_in(WireClient& client, milliseconds time) {
+        daemon.settle_for(time);
+        return delivered(client);
+    }
+};
+
+TEST_CASE_FIXTURE(RatedGroup, "group rate: one message of each at a time, so far apart") {
+    start();
+    create("q", Durability::disk);
+    CHECK(set_rate({10}).await<wire::QueueInfo>().options.group_rate == Rate{10});
+    publish("q", {"a:1", "a:2", "b:3", "4", "a:5"});
+    WireClient& client = consume("q");
+    CHECK(delivered(client) == Bodies{"a:1", "b:3", "4"});
+    client.ack(1);
+    client.settle(wire::FrameType::nack, {{MessageNumber(3), 1}});
+    CHECK(delivered_in(client, milliseconds(95)) == Bodies{"b:3"});
+    CHECK(delivered_in(client, milliseconds(10)) == Bodies{"a:2"});
+    CHECK(daemon.core().next_deadline().has_value());
+    client.ack(2);
+    set_rate({});
+    CHECK(delivered_in(client, milliseconds(1)) == Bodies{"a:5"});
+}
+
+TEST_CASE_FIXTURE(RatedGroup, "group rate: a restart keeps it, and forgets who rested") {
+    start();
+    create("q", Durability::disk);
+    set_rate({1, seconds(3600)});
+    publish("q", {"a:1", "a:2", "a:3"});
+    WireClient& before = consume("q");
+    CHECK(delivered(before) == Bodies{"a:1"});
+    before.ack(1);
+    CHECK(delivered_in(before, seconds(10)).empty());
+    stop();
+    start();
+    CHECK(queue("q").definition().group_rate == Rate{1, seconds(3600)});
+    WireClient& after = consume("q");
+    CHECK(delivered(after) == Bodies{"a:2"});
+    after.ack(2);
+    CHECK(delivered_in(after, seconds(3590)).empty());
+    CHECK(delivered_in(after, seconds(20)) == Bodies{"a:3"});
+}
+
+TEST_CASE_FIXTURE(RatedGroup,
+                  "group rate: a group that rests takes the place of its last message") {
+    options.grouped_max = 2;
+    start();
+    create("q", Durability::memory);
+    set_rate({1});
+    publish("q", {"a:1", "b:2"});
+    WireClient& consumer = consume("q");
+    CHECK(delivered(consumer).size() == 2);
+    consumer.ack(1, 2);
+    daemon.settle();
+    CHECK(daemon.core().engine().grouped_messages() == 0);
+    CHECK(daemon.core().engine().kept_groups() == 2);
+    WireClient& client = connect();
+    (void)client.open_producer("q");
+    send(client, 1, {"c:3"});
+    CHECK(client.await<wire::Refuse>().error.code == ErrorCode::memory_full);
+    daemon.settle_for(milliseconds(1001));
+    CHECK(daemon.core().engine().kept_groups() == 0);
+    publish("q", {"c:3"});
+}
+
 }  // namespace mqd::core::test

@@ -83,6 +83,36 @@ TEST_CASE_FIXTURE(QueueOptionsTest,
     CHECK(definition("q").retry.empty());
 }
 
+TEST_CASE_FIXTURE(QueueOptionsTest, "queue options: a rate of groups is kept and taken away") {
+    using std::chrono::seconds;
+    const auto rate = [](std::uint32_t count, std::uint32_t per) {
+        wire::QueueOptions said;
+        said.group_rate = Rate{count, seconds(per)};
+        return said;
+    };
+    for (const std::uint32_t per : {1u, 60u, 3600u, 86'400u}) {
+        CAPTURE(per);
+        const std::string name = "q" + std::to_string(per);
+        CHECK(make(name, rate(1'000'000, per)) == "taken");
+        CHECK(make(name, rate(1'000'000, per)) == "taken");
+        CHECK(make(name, rate(1, per)) == "queue_exists");
+        CHECK(change(name, rate(1'000'001, per)) == "bad_option");
+        CHECK(change(name, rate(1, per + 1)) == "bad_option");
+        CHECK(definition(name).group_rate == Rate{1'000'000, seconds(per)});
+    }
+    CHECK(make("none", rate(1, 0)) == "bad_option");
+    CHECK(make("none", rate(0, 7)) == "taken");  // of nothing, the seconds say nothing
+    CHECK(make("none", rate(0, 0)) == "taken");
+    lose_power();
+    start();
+    CHECK(definition("q60").group_rate == Rate{1'000'000, seconds(60)});
+    CHECK(definition("none").group_rate == Rate{});
+    CHECK(change("q60", rate(0, 1)) == "taken");
+    lose_power();
+    start();
+    CHECK(definition("q60").group_rate == Rate{});
+}
+
 TEST_CASE_FIXTURE(QueueOptionsTest,
                   "queue options: a queue without delays of its own has the defaults") {
     stop();

@@ -24,7 +24,8 @@ inline void describe(std::ostream& out, const engine::QueueDefinition& definitio
     for (const std::chrono::milliseconds delay : definition.retry) {
         out << ' ' << delay.count();
     }
-    out << " in_flight " << definition.group_in_flight << " paused " << definition.publishing_paused
+    out << " in_flight " << definition.group_in_flight << " rate " << definition.group_rate.count
+        << '/' << definition.group_rate.per.count() << " paused " << definition.publishing_paused
         << definition.consuming_paused << " priorities " << definition.priorities << " ttl "
         << definition.ttl.count() << " on_expired " << static_cast<int>(definition.on_expired)
         << " idle " << definition.expire_idle.count() << " temporary " << definition.temporary

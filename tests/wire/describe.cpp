@@ -383,6 +383,11 @@ void describe_options(Description& d, const QueueOptions& o) {
     number(QueueOptionId::group_in_flight, "group_in_flight", o.group_in_flight);
     number(QueueOptionId::history, "history", o.history);
     number(QueueOptionId::history_time, "history_time_ms", o.history_time_ms);
+    if (o.group_rate) {
+        option(QueueOptionId::group_rate, 8);
+        d.number("group_rate", o.group_rate->count);
+        d.number("group_rate_seconds", static_cast<std::uint64_t>(o.group_rate->per.count()));
+    }
     number(QueueOptionId::undo_time, "undo_time_ms", o.undo_time_ms);
 }
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "mqd/rate.hpp"
 #include "mqd/wire/frame.hpp"
 #include "mqd/wire/peek_filter.hpp"
 
@@ -11,9 +12,18 @@ namespace mqd::wire {
 
 inline constexpr std::size_t retry_delays_max = 32;
 inline constexpr std::uint32_t group_in_flight_max = 65'536;
+inline constexpr std::uint32_t group_rate_count_max = 1'000'000;
 inline constexpr std::chrono::milliseconds retry_delay_max = std::chrono::hours(30 * 24);
 inline constexpr std::chrono::milliseconds expire_idle_max = delay_max;
 inline constexpr std::chrono::milliseconds undo_time_max = delay_max;
+
+// At most so many, in a second, a minute, an hour or a day: what people write as 10/s or 100/h.
+[[nodiscard]] constexpr bool valid_group_rate(const Rate& rate) {
+    using std::chrono::seconds;
+    return rate.count <= group_rate_count_max &&
+           (!rate.limits() || rate.per == seconds(1) || rate.per == std::chrono::minutes(1) ||
+            rate.per == std::chrono::hours(1) || rate.per == std::chrono::hours(24));
+}
 
 // Options of a queue, as they travel and as records keep them:
 //
@@ -41,7 +51,8 @@ enum class QueueOptionId : std::uint16_t {
     temporary = 16,        // u8: 1: it is deleted with the session that made it
     history = 18,          // u32: so many events of its messages are kept; 0: none
     history_time = 19,     // u64, milliseconds: for so long at most; 0: no limit
-    undo_time = 21,        // u64, milliseconds: what is purged can be put back so long; 0: not
+    group_rate = 20,  // u32 messages of one group in u32 seconds, at most; 0 messages: no limit
+    undo_time = 21,   // u64, milliseconds: what is purged can be put back so long; 0: not
 };
 
 // The value of the option `paused`. Bits 0 (publishing) and 1 (consuming) say whether it is paused;
@@ -89,6 +100,7 @@ struct QueueOptions {
     std::optional<std::uint32_t> group_in_flight;
     std::optional<std::uint32_t> history;
     std::optional<std::uint64_t> history_time_ms;
+    std::optional<Rate> group_rate;
     std::optional<std::uint64_t> undo_time_ms;
     std::optional<std::uint16_t> unknown_id;  // decoded: the first id that is not known
 
@@ -114,6 +126,7 @@ struct QueueOptions {
         fn(QueueOptionId::group_in_flight, options.group_in_flight);
         fn(QueueOptionId::history, options.history);
         fn(QueueOptionId::history_time, options.history_time_ms);
+        fn(QueueOptionId::group_rate, options.group_rate);
         fn(QueueOptionId::undo_time, options.undo_time_ms);
     }
 
@@ -168,6 +181,10 @@ struct QueueOptions {
             w.number(static_cast<std::uint32_t>(delay.count()));
         }
     }
+    static void write(Writer& w, const Rate& rate) {
+        w.number(static_cast<std::uint16_t>(2 * sizeof(std::uint32_t)));
+        w.number(rate.count).number(static_cast<std::uint32_t>(rate.per.count()));
+    }
     static void write(Writer& w, Durability value) { write(w, static_cast<std::uint8_t>(value)); }
     static void write(Writer& w, OnFull value) { write(w, static_cast<std::uint8_t>(value)); }
     static void write(Writer& w, OnExpired value) { write(w, static_cast<std::uint8_t>(value)); }
@@ -185,6 +202,11 @@ struct QueueOptions {
         while (!r.rest().empty()) {
             delays->emplace_back(r.number<std::uint32_t>());
         }
+    }
+    static void read(Reader& r, std::optional<Rate>& rate) {
+        rate.emplace();
+        rate->count = r.number<std::uint32_t>();
+        rate->per = std::chrono::seconds(r.number<std::uint32_t>());
     }
     static void read(Reader& r, std::optional<Durability>& value) {
         value = static_cast<Durability>(r.number<std::uint8_t>());
@@ -304,7 +326,7 @@ struct QueueInfo {
     std::uint64_t dying = 0;    // messages that wait to be moved to the dead letters
     std::uint64_t delayed = 0;  // messages that wait for their time
     QueueOptions options;       // all but durability and lease
-    std::uint64_t held = 0;     // messages that wait for others of their group
+    std::uint64_t held = 0;     // messages that wait for others of their group, or its rate
     std::uint64_t expired = 0;  // messages, since the daemon was started
     // With priorities: the next number of each level, from that of priority 9 on; else none.
     std::vector<MessageNumber> next_of_levels;
