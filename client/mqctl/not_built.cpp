@@ -31,8 +31,6 @@ constexpr auto options = std::to_array<std::string_view>({
     "--token-file",
     // of a message
     "--reply-to",
-    // of a queue
-    "--group-rate",
 });
 
 }  // namespace

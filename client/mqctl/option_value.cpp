@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "client/mqctl/units.hpp"
+#include "daemon/config/units.hpp"
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/message_history.hpp"
 
@@ -101,6 +102,14 @@ std::uint64_t number(const CLI::Option* option, std::uint64_t absent) {
     return *value;
 }
 
+Rate rate(const CLI::Option* option) {
+    const auto parsed = parse_rate(option->as<std::string>());
+    if (!parsed) {
+        throw Mistake{option->get_name() + ": " + parsed.error().text};
+    }
+    return *parsed;
+}
+
 MessageNumber message_number(const CLI::Option* option, MessageNumber absent) {
     if (!given(option)) {
         return absent;
@@ -186,6 +195,8 @@ void QueueOptionValues::add_to(CLI::App& app) {
                        "How long a message that failed waits: 1s,10s,1m, or none");
     group_in_flight_ =
         add_value(app, "--group-in-flight", "N", "How many messages of one group at a time (1)");
+    group_rate_ = add_value(app, "--group-rate", "RATE",
+                            "Messages of one group not faster than that: 10/s, or none");
     ttl_ = add_value(app, "--ttl", "DURATION", "How long a message waits at most, or none");
     on_expired_ =
         add_value(app, "--on-expired", "WHAT", "What becomes of it then: drop or dead-letter");
@@ -207,8 +218,9 @@ void QueueOptionValues::add_to(CLI::App& app) {
 bool QueueOptionValues::any() const {
     return given(lease_) || given(max_attempts_) || given(dead_letter_) || given(max_messages_) ||
            given(max_bytes_) || given(on_full_) || given(retry_) || given(group_in_flight_) ||
-           given(ttl_) || given(on_expired_) || given(expire_idle_) || given(history_) ||
-           given(history_time_) || given(undo_time_) || given(dedup_window_) || given(dedup_count_);
+           given(group_rate_) || given(ttl_) || given(on_expired_) || given(expire_idle_) ||
+           given(history_) || given(history_time_) || given(undo_time_) || given(dedup_window_) ||
+           given(dedup_count_);
 }
 
 void QueueOptionValues::read(QueueOptions& into) const {
@@ -242,13 +254,7 @@ void QueueOptionValues::read(QueueOptions& into) const {
     if (given(retry_)) {
         into.retry = delays(retry_);
     }
-    if (given(group_in_flight_)) {
-        const std::uint64_t count = number(group_in_flight_, 1);
-        if (count > wire::group_in_flight_max) {
-            throw Mistake{"--group-in-flight: at most 65536"};
-        }
-        into.group_in_flight = static_cast<std::uint32_t>(count);
-    }
+    read_groups(into);
     if (given(ttl_)) {
         const bool none = ttl_->as<std::string>() == "none";
         into.ttl = none ? std::chrono::milliseconds(0) : duration(ttl_, {});
@@ -287,6 +293,23 @@ void QueueOptionValues::read(QueueOptions& into) const {
         }
     }
     read_dedup(into);
+}
+
+void QueueOptionValues::read_groups(QueueOptions& into) const {
+    if (given(group_in_flight_)) {
+        const std::uint64_t count = number(group_in_flight_, 1);
+        if (count > wire::group_in_flight_max) {
+            throw Mistake{"--group-in-flight: at most 65536"};
+        }
+        into.group_in_flight = static_cast<std::uint32_t>(count);
+    }
+    if (given(group_rate_)) {
+        const bool none = group_rate_->as<std::string>() == "none";
+        into.group_rate = none ? Rate() : rate(group_rate_);
+        if (into.group_rate->count > wire::group_rate_count_max) {
+            throw Mistake{"--group-rate: at most 1000000 in any time"};
+        }
+    }
 }
 
 void QueueOptionValues::read_dedup(QueueOptions& into) const {

@@ -35,6 +35,8 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, const std::string
 [[nodiscard]] Durability durability(const CLI::Option* option, Durability absent);
 [[nodiscard]] std::uint64_t number(const CLI::Option* option, std::uint64_t absent);
 [[nodiscard]] std::string file(const CLI::Option* option);
+// Precondition: it is given.
+[[nodiscard]] Rate rate(const CLI::Option* option);
 // Of --delay and --due, which exclude each other, and of --priority and --ttl.
 [[nodiscard]] MessageOptions message_options(const CLI::Option* delay, const CLI::Option* due,
                                              const CLI::Option* priority, const CLI::Option* ttl);
@@ -51,11 +53,13 @@ class QueueOptionValues {
     void read(QueueOptions& into) const;
 
   private:
+    void read_groups(QueueOptions& into) const;
     void read_dedup(QueueOptions& into) const;
 
     CLI::Option *lease_{}, *max_attempts_{}, *dead_letter_{}, *max_messages_{}, *max_bytes_{},
-        *on_full_{}, *retry_{}, *group_in_flight_{}, *ttl_{}, *on_expired_{}, *expire_idle_{},
-        *history_{}, *history_time_{}, *undo_time_{}, *dedup_window_{}, *dedup_count_{};
+        *on_full_{}, *retry_{}, *group_in_flight_{}, *group_rate_{}, *ttl_{}, *on_expired_{},
+        *expire_idle_{}, *history_{}, *history_time_{}, *undo_time_{}, *dedup_window_{},
+        *dedup_count_{};
 };
 
 }  // namespace mqd::mqctl

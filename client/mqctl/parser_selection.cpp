@@ -48,25 +48,6 @@ MessageState parse_state(const std::string& text) {
     return at->state;
 }
 
-// "50/s", "3000/m", "1/h", or a number, which is in a second.
-double parse_rate(const std::string& text) {
-    const std::size_t slash = std::min(text.find('/'), text.size());
-    const std::string unit = text.substr(slash);
-    const double seconds = unit.empty() || unit == "/s" ? 1
-                           : unit == "/m"               ? 60
-                           : unit == "/h"               ? 3600
-                                                        : 0;
-    std::size_t digits = 0;
-    std::uint64_t count = 0;
-    for (; digits < slash && digits < 9 && text[digits] >= '0' && text[digits] <= '9'; ++digits) {
-        count = count * 10 + static_cast<std::uint64_t>(text[digits] - '0');
-    }
-    if (seconds == 0 || digits != slash || count == 0) {
-        throw Mistake{"--rate: \"" + text + "\" is not a rate, as in 50/s, 3000/m or 100/h"};
-    }
-    return static_cast<double>(count) / seconds;
-}
-
 }  // namespace
 
 void Parser::add_selection_options(CLI::App& app) {
@@ -129,7 +110,9 @@ void Parser::read_move() {
         line_.move.count = number(move_count_, 1);
     }
     if (given(rate_)) {
-        line_.move.per_second = parse_rate(rate_->as<std::string>());
+        const Rate said = rate(rate_);
+        line_.move.per_second =
+            static_cast<double>(said.count) / static_cast<double>(said.per.count());
     }
 }
 

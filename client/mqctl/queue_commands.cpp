@@ -9,6 +9,7 @@
 #include "client/mqctl/json_report.hpp"
 #include "client/mqctl/table.hpp"
 #include "client/mqctl/units.hpp"
+#include "daemon/config/units.hpp"
 
 namespace mqd::mqctl {
 namespace {
@@ -49,6 +50,11 @@ std::string to_json(const QueueInfo& queue) {
     }
     if (queue.options.group_in_flight) {
         line["group_in_flight"] = *queue.options.group_in_flight;
+    }
+    if (queue.options.group_rate) {
+        const Rate& rate = *queue.options.group_rate;
+        line["group_rate"] =
+            rate.limits() ? nlohmann::ordered_json(mqd::format_rate(rate)) : nullptr;
     }
     if (queue.options.ttl) {
         line["ttl_ms"] = queue.options.ttl->count();
@@ -205,6 +211,7 @@ ExitCode queue_show(Session& session) {
     table.add({"retry", delays_text(queue->options.retry.value_or(Delays()))});
     table.add({"priorities", queue->options.priorities.value_or(false) ? "yes" : "no"});
     table.add({"group_in_flight", std::to_string(queue->options.group_in_flight.value_or(1))});
+    table.add({"group_rate", mqd::format_rate(queue->options.group_rate.value_or(Rate()))});
     const auto ttl = queue->options.ttl.value_or(std::chrono::milliseconds(0));
     table.add({"ttl", ttl.count() == 0 ? "none" : format_duration(ttl)});
     table.add({"on_expired", std::string(on_expired_name(queue->options.on_expired))});

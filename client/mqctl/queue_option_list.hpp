@@ -28,6 +28,7 @@ void for_each_option(Fn&& fn) {
     fn(std::string_view("priorities"), &Options::priorities, &Definition::priorities);
     fn(std::string_view("group_in_flight"), &Options::group_in_flight,
        &Definition::group_in_flight);
+    fn(std::string_view("group_rate"), &Options::group_rate, &Definition::group_rate);
     fn(std::string_view("ttl"), &Options::ttl, &Definition::ttl);
     fn(std::string_view("on_expired"), &Options::on_expired, &Definition::on_expired);
     fn(std::string_view("expire_idle"), &Options::expire_idle, &Definition::expire_idle);

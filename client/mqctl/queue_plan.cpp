@@ -39,6 +39,9 @@ std::string text_of(std::string_view, const std::string& value) {
 std::string text_of(std::string_view, bool value) {
     return value ? "yes" : "no";
 }
+std::string text_of(std::string_view, const Rate& rate) {
+    return format_rate(rate);
+}
 std::string text_of(std::string_view, const Delays& delays) {
     std::string text;
     for (const std::chrono::milliseconds delay : delays) {
@@ -68,6 +71,9 @@ nlohmann::ordered_json json_of(const T& value) {
     } else {
         return value;
     }
+}
+nlohmann::ordered_json json_of(const Rate& rate) {
+    return rate.limits() ? nlohmann::ordered_json(format_rate(rate)) : nlohmann::ordered_json();
 }
 nlohmann::ordered_json json_of(const Delays& delays) {
     auto array = nlohmann::ordered_json::array();

@@ -169,6 +169,22 @@ Result<void> set(const DelaysField& field, const ConfigValue& value) {
     return {};
 }
 
+Result<void> set(const RateField& field, const ConfigValue& value) {
+    const auto* text = std::get_if<std::string>(&value);
+    if (text == nullptr) {
+        return wrong_kind("a rate such as \"10/s\", or \"none\"", value);
+    }
+    const auto rate = *text == "none" ? Result<Rate>(Rate()) : parse_rate(*text);
+    if (!rate) {
+        return rate.error();
+    }
+    if (rate->count > field.count_max) {
+        return bad_value(*text + " is more than " + std::to_string(field.count_max));
+    }
+    *field.rate = *rate;
+    return {};
+}
+
 Result<void> set(const PathField& field, const ConfigValue& value) {
     const auto* text = std::get_if<std::string>(&value);
     if (text == nullptr) {
@@ -318,6 +334,9 @@ std::string format(const DelaysField& field) {
     }
     return '[' + list + ']';
 }
+std::string format(const RateField& field) {
+    return quoted(format_rate(*field.rate));
+}
 std::string format(const PathField& field) {
     return quoted(*field.path);
 }
@@ -428,6 +447,7 @@ ConfigKeys keys_of(engine::QueueDefinition& queue) {
         {"retry", DelaysField{&queue.retry, wire::retry_delays_max, wire::retry_delay_max}},
         {"priorities", FlagField{&queue.priorities}},
         {"group_in_flight", CountField{&queue.group_in_flight, 1, wire::group_in_flight_max}},
+        {"group_rate", RateField{&queue.group_rate, wire::group_rate_count_max}},
         {"ttl", DurationField{&queue.ttl, milliseconds(0), wire::ttl_max}},
         {"on_expired", OnExpiredField{&queue.on_expired}},
         {"expire_idle", DurationField{&queue.expire_idle, milliseconds(0), wire::expire_idle_max}},

@@ -45,6 +45,10 @@ struct DelaysField {
     std::size_t count_max = 0;
     std::chrono::milliseconds max{};  // of each, from 0 on
 };
+struct RateField {
+    Rate* rate = nullptr;  // "none" for no limit
+    std::uint32_t count_max = 0;
+};
 struct PathField {
     std::string* path = nullptr;  // absolute
 };
@@ -78,9 +82,9 @@ struct OnDamageField {
 };
 
 using ConfigField =
-    std::variant<SizeField, CountField, LongCountField, DurationField, DelaysField, PathField,
-                 NameField, AddressField, ModeField, FlagField, DurabilityField, OnFullField,
-                 OnExpiredField, LogLevelField, OnDamageField>;
+    std::variant<SizeField, CountField, LongCountField, DurationField, DelaysField, RateField,
+                 PathField, NameField, AddressField, ModeField, FlagField, DurabilityField,
+                 OnFullField, OnExpiredField, LogLevelField, OnDamageField>;
 
 struct ConfigKey {
     std::string_view name;

@@ -33,6 +33,9 @@ constexpr std::array<Unit, 9> size_units{{{"TiB", tib},
 constexpr std::array<Unit, 5> duration_units{
     {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
 
+constexpr std::array<Unit, 4> rate_units{{{"/s", 1}, {"/m", 60}, {"/h", 3600}, {"/d", 86'400}}};
+constexpr std::size_t rate_digits_max = 9;
+
 Error bad_value(std::string text) {
     return {ErrorCode::bad_config, std::move(text), 0, 0, 0};
 }
@@ -126,6 +129,34 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
 std::string format_duration(std::chrono::milliseconds duration) {
     MQD_ASSERT(duration.count() >= 0, duration.count());
     return format_quantity(static_cast<std::uint64_t>(duration.count()), duration_units);
+}
+
+Result<Rate> parse_rate(std::string_view text) {
+    const auto quantity = split(text);
+    const std::string_view said = quantity ? quantity->unit : std::string_view();
+    const bool sound =
+        quantity && quantity->number > 0 && text.size() - said.size() <= rate_digits_max;
+    for (const Unit& unit : rate_units) {
+        if (sound && (unit.name == said || (said.empty() && unit.factor == 1))) {
+            return Rate{static_cast<std::uint32_t>(quantity->number),
+                        std::chrono::seconds(static_cast<std::int64_t>(unit.factor))};
+        }
+    }
+    return bad_value('"' + std::string(text) +
+                     "\" is not a rate, as in 50/s, 3000/m, 100/h or 5/d");
+}
+
+std::string format_rate(const Rate& rate) {
+    if (!rate.limits()) {
+        return "none";
+    }
+    for (const Unit& unit : rate_units) {
+        if (std::chrono::seconds(static_cast<std::int64_t>(unit.factor)) == rate.per) {
+            return std::to_string(rate.count) + std::string(unit.name);
+        }
+    }
+    MQD_ASSERT(false, rate.per.count());
+    return {};
 }
 
 }  // namespace mqd

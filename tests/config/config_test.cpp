@@ -244,6 +244,37 @@ retry = ["1s", "10s", "30d"]
     CHECK(with(many + ", \"1s\"]") == "mqd.toml:2:9: queue.a.retry: 33 delays are more than 32");
 }
 
+TEST_CASE("config: the rate of groups is a rate or none, in the defaults and of its own") {
+    const Config config = parse(R"(
+[queue.a]
+group_rate = "none"
+[queue.b]
+group_rate = "1000000/d"
+[queue.c]
+[queue_defaults]
+group_rate = "10/s"
+)");
+    CHECK(config.queue_defaults.group_rate == Rate{10});
+    REQUIRE(config.queues.size() == 3);
+    CHECK(config.queues[0].group_rate == Rate{});
+    CHECK(config.queues[1].group_rate == Rate{1'000'000, std::chrono::hours(24)});
+    CHECK(config.queues[2].group_rate == Rate{10});
+    CHECK(*parse_config(print_config(config), "printed") == config);
+
+    const auto with = [](const std::string& text) {
+        return refusal("[queue.a]\ngroup_rate = " + text);
+    };
+    for (const std::string bad : {"", "0/s", "ten/s", "10/w"}) {
+        CHECK(with('"' + bad + '"') == "mqd.toml:2:14: queue.a.group_rate: \"" + bad +
+                                           "\" is not a rate, as in 50/s, 3000/m, 100/h or 5/d");
+    }
+    CHECK(with("\"1000001/s\"") ==
+          "mqd.toml:2:14: queue.a.group_rate: 1000001/s is more than 1000000");
+    CHECK(with("10") ==
+          "mqd.toml:2:14: queue.a.group_rate: must be a rate such as \"10/s\", or "
+          "\"none\", not a number");
+}
+
 TEST_CASE("config: limits of queues are taken at their bounds and refused beyond") {
     const auto with = [](const std::string& text) { return refusal("[queue_defaults]\n" + text); };
     CHECK(with("max_attempts = 1000000") == "(taken)");

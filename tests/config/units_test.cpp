@@ -72,6 +72,28 @@ TEST_CASE("units: what is not a size is refused with a line that says why") {
     }
 }
 
+TEST_CASE("units: rates are read and written in their units") {
+    using std::chrono::seconds;
+    for (const auto& [text, rate] : {std::pair("10/s", Rate{10}),
+                                     {"3000/m", Rate{3000, seconds(60)}},
+                                     {"100/h", Rate{100, seconds(3600)}},
+                                     {"999999999/d", Rate{999'999'999, seconds(86'400)}}}) {
+        CAPTURE(text);
+        const auto parsed = parse_rate(text);
+        REQUIRE(parsed.has_value());
+        CHECK(*parsed == rate);
+        CHECK(format_rate(rate) == text);
+    }
+    CHECK(*parse_rate("7") == Rate{7});
+    CHECK(format_rate({}) == "none");
+    for (const std::string bad : {"", "none", "0/s", "-1/s", "+1/s", " 1/s", "1/S", "1/", "/s",
+                                  "1/ms", "1000000000/s", "99999999999999999999/s"}) {
+        CAPTURE(bad);
+        CHECK(parse_rate(bad).error().text ==
+              '"' + bad + "\" is not a rate, as in 50/s, 3000/m, 100/h or 5/d");
+    }
+}
+
 TEST_CASE("units: what is not a duration is refused with a line that says why") {
     CHECK(duration_error("30") == "\"30\" has no unit; write a duration such as \"30s\"");
     CHECK(duration_error("s") == "\"s\" is not a duration such as \"30s\"");

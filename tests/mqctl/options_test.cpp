@@ -278,6 +278,29 @@ TEST_CASE("options: times to live, of a message and of a queue") {
     }
 }
 
+TEST_CASE("options: the rate of the groups of a queue, and none") {
+    for (const std::string verb : {"create", "update"}) {
+        const auto rate = [&](const std::string& text) {
+            return *accepted({"queue", verb, "a", "--group-rate", text}).queue_options.group_rate;
+        };
+        CHECK(rate("10/s") == Rate{10, 1s});
+        CHECK(rate("10") == Rate{10, 1s});
+        CHECK(rate("3000/m") == Rate{3000, 1min});
+        CHECK(rate("100/h") == Rate{100, 1h});
+        CHECK(rate("1/d") == Rate{1, 24h});
+        CHECK(rate("1000000/d") == Rate{1'000'000, 24h});
+        CHECK(rate("none") == Rate{});
+        for (const std::string bad : {"0", "0/s", "/s", "ten/s", "5/x", "5 /s", "1.5/s"}) {
+            CAPTURE(bad);
+            CHECK(refused({"queue", verb, "a", "--group-rate=" + bad}) ==
+                  "--group-rate: \"" + bad + "\" is not a rate, as in 50/s, 3000/m, 100/h or 5/d");
+        }
+        CHECK(refused({"queue", verb, "a", "--group-rate=1000001/d"}) ==
+              "--group-rate: at most 1000000 in any time");
+        CHECK_FALSE(accepted({"queue", verb, "a", "--lease", "1s"}).queue_options.group_rate);
+    }
+}
+
 TEST_CASE("options: the delays of a queue are a list") {
     using Delays = std::vector<std::chrono::milliseconds>;
     for (const std::string verb : {"create", "update"}) {

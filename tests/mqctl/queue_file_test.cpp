@@ -33,6 +33,7 @@ max_bytes = "1MiB"
 on_full = "reject"
 retry = ["1s", "10s"]
 priorities = true
+group_rate = "100/h"
 [queue."a.b"]
 )",
                                          "q.toml");
@@ -60,6 +61,7 @@ priorities = true
     CHECK(full.on_full == OnFull::reject);
     CHECK(full.retry == std::vector{milliseconds(1000), milliseconds(10'000)});
     CHECK(full.priorities == true);
+    CHECK(full.group_rate == Rate{100, std::chrono::hours(1)});
     CHECK_FALSE(full.publishing_paused);
 }
 

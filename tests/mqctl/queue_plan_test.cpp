@@ -91,12 +91,15 @@ TEST_CASE("queue plan: each option is compared and shown") {
     options.max_messages = 0;
     options.max_bytes = 1536;
     options.on_full = OnFull::reject;
+    options.group_rate = Rate{10};
     QueueInfo orders = there("orders");
     orders.options.max_messages = 7;
     orders.options.on_full = OnFull::drop_oldest;
+    orders.options.group_rate = Rate{};
     CHECK(text_of({wanted("orders", options)}, {orders}) ==
           "~ orders  max_attempts 16 -> none, dead_letter orders.dead -> failed, "
-          "max_messages 7 -> none, max_bytes none -> 1536B, on_full drop-oldest -> reject\n");
+          "max_messages 7 -> none, max_bytes none -> 1536B, on_full drop-oldest -> reject, "
+          "group_rate none -> 10/s\n");
 }
 
 TEST_CASE("queue plan: the dead-letter queue that it has anyway may be said or not") {
@@ -180,23 +183,27 @@ TEST_CASE("queue plan: as JSON, with what came of it") {
     QueueOptions options;
     options.durability = Durability::written;
     options.retry = {milliseconds(1000)};
+    options.group_rate = Rate{100, std::chrono::hours(1)};
     QueueOptions more;
     more.lease = milliseconds(60'000);
     more.on_full = OnFull::drop_oldest;
+    more.group_rate = Rate{};
+    QueueInfo orders = there("orders");
+    orders.options.group_rate = Rate{5};
     QueuePlan plan = plan_queues(std::vector{wanted("new", options), wanted("orders", more)},
-                                 std::vector{there("old", 12), there("orders")}, true);
+                                 std::vector{there("old", 12), orders}, true);
     plan.changes[0].outcome = QueueChange::Outcome::done;
     plan.changes[1].outcome = QueueChange::Outcome::unknown;
-    CHECK(
-        plan_json(plan) ==
-        R"({"action":"create","queue":"new","options":{"durability":"written","retry_ms":[1000]},)"
-        R"("done":true})"
-        "\n"
-        R"({"action":"update","queue":"orders","options":{"lease_ms":60000,)"
-        R"("on_full":"drop-oldest"},"before":{"lease_ms":30000,"on_full":"reject"},"done":null})"
-        "\n"
-        R"({"action":"delete","queue":"old","ready":12,"leased":0,"delayed":0,"done":false})"
-        "\n");
+    CHECK(plan_json(plan) ==
+          R"({"action":"create","queue":"new","options":{"durability":"written","retry_ms":[1000],)"
+          R"("group_rate":"100/h"},"done":true})"
+          "\n"
+          R"({"action":"update","queue":"orders","options":{"lease_ms":60000,)"
+          R"("on_full":"drop-oldest","group_rate":null},)"
+          R"("before":{"lease_ms":30000,"on_full":"reject","group_rate":"5/s"},"done":null})"
+          "\n"
+          R"({"action":"delete","queue":"old","ready":12,"leased":0,"delayed":0,"done":false})"
+          "\n");
 }
 
 TEST_CASE("queue plan: what a daemon of an earlier release does not say is unknown") {
