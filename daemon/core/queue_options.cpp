@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "daemon/storage/planted_fault.hpp"
 #include "mqd/wire/batch.hpp"
 #include "mqd/wire/message_history.hpp"
 
@@ -152,7 +153,7 @@ void set_options(engine::QueueDefinition& definition, const wire::QueueOptions& 
     set(definition.priorities, options.priorities);
     set(definition.group_in_flight, options.group_in_flight);
     // Of nothing, the seconds say nothing.
-    if (options.group_rate) {
+    if (options.group_rate && !storage::planted(storage::Fault::ignored_rate)) {
         definition.group_rate = options.group_rate->limits() ? *options.group_rate : Rate();
     }
     set(definition.on_expired, options.on_expired);

@@ -18,6 +18,7 @@ enum class Fault {
     forgotten_delay,          // until when a message waits is not journaled with it
     priority_inversion,       // what has the highest priority is taken as if it had none
     group_overtaken,          // a start forgets which messages of the journal belong to groups
+    ignored_rate,             // the rate of the groups of a queue is taken, and nobody keeps to it
     half_a_batch,       // of a transaction, what it publishes second is not in its commit group
     forgotten_ttl,      // a message whose own time to live is over stays, and is delivered
     forgotten_outcome,  // that a lease ran out is not in the history of its messages

@@ -128,6 +128,9 @@ void Actor::create(std::size_t index) {
     }
     if (index * 2 < habits_.queues.size()) {
         frame.options.group_in_flight = habits_.group_in_flight;
+        if (habits_.group_rate.limits()) {
+            frame.options.group_rate = habits_.group_rate;
+        }
         frame.options.retry.emplace();
         for (const std::uint32_t ms : habits_.retry_ms) {
             frame.options.retry->emplace_back(ms);
@@ -154,6 +157,14 @@ void Actor::pause(const std::string& queue, const wire::Paused& paused) {
     wire::QueueUpdate frame;
     frame.queue = queue;
     frame.options.paused = paused.bits();
+    ask(frame, FrameType::queue_info);
+}
+
+void Actor::change_rate() {
+    wire::QueueUpdate frame;
+    frame.queue = habits_.queues[dice_.below(habits_.queues.size() / 2)];
+    frame.options.group_rate = habits_.group_rate;
+    frame.options.group_rate->count *= dice_.one_in(2) ? 2 : 1;
     ask(frame, FrameType::queue_info);
 }
 
@@ -513,6 +524,9 @@ void Actor::move_some() {
 void Actor::administer() {
     if (!habits_.moves_to.empty() && dice_.one_in(3)) {
         return move_some();
+    }
+    if (habits_.group_rate.limits() && dice_.one_in(4)) {
+        return change_rate();
     }
     const std::string& queue = some_queue();
     if (habits_.history != 0 && dice_.one_in(3)) {

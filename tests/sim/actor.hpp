@@ -29,6 +29,7 @@ struct Habits {
     std::vector<std::uint32_t> retry_ms;  // likewise
     bool groups = false;                  // some messages have a group
     std::uint32_t group_in_flight = 1;
+    Rate group_rate{};         // of each queue but dead letters; at times it is twice that
     bool ttls = false;         // some messages have a TTL
     std::uint64_t ttl_ms = 0;  // of each queue but dead letters; 0: none
     OnExpired on_expired = OnExpired::drop;
@@ -103,6 +104,7 @@ class Actor {
     void start();
     void create(std::size_t index);
     void pause(const std::string& queue, const wire::Paused& paused);
+    void change_rate();
     void drain_all();
     void look_at_replies();
     void produce();

@@ -353,6 +353,7 @@ void Simulation::drain_once() {
                            " messages live, and nothing delivers them");
             return;
         }
+        daemon_.pass(std::chrono::ceil<std::chrono::microseconds>(habits_.group_rate.spacing()));
         turn();
         if (connections_.empty()) {
             judge_.violate("the last consumer was thrown out");

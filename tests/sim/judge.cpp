@@ -106,6 +106,7 @@ void Judge::deliver(ConsumerRecord& consumer, const wire::Deliver& frame) {
         tell_of_transactions(*uid, *message);
         if (!message->group.empty()) {
             group_deliveries_.push_back(*uid);
+            check_rest(*uid, *message, frame.attempt);
         } else if (!message->delivered && !message->waited &&
                    !message->uncertain &&  // a purge that was forgotten puts it back
                    !(crashed_ && may_overflow(*message->queue))) {  // a crash puts it back, too

@@ -136,6 +136,7 @@ struct MessageRecord {
     bool failed_once = false;
     std::string group;                      // the key; empty: none
     bool released_now = false;              // in this turn, perhaps behind its deliveries
+    bool started = false;                   // delivered since the daemon was started, and there
     TransactionRecord* born = nullptr;      // it was published in it
     TransactionRecord* ended_by = nullptr;  // it was acked in it
     std::uint64_t ttl_ms = 0;               // of itself or its queue; 0: none
@@ -223,6 +224,10 @@ class Judge {
         with_priorities_ = std::move(queues);
     }
     void set_group_in_flight(std::uint32_t count) { group_in_flight_ = count; }
+    // The least time between two first deliveries of one group; 0: none.
+    void set_group_spacing(std::chrono::nanoseconds spacing) {
+        group_spacing_ns_ = spacing.count();
+    }
     // Likewise: the TTL of the queues, 0: none, and whether what has expired goes to dead letters.
     void set_ttl(std::uint64_t ttl_ms, bool buries) {
         queue_ttl_ms_ = ttl_ms;
@@ -401,6 +406,7 @@ class Judge {
     void check_groups();
     void check_group_deliveries();
     void check_group(const MessageRecord& delivered, Uid uid);
+    void check_rest(Uid uid, MessageRecord& message, std::uint32_t attempt);
     [[nodiscard]] std::uint32_t limit_of(const QueueRecord& queue) const;
     void check_expired(const QueueRecord& queue);
     [[nodiscard]] static bool may_be_in(const MessageRecord& message, const QueueRecord& queue);
@@ -427,6 +433,10 @@ class Judge {
     bool crashed_ = false;            // and what had to make room may be back
     std::uint64_t last_arrival_ = 0;  // of frames
     std::uint32_t group_in_flight_ = 1;
+    std::int64_t group_spacing_ns_ = 0;
+    // When a message of a group was last delivered for the first time, since the daemon was
+    // started.
+    std::map<std::pair<const QueueRecord*, std::string>, std::int64_t> last_starts_;
     std::vector<Uid> group_deliveries_;     // of this turn: messages with a group
     std::vector<MessageRecord*> released_;  // likewise
     bool expires_ = false;

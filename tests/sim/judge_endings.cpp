@@ -105,6 +105,7 @@ void Judge::move(MessageRecord& message, QueueRecord& target) {
     message.moved = target.durability;
     message.queue = &target;
     message.number = MessageNumber();
+    message.started = false;
     message.delivered = message.dead_attempts_max != 0;
     message.attempts = 0;
     message.attempts_max = message.dead_attempts_max;
@@ -153,6 +154,7 @@ void Judge::age(MessageRecord& message, End end) {
 
 void Judge::restarted(End end) {
     heard_.clear();
+    last_starts_.clear();
     crashed_ = true;
     for (QueueRecord& queue : queues_) {
         queue.dead = queue.dead || queue.durability == Durability::memory;
@@ -166,6 +168,7 @@ void Judge::restarted(End end) {
         const std::uint32_t limit = limit_of(*message.queue);
         message.dying = message.dying || (limit != 0 && message.attempts_max >= limit);
         message.undo = 0;
+        message.started = false;
         age(message, end);
     }
     for (TransactionRecord& transaction : transactions_) {

@@ -1,5 +1,5 @@
-// What the judge makes of messages with a group: how many of each are under way, and in which
-// order.
+// What the judge makes of messages with a group: how many of each are under way, in which order,
+// and how fast they follow each other.
 
 #include <map>
 #include <string>
@@ -59,6 +59,22 @@ void Judge::check_group(const MessageRecord& delivered, Uid uid) {
             (group_in_flight_ == 1 || (!other.failed_once && !delivered.failed_once))) {
             violate(name(uid) + " overtakes " + name(other_uid) + " of its group");
         }
+    }
+}
+
+// What was delivered before, and came back, waits for nothing. A start forgets when others were.
+void Judge::check_rest(Uid uid, MessageRecord& message, std::uint32_t attempt) {
+    const bool first = attempt == 1 && !message.started;
+    message.started = true;
+    if (!first || group_spacing_ns_ == 0 || is_dead_letters(message.queue->name)) {
+        return;
+    }
+    const auto [last, is_new] = last_starts_.try_emplace({message.queue, message.group}, now_ns_);
+    const std::int64_t since = now_ns_ - std::exchange(last->second, now_ns_);
+    if (!is_new && since < group_spacing_ns_) {
+        violate(name(uid) + " is delivered " + std::to_string(since) +
+                " ns after another one of its group, and the rate wants " +
+                std::to_string(group_spacing_ns_));
     }
 }
 

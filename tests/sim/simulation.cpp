@@ -12,6 +12,7 @@ constexpr std::uint64_t backup_salt = 0xB4C;
 constexpr std::uint64_t limits_salt = 0x71715;
 constexpr std::uint64_t rendezvous_salt = 0x4E4D;
 constexpr std::uint64_t undo_salt = 0x0BACC;
+constexpr std::uint64_t group_rate_salt = 0x6A7E;
 constexpr std::uint64_t turns_between_backups = 60;  // on the average
 
 }  // namespace
@@ -28,6 +29,7 @@ Simulation::Simulation(std::uint64_t seed, const Disasters& disasters, bool trac
     choose_total_limits(seed);
     choose_rendezvous(seed);
     choose_undo(seed);
+    choose_group_rate(seed);
 }
 
 Simulation::~Simulation() {
@@ -147,6 +149,17 @@ void Simulation::choose_undo(std::uint64_t seed) {
     habits_.purges = true;
     habits_.admin_percent = std::max(habits_.admin_percent, 8u);
     judge_.set_undo(for_ever);
+}
+
+// Likewise.
+void Simulation::choose_group_rate(std::uint64_t seed) {
+    test::Dice dice(seed ^ group_rate_salt);
+    if (!habits_.groups || dice.one_in(3)) {
+        return;
+    }
+    habits_.group_rate = {static_cast<std::uint32_t>(dice.between(20, 2000))};
+    const Rate fastest{habits_.group_rate.count * 2};
+    judge_.set_group_spacing(fastest.spacing());
 }
 
 // To one queue, which is as durable as any, so that what is moved is no less safe there. Such runs

@@ -78,6 +78,7 @@ class Simulation {
     void choose_total_limits(std::uint64_t seed);
     void choose_rendezvous(std::uint64_t seed);
     void choose_undo(std::uint64_t seed);
+    void choose_group_rate(std::uint64_t seed);
     void choose_moves();
 
     // --- a turn (simulation.cpp)
