@@ -131,7 +131,9 @@ class Actor {
     void close_something();
     void leave();
     template <typename Frame>
-    void ask(const Frame& frame, wire::FrameType expected);
+    void ask(const Frame& frame, wire::FrameType expected) {
+        asked_.push_back(session_.request(frame, expected));
+    }
     [[nodiscard]] const std::string& some_queue();
     [[nodiscard]] MessageOptions some_options(bool priorities);
     [[nodiscard]] bool has_priorities(std::string_view queue) const;
