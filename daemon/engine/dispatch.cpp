@@ -258,34 +258,4 @@ void Engine::expire(Time now, std::vector<LeaseLoss>& lost) {
     }
 }
 
-std::optional<std::int64_t> Engine::next_due(DueClock clock) const {
-    const auto& queues = due_queues_[static_cast<std::size_t>(clock)];
-    return queues.empty() ? std::nullopt : std::optional(queues.begin()->first);
-}
-
-void Engine::wake_due(const Clocks& now, std::size_t runs_max) {
-    for (std::size_t i = 0; i < due_clocks; ++i) {
-        const auto clock = static_cast<DueClock>(i);
-        while (!due_queues_[i].empty() && due_queues_[i].begin()->first <= now.on(clock)) {
-            Queue& queue = *find(due_queues_[i].begin()->second);
-            MessageRange due;
-            while (runs_max > 0 && queue.delays_ &&
-                   queue.delays_->take_due(clock, now.on(clock), due)) {
-                queue.in(LiveState::delayed)
-                    .take(due, [&](MessageRange piece, std::uint32_t attempts) {
-                        make_ready(queue, piece, attempts);
-                    });
-                --runs_max;
-            }
-            if (clock == DueClock::journal) {
-                end_rests(queue, now.journal, runs_max);
-            }
-            note_delays(queue);
-            if (runs_max == 0) {
-                return;
-            }
-        }
-    }
-}
-
 }  // namespace mqd::engine

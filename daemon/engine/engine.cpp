@@ -397,32 +397,6 @@ void Engine::apply(const NoteFailure& command) {
     }
 }
 
-void Engine::apply(const DelayMessages& command) {
-    Queue* queue = find(command.id);
-    MQD_ASSERT(queue != nullptr, command.id);
-    std::vector<LiveRun> pieces;
-    for (const LiveState state : {LiveState::ready, LiveState::held, LiveState::delayed}) {
-        queue->in(state).take(command.range, [&](MessageRange piece, std::uint32_t attempts) {
-            pieces.push_back({piece, attempts});
-            if (state == LiveState::delayed) {
-                forget_delay(*queue, piece);
-            }
-        });
-    }
-    messages_ += queue->in(LiveState::purged)
-                     .take(command.range, [&](MessageRange piece, std::uint32_t attempts) {
-                         pieces.push_back({piece, attempts});
-                         forget_delay(*queue, piece);
-                         forget_purge(*queue, piece);
-                     });
-    std::vector<MessageRange> ranges;
-    for (const LiveRun& piece : pieces) {
-        make_delayed(*queue, piece.range, std::max(piece.attempts, command.attempts), command.due);
-        ranges.push_back(piece.range);
-    }
-    leave_groups(*queue, ranges);  // their places in their groups are free meanwhile
-}
-
 void Engine::judge_attempts() {
     for (const auto& [name, queue] : by_name_) {
         const std::uint32_t most = queue->definition_.max_attempts;
@@ -506,54 +480,6 @@ void Engine::make_ready(Queue& queue, MessageRange range, std::uint32_t attempts
 void Engine::make_dying(Queue& queue, MessageRange range, std::uint32_t attempts) {
     queue.in(LiveState::dying).insert(range, attempts);
     list_dying(queue);
-}
-
-void Engine::make_delayed(Queue& queue, MessageRange range, std::uint32_t attempts, Due due) {
-    if (!queue.delays_) {
-        queue.delays_ = std::make_unique<DelayTable>();
-    }
-    queue.in(LiveState::delayed).insert(range, attempts);
-    queue.delays_->insert(range, due);
-    note_delays(queue);
-}
-
-void Engine::forget_delay(Queue& queue, MessageRange range) {
-    if (queue.delays_ && !queue.delays_->empty()) {
-        queue.delays_->erase(range);
-        note_delays(queue);
-    }
-}
-
-// After each change of a queue's delays: the lists of queues by time, and the count, are true
-// again.
-void Engine::note_delays(Queue& queue) {
-    const std::size_t runs = queue.delays_ ? queue.delays_->runs() : 0;
-    delay_runs_ += runs - queue.counted_delays_;
-    queue.counted_delays_ = runs;
-    list_due(queue);
-}
-
-// The same after a change of what comes first of its delays, and of the rests of its groups.
-void Engine::list_due(Queue& queue) {
-    const auto rest_over = first_rest_over(queue);
-    for (std::size_t i = 0; i < due_clocks; ++i) {
-        const auto clock = static_cast<DueClock>(i);
-        auto due = queue.delays_ ? queue.delays_->earliest(clock) : std::nullopt;
-        if (clock == DueClock::journal && rest_over) {
-            due = std::min(due.value_or(Due::on(Time::max()).at), Due::on(*rest_over).at);
-        }
-        std::optional<std::int64_t>& listed = queue.listed_due_[i];
-        if (listed == due) {
-            continue;
-        }
-        if (listed) {
-            due_queues_[i].erase({*listed, queue.id_});
-        }
-        if (due) {
-            due_queues_[i].emplace(*due, queue.id_);
-        }
-        listed = due;
-    }
 }
 
 // What was delivered and not acked: it may be delivered again, at once or later, or not. Times are
