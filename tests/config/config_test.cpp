@@ -201,9 +201,10 @@ on_full = "drop-oldest"
     a.max_attempts = 0;
     a.dead_letter = "failed";
     CHECK(config.queues[0] == a);
-    const engine::QueueDefinition b{
-        "b", Durability::disk,   milliseconds(30'000), 3, "", 1'000'000'000'000,
-        0,   OnFull::drop_oldest};
+    engine::QueueDefinition b = declared("b", Durability::disk, milliseconds(30'000));
+    b.max_attempts = 3;
+    b.max_messages = 1'000'000'000'000;
+    b.on_full = OnFull::drop_oldest;
     CHECK(config.queues[1] == b);
     CHECK(*parse_config(print_config(config), "printed") == config);
 }

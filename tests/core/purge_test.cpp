@@ -219,7 +219,7 @@ TEST_CASE_FIXTURE(
         told = told || notice.find("10 purged messages of queue \"q\"") != std::string::npos;
     }
     CHECK(told);
-    publish("other", Bodies(9, std::string(5'000, 'x')));
+    publish("other", Bodies(10, std::string(5'000, 'x')));
     CHECK(purge("other").kept == 0);
 }
 
@@ -244,11 +244,11 @@ TEST_CASE_FIXTURE(Purge, "purge: it is not shown, unless somebody asks for it") 
 
 TEST_CASE_FIXTURE(Purge, "purge: of a backlog on the disk, which a check finds sound") {
     options.backlog.memory_bytes = 10'000;
-    options.journal = {64 * 1024, 256 * 1024};
+    options.journal = {64 * 1024, 8 * 64 * 1024};
     start();
     create("q", Durability::disk);
-    for (int i = 0; i < 20; ++i) {
-        publish("q", Bodies(10, std::string(2'000, 'x')));
+    for (int i = 0; i < 40; ++i) {
+        publish("q", Bodies(5, std::string(2'000, 'x')));
         daemon.settle_for(std::chrono::milliseconds(50));
     }
     CHECK(purge("q").kept == 200);

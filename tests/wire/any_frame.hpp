@@ -114,6 +114,9 @@ std::vector<std::byte> encode_body(const Frame& frame) {
             writer.string8(frame.target);
         }
         encode_ranges(writer, frame.ranges);
+        if constexpr (requires { frame.for_good; }) {
+            QueuePurge::encode_for_good(writer, frame.for_good);
+        }
     } else if constexpr (requires { frame.ranges; }) {
         encode_ranges(writer, frame.ranges);
     } else {

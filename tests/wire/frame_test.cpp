@@ -295,7 +295,8 @@ TEST_CASE("frames: QUEUE_INFO of the first daemons ends behind the producers") {
     constexpr std::size_t levels_bytes = 1;
     const std::size_t first_bytes = body.size() - sizeof info.dying - sizeof info.delayed - 2 -
                                     (4 + 4) - sizeof info.held - sizeof info.expired -
-                                    levels_bytes - sizeof info.duplicates;
+                                    levels_bytes - sizeof info.duplicates - sizeof info.purged -
+                                    sizeof(std::int64_t);
     const auto first = QueueInfo::decode(Bytes(body).first(first_bytes));
     REQUIRE(first.has_value());
     CHECK(first->producers == 5);
