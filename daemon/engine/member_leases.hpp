@@ -4,7 +4,7 @@
 // one for each consumer and deadline, where a RangeMap would have a run for each and look for its
 // place. Only for first deliveries. Owned by a GroupTable; a LeaseMap says whose they are.
 //
-// A list has 18 bits of each of its members to be named with. There are no more lists than leases,
+// A list has 17 bits of each of its members to be named with. There are no more lists than leases,
 // and one for each millisecond in which a consumer got any that it still has; where all names are
 // used, a LeaseMap keeps runs instead.
 
