@@ -59,6 +59,9 @@ class OutQueue {
     [[nodiscard]] bool empty() const { return bytes_ == 0; }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
+    // Whether it is much, in small frames: what one connection takes of deliveries of groups.
+    [[nodiscard]] bool busy() const { return busy_; }
+
     // Memory to append frames to; follow with end_frames().
     [[nodiscard]] std::vector<std::byte>& frames() {
         if (busy_ && frames_.capacity() == 0) {

@@ -51,6 +51,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     asio::generic::stream_protocol::socket socket_;
     std::optional<core::Session> session_;
     std::array<std::byte, first_bytes> first_;
+    bool wide_ = false;       // its socket takes more than usual
     bool writing_ = false;    // waits for writability
     bool finishing_ = false;  // all is said; what comes is thrown away until the client closes
     std::chrono::steady_clock::time_point finish_deadline_;
