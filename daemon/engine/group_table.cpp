@@ -72,13 +72,6 @@ bool GroupTable::take_slot(MemberLink link, std::uint32_t slots, bool again) {
     return true;
 }
 
-void GroupTable::force_slot(MemberLink link) {
-    Member& member = members_[link];
-    MQD_ASSERT(member.state() == MemberState::none, member.group());
-    ++groups_[member.group()].taken;
-    member.set_state(MemberState::slot);
-}
-
 void GroupTable::hold(MemberLink link) {
     Member& member = members_[link];
     MQD_ASSERT(member.state() == MemberState::none, member.group());

@@ -77,8 +77,6 @@ class GroupTable {
     // Whether it got a slot: one of `slots` is free, or it has one. `again`: it was delivered
     // before, so that it does not matter whether its group rests. Precondition: it is not held.
     bool take_slot(MemberLink member, std::uint32_t slots, bool again = false);
-    // Whatever the others have. Precondition: it has none.
-    void force_slot(MemberLink member);
     // It waits for a slot. Precondition: it has none, and is not held.
     void hold(MemberLink member);
     // It does not wait any more, and has no slot, whether it had one or not. Appends its group to

@@ -313,7 +313,9 @@ void Engine::judge_groups() {
 }
 
 // Who was under way before the start is not written anywhere: what has failed keeps its slot, and
-// of the others the oldest have one.
+// of the others the oldest have one. More may have failed than there are slots: one that was dying
+// for another reason had left its group, or the power took back that it had ended, and the next one
+// failed too. Then those that are left over get their turn behind the oldest of them.
 void Engine::judge_groups(Queue& queue) {
     GroupTable& groups = *queue.groups_;
     const auto attempts_in = [&](LiveState state, MessageNumber number, std::uint32_t& attempts) {
@@ -323,6 +325,7 @@ void Engine::judge_groups(Queue& queue) {
         return found;
     };
     constexpr MessageNumber all(UINT64_MAX);
+    const std::uint32_t slots = queue.definition_.group_in_flight;
     std::vector<MessageNumber> dead;
     MemberChunks::Found member;
     std::uint32_t attempts = 0;
@@ -331,13 +334,12 @@ void Engine::judge_groups(Queue& queue) {
             dead.push_back(member.number);
         } else if (attempts_in(LiveState::dying, member.number, attempts) ||
                    (attempts_in(LiveState::delayed, member.number, attempts) && attempts > 0)) {
-            groups.force_slot(member.link);
+            (void)groups.take_slot(member.link, slots);
         }
     }
     for (const MessageNumber number : dead) {
         forget_groups(queue, {number, 1});
     }
-    const std::uint32_t slots = queue.definition_.group_in_flight;
     for (MessageNumber at(0); groups.find_in(at, all, member); at = member.number.plus(1)) {
         if (attempts_in(LiveState::ready, member.number, attempts) &&
             !groups.take_slot(member.link, slots)) {

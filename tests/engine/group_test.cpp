@@ -194,6 +194,48 @@ TEST_CASE_FIXTURE(GroupFixture, "groups: a delay tells that what waits has faile
     CHECK(queue.live_runs()[1].attempts == 1);
 }
 
+// One had left its group before its end, or its end was lost, and then the next one failed.
+TEST_CASE_FIXTURE(GroupFixture,
+                  "groups: a start gives no more turns than there are, whoever failed") {
+    Queue& queue = create("q", Durability::disk);
+    add(queue, 3);
+    engine.restore_groups(queue, members_of(MessageNumber(1), "aaa"));
+    engine.apply(DelayMessages{queue.id(), range(1, 1), Due::on(at_ms(90)), 1});
+    engine.apply(DelayMessages{queue.id(), range(2, 1), Due::on(at_ms(70)), 2});
+    engine.judge_attempts();
+    engine.judge_groups();
+    announce(queue, range(1, 3));
+    Consumer& consumer = consume(queue);
+    engine.wake_due({at_ms(70), WallTime()}, 10);
+    CHECK(delivered(70).empty());
+    engine.wake_due({at_ms(90), WallTime()}, 10);
+    for (std::uint64_t n = 1; n <= 3; ++n) {
+        CHECK(delivered(90) == Numbers{n});
+        ack(consumer, range(n, 1));
+    }
+}
+
+TEST_CASE_FIXTURE(GroupFixture, "groups: nor more than there are to those that are revived") {
+    Queue& queue = create("q", Durability::disk);
+    QueueDefinition definition = queue.definition();
+    definition.max_attempts = 1;
+    engine.apply(UpdateQueue{queue.id(), definition});
+    add(queue, 3);
+    engine.restore_groups(queue, members_of(MessageNumber(1), "aaa"));
+    engine.apply(CountDelivery{queue.id(), range(1, 2), 1});
+    engine.judge_attempts();
+    engine.judge_groups();
+    announce(queue, range(1, 3));
+    Consumer& consumer = consume(queue);
+    REQUIRE(queue.dying() == 2);
+    CHECK(delivered().empty());
+    engine.revive(queue);
+    for (std::uint64_t n = 1; n <= 3; ++n) {
+        CHECK(delivered() == Numbers{n});
+        ack(consumer, range(n, 1));
+    }
+}
+
 TEST_CASE_FIXTURE(GroupFixture, "groups: a queue takes its members with it") {
     Queue& queue = create("q");
     publish_groups(queue, "aaabbb");
