@@ -31,6 +31,8 @@ class CheckpointPass {
     [[nodiscard]] bool active() const { return writer_.active(); }
     // The last one found room for what was noted of failures.
     [[nodiscard]] bool told_failures() const { return told_failures_; }
+    // The one that is being written, or the next one, is without.
+    [[nodiscard]] bool leaves_out_failures() const { return leaves_out_failures_; }
     // The next turn has a piece to encode.
     [[nodiscard]] bool wants_turn() const { return encoding_ && writer_.unwritten() < chunks_max; }
     // Everything is encoded, and has to be durable before it counts.

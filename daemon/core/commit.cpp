@@ -418,6 +418,9 @@ void Core::checkpoint_turn() {
     if (((due && wanted) || owed) && !held && now_.journal >= checkpoint_retry_) {
         left_out_before_ = durable_commit_ >= left_out_last_ ? left_out_ : left_out_before_;
         checkpoint_->begin();
+        // From when its last byte is on the disk a start knows of no failures; and the process may
+        // end before it hears of that.
+        owes_checkpoint_ = owes_checkpoint_ || checkpoint_->leaves_out_failures();
     }
     checkpoint_->turn();
 }

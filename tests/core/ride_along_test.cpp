@@ -2,6 +2,7 @@
 // out is told by a checkpoint.
 
 #include "core/core_fixture.hpp"
+#include "daemon/storage/passing_error.hpp"
 #include "support/canonical_state.hpp"
 
 namespace mqd::core::test {
@@ -39,6 +40,28 @@ class RideAlong : public CoreFixture {
         client.receive(bytes);
         CHECK(queue("q").delayed() == messages / 2);
         CHECK(queue("q").failures().count() == messages / 2);
+    }
+    void fail_one() {
+        create("q", Durability::disk);
+        WireClient& client = connect();
+        (void)client.open_producer("q");
+        (void)client.open_consumer("q");
+        client.publish(1, {"body"});
+        daemon.settle_for(std::chrono::milliseconds(1));
+        client.settle(wire::FrameType::nack, {{MessageNumber(1), 1}}, 2, 0, 60'000);
+        REQUIRE(queue("q").failures().count() == 1);
+    }
+    // Until one has begun, of which nothing is written yet.
+    void begin_checkpoint() {
+        create("other", Durability::disk);
+        WireClient& client = connect();
+        (void)client.open_producer("other");
+        for (std::uint64_t line = 1; !daemon.core().checkpoint().active(); ++line) {
+            REQUIRE(line < 100);
+            daemon.commit().run_all();
+            daemon.background().run_all();
+            client.publish(line, {std::string(3000, 'x')});
+        }
     }
 };
 
@@ -88,6 +111,44 @@ TEST_CASE_FIXTURE(RideAlong, "riding along: a full disk does not keep a stop fro
         daemon.settle_for(std::chrono::milliseconds(1));
     }
     CHECK(daemon.core().stopped());
+}
+
+// Begun in the last moments before the stop, and on the disk before the daemon hears of it.
+TEST_CASE_FIXTURE(RideAlong, "riding along: a stop waits for what a checkpoint left out") {
+    start();
+    fail_one();
+    begin_checkpoint();
+    disk.set_capacity(disk.used());
+    daemon.settle();
+    disk.set_capacity(UINT64_MAX);
+    REQUIRE(daemon.core().checkpoint().leaves_out_failures());
+    REQUIRE_FALSE(daemon.core().owes_checkpoint());
+    daemon.pass(storage::retry_every);
+    daemon.begin_turn();
+    daemon.end_turn();
+    REQUIRE(daemon.core().checkpoint().active());
+    clients.clear();
+    daemon.core().begin_stop();
+    for (int i = 0; i < 100 && !daemon.core().stopped(); ++i) {
+        daemon.begin_turn();
+        daemon.commit().run_all();
+        while (daemon.background().has_work()) {
+            daemon.background().run_work();
+        }
+        daemon.end_turn();
+        daemon.pass(std::chrono::milliseconds(1));
+    }
+    if (!daemon.core().stopped()) {
+        daemon.settle_for(std::chrono::seconds(1));
+    }
+    REQUIRE(daemon.core().stopped());
+    CHECK_FALSE(daemon.core().owes_checkpoint());
+    const auto before = state();
+    daemon.end();
+    disk.kill();
+    start();
+    CHECK(queue("q").failures().count() == 1);
+    CHECK(state().describe() == before.describe());
 }
 
 }  // namespace mqd::core::test
