@@ -11,8 +11,10 @@ namespace mqd::sim {
 
 namespace {
 
-// More turns than anything takes that ends at all.
-constexpr std::uint64_t turns_to_serve_max = 2'000;
+// More turns than anything takes that ends at all. A start, as a stop, may wait for the room that a
+// checkpoint makes: with chunks of a few bytes it has hundreds of them, and where the workers do
+// least, each takes eight turns.
+constexpr std::uint64_t turns_to_serve_max = 20'000;
 constexpr std::uint64_t turns_to_stop_max = 20'000;
 constexpr std::uint64_t turns_to_drain_max = 20'000;
 constexpr std::uint64_t never = UINT64_MAX / 2;
