@@ -89,8 +89,7 @@ Result<void> Server::open(storage::Disk& disk) {
     begin_turn();
     turn();
     while (!core_.serving() && !core_.failure()) {
-        arm_deadline();
-        context_.run_one();
+        wait_for_event();
         begin_turn();
         turn();
     }
@@ -107,8 +106,7 @@ Result<void> Server::declare(const std::vector<engine::QueueDefinition>& queues)
         return core_.engine().find(queue.name) != nullptr;
     };
     while (!std::all_of(queues.begin(), queues.end(), there) && !core_.failure()) {
-        arm_deadline();
-        context_.run_one();
+        wait_for_event();
         begin_turn();
         turn();
     }
@@ -128,18 +126,24 @@ Server::End Server::run(Hooks hooks) {
         accept_on(listener);
     }
     while (!aborted_ && !core_.failure() && !(core_.stopping() && core_.stopped())) {
-        if (core_.wants_turn()) {
-            context_.poll_one();
-        } else {
-            arm_deadline();
-            context_.run_one();
-        }
+        wait_for_event();
         begin_turn();
         run_ready();
         turn();
         stop_turn();
     }
     return core_.failure() ? End::journal_failed : aborted_ ? End::aborted : End::stopped;
+}
+
+// For none while the core has something to do without it: before it serves too, as a piece of a
+// checkpoint that fills no chunk gives no worker anything to answer.
+void Server::wait_for_event() {
+    if (core_.wants_turn()) {
+        context_.poll_one();
+    } else {
+        arm_deadline();
+        context_.run_one();
+    }
 }
 
 // The timer is left alone while it is to come before the deadline: most deadlines move on before

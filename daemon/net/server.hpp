@@ -76,6 +76,7 @@ class Server {
     };
 
     [[nodiscard]] engine::Time journal_time() const;
+    void wait_for_event();
     void arm_deadline();
     void run_ready();
     void turn();
