@@ -151,7 +151,9 @@ void Connection::flush() {
         return wait_writable();
     }
     session_->output_sent(0);
-    if (session_->closing()) {
+    if (session_->overflowed()) {  // in one piece, and all of it went into a wide socket
+        on_overflow();
+    } else if (session_->closing()) {
         finish();
     }
 }
