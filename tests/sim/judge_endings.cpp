@@ -135,6 +135,8 @@ void Judge::age(MessageRecord& message, End end) {
         message.may_be_gone = true;
     }
     if (message.kept < least) {
+        // Or that it was put back.
+        message.uncertain = message.uncertain || message.restored;
         message.kept = Durability::unspecified;
         message.visible = false;
     }

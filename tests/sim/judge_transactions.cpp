@@ -167,7 +167,9 @@ void Judge::happened(TransactionRecord& record, Durability level) {
             MessageRecord& message = messages_.at(uid);
             message.visible = message.visible || level >= record.strictest;
             if (!message.uncertain && message.gone == Durability::unspecified) {
-                message.kept = std::max(message.kept, kept);
+                // That it was put back is as safe as its queue, and no safer.
+                const Durability safe = message.restored ? std::min(kept, own) : kept;
+                message.kept = std::max(message.kept, safe);
             }
         }
     }
