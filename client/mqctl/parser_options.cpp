@@ -30,6 +30,13 @@ constexpr const char* filter_help =
     "--filter KEY=VALUE: the header KEY is exactly VALUE. Of several, all hold.\n"
     "What is leased is left alone.";
 
+constexpr const char* check_help =
+    "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a daemon runs on it.";
+
+constexpr const char* backup_help =
+    "DIR must not exist. To restore: stop mqd, put the folder in the place of\n"
+    "its data directory, with the same owner, and start mqd.";
+
 constexpr const char* undo_help =
     "A queue keeps what is purged, and what is deleted singly, for its undo_time\n"
     "(queue update QUEUE --undo-time 1h), unless that was done with --for-good or\n"
@@ -148,16 +155,8 @@ void Parser::add_options_of(Command command, CLI::App& app) {
             add_for_good(app);
             break;
         case Command::queue_undo: app.footer(undo_help); break;
-        case Command::check:
-            app.footer(
-                "Exit status: 0 sound, 8 damage found, 1 it cannot be read, or a "
-                "daemon runs on it.");
-            break;
-        case Command::backup:
-            app.footer(
-                "DIR must not exist. To restore: stop mqd, put the folder in the place of\n"
-                "its data directory, with the same owner, and start mqd.");
-            break;
+        case Command::check: app.footer(check_help); break;
+        case Command::backup: app.footer(backup_help); break;
         case Command::why: app.footer(why_help); break;
         case Command::queue_list:
         case Command::queue_show:

@@ -328,11 +328,14 @@ void Simulation::drain() {
     if (!over()) {
         stop_cleanly();
     }
+    if (over()) {
+        return;
+    }
     std::uint64_t waiting = 0;
     for (const auto& [name, queue] : daemon_.core().engine().queues()) {
         waiting += queue->live() - queue->purged() - queue->ending();  // of purges, at the start
     }
-    if (!over() && waiting != 0) {
+    if (waiting != 0) {
         judge_.violate("messages live again that were acked, and all was stopped cleanly:\n" +
                        state().describe());
     }
