@@ -10,6 +10,12 @@ EndingRecord Judge::undo_asked(QueueRecord& queue) {
     ending.queue = &queue;
     ending.purge = ++purges_;
     for (auto& [uid, message] : messages_) {
+        if (message.uncertain && may_be_in(message, queue)) {  // it may have been purged there
+            message.undoable = true;
+            message.undo = ending.purge;
+            message.restored = true;
+            continue;
+        }
         if (message.queue != &queue || !message.undoable || message.refused) {
             continue;
         }
