@@ -221,7 +221,6 @@ class Engine {
     // `purged`. Returns how many they are.
     std::uint64_t purge(Queue& queue, MessageRange range, Time until,
                         std::vector<MessageRange>& purged);
-    std::uint64_t purge(Queue& queue, Time until, std::vector<MessageRange>& purged);
     // All that is purged is put back, each message at its place: ready, held, or delayed if it was.
     // Appends it to `restored`.
     void undo_purge(Queue& queue, std::vector<MessageRange>& restored);

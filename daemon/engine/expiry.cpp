@@ -114,11 +114,7 @@ std::uint64_t Engine::admit_expiry(Queue& queue, MessageRange range,
                     return;
                 }
                 queue.in(LiveState::ending).insert(piece, attempts);
-                if (!decided.empty() && decided.back().end() == piece.first) {
-                    decided.back().count += piece.count;
-                } else {
-                    decided.push_back(piece);
-                }
+                append_merged(decided, piece);
             });
         if (taken > 0 && state == LiveState::delayed) {
             queue.ends_delayed_ = queue.ends_delayed_ || !buries;

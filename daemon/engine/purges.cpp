@@ -41,10 +41,6 @@ std::uint64_t Engine::purge(Queue& queue, MessageRange range, Time until,
     return count;
 }
 
-std::uint64_t Engine::purge(Queue& queue, Time until, std::vector<MessageRange>& purged) {
-    return purge(queue, {MessageNumber(0), UINT64_MAX}, until, purged);
-}
-
 // In a replay nothing is held, and what the checkpoint knew to be purged may be told once more.
 void Engine::apply(const PurgeMessages& command) {
     Queue* queue = find(command.id);
